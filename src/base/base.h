@@ -1,0 +1,47 @@
+/*
+ * What every file may use: attributes, array length, minimum and maximum, alignment of untrusted pointers. Any thread.
+ */
+#ifndef BASE_BASE_H
+#define BASE_BASE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define MUST_CHECK         __attribute__((warn_unused_result))
+#define PRINTF(fmt, args)  __attribute__((format(printf, fmt, args)))
+#define NORETURN           __attribute__((noreturn))
+#define FALLTHROUGH        __attribute__((fallthrough))
+#define UNUSED             __attribute__((unused))
+#define MALLOC_LIKE        __attribute__((malloc))
+#define ARRAY_LEN(a)       (sizeof(a) / sizeof((a)[0]))
+#define LIKELY(x)          __builtin_expect(!!(x), 1)
+#define UNLIKELY(x)        __builtin_expect(!!(x), 0)
+#define CONTAINER(p, t, m) ((t *)(void *)((char *)(p) - offsetof(t, m)))
+
+static inline size_t
+min_size(size_t a, size_t b)
+{
+	return a < b ? a : b;
+}
+
+static inline size_t
+max_size(size_t a, size_t b)
+{
+	return a > b ? a : b;
+}
+
+static inline uint64_t
+min_u64(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+static inline uint64_t
+max_u64(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+#endif

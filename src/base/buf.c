@@ -1,0 +1,136 @@
+#include "base/buf.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "base/mem.h"
+
+#define BUF_FIRST_CAP 128
+
+void
+buf_done(struct buf *b)
+{
+	mem_free(b->p);
+	*b = BUF_INIT(b->max);
+}
+
+void
+buf_reset(struct buf *b)
+{
+	b->n = 0;
+	b->failed = false;
+}
+
+int
+buf_reserve(struct buf *b, size_t more)
+{
+	size_t cap = b->cap == 0 ? BUF_FIRST_CAP : b->cap;
+	char *p;
+
+	if (more <= b->cap - b->n)
+		return 0;
+	if (more > b->max - b->n) {
+		b->failed = true;
+		return -EMSGSIZE;
+	}
+	while (cap - b->n < more)
+		cap = cap > b->max / 2 ? b->max : cap * 2;
+	p = mem_realloc(b->p, cap);
+	if (p == NULL) {
+		b->failed = true;
+		return -ENOMEM;
+	}
+	b->p = p;
+	b->cap = cap;
+	return 0;
+}
+
+int
+buf_add(struct buf *b, const void *p, size_t n)
+{
+	int r;
+
+	if (n == 0)
+		return 0;
+	r = buf_reserve(b, n);
+	if (r < 0)
+		return r;
+	memcpy(b->p + b->n, p, n);
+	b->n += n;
+	return 0;
+}
+
+int
+buf_add_slice(struct buf *b, struct slice s)
+{
+	return buf_add(b, s.p, s.n);
+}
+
+int
+buf_add_str(struct buf *b, const char *s)
+{
+	return buf_add(b, s, strlen(s));
+}
+
+int
+buf_add_char(struct buf *b, char c)
+{
+	return buf_add(b, &c, 1);
+}
+
+int
+buf_add_u64(struct buf *b, uint64_t v)
+{
+	char digits[20];
+	size_t at = sizeof(digits);
+
+	do {
+		digits[--at] = (char)('0' + v % 10);
+		v /= 10;
+	} while (v > 0);
+	return buf_add(b, digits + at, sizeof(digits) - at);
+}
+
+int
+buf_add_i64(struct buf *b, int64_t v)
+{
+	if (v >= 0)
+		return buf_add_u64(b, (uint64_t)v);
+	(void)buf_add_char(b, '-');  /* a failure is sticky */
+	return buf_add_u64(b, 0 - (uint64_t)v);
+}
+
+int
+buf_printf(struct buf *b, const char *fmt, ...)
+{
+	va_list args;
+	int n;
+	int r;
+
+	va_start(args, fmt);
+	n = vsnprintf(NULL, 0, fmt, args);
+	va_end(args);
+	if (n < 0) {
+		b->failed = true;
+		return -EINVAL;
+	}
+	r = buf_reserve(b, (size_t)n + 1);
+	if (r < 0)
+		return r;
+	va_start(args, fmt);
+	(void)vsnprintf(b->p + b->n, (size_t)n + 1, fmt, args); /* measured above */
+	va_end(args);
+	b->n += (size_t)n;
+	return 0;
+}
+
+void
+buf_consume(struct buf *b, size_t n)
+{
+	if (n == 0)
+		return;
+	b->n -= n;
+	if (b->n > 0)
+		memmove(b->p, b->p + n, b->n);
+}

@@ -1,0 +1,102 @@
+/*
+ * Tokens (CONTRACT 2): JWTs checked behind guards around libjwt (LIBRARIES 3), and what they permit. The keyring is immutable and shared by threads; a cache belongs to one worker.
+ */
+#ifndef CORE_TOKEN_H
+#define CORE_TOKEN_H
+
+#include "core/config.h"
+#include "base/map.h"
+#include "base/slice.h"
+
+#define TOKEN_MAX     8192 /* bytes of a token */
+#define TOKEN_SUB_MAX 128
+
+enum role { ROLE_USER, ROLE_MODERATOR, ROLE_ADMIN };
+
+/* What a verified token says. Immutable; counted without atomics when `is_local` — every claims object belongs to one worker. */
+struct claims {
+	unsigned refs;
+	char *user_id;    /* sub */
+	char *name;       /* display name; the id when the token has none (then has_name is false) */
+	char *user_topic; /* "user/<encoded id>" */
+	bool has_name;
+	bool is_guest;
+	enum role role;
+	int64_t exp; /* unix seconds; 0: none */
+	int64_t iat; /* 0: none */
+	char *jti;   /* NULL: none */
+	struct strings subscribe; /* patterns, {sub} put in, valid */
+	struct strings publish;
+	struct strings direct; /* user id patterns: `*` or literal ids */
+};
+
+struct claims *claims_ref(struct claims *c);
+void claims_unref(struct claims *c);
+/* Bytes a claims object takes (for limits.memory and metrics). */
+size_t claims_memory(const struct claims *c);
+
+/* May the bearer read this pattern (contained in one granted pattern)? */
+bool claims_may_subscribe(const struct claims *c, struct slice pattern);
+/* May the bearer publish on this topic? `server/…` never. */
+bool claims_may_publish(const struct claims *c, struct slice topic);
+bool claims_may_direct(const struct claims *c, struct slice user_id);
+
+/* A refusal in words. */
+struct token_refusal {
+	int status;       /* 401, 403, 400 */
+	const char *code; /* CONTRACT 4's error code: "invalid_token", "unauthorized", … */
+	const char *check; /* short static name of the failing check, for metrics and the log: "signature", "exp", "aud", … */
+	char text[320];   /* for people; no " or \ and no control bytes in it; never any part of a token before its signature held */
+	bool signature_held; /* only then may the text be told when auth.explain */
+};
+
+struct keyring;
+
+/*
+ * Load the keys of a configuration: checks lengths (HMAC secrets at least as long as the hash: 32, 48, 64 bytes), refuses HS with a PEM-looking secret,
+ * algorithms without a key and keys without an algorithm. NULL on failure with the reason in error (for `-t`).
+ */
+MUST_CHECK struct keyring *keyring_new(const struct config_auth *auth, char *error, size_t error_n);
+/* The key that signs and verifies guest tokens: 32 bytes, random at start, kept over reloads by the caller. */
+void keyring_set_guest_key(struct keyring *k, const uint8_t key[32]);
+void keyring_free(struct keyring *k);
+
+/*
+ * Verify a token at now_s. 0 and *out owned (one reference), or -EACCES with *why filled, or -ENOMEM.
+ */
+MUST_CHECK int token_check(const struct keyring *k, const struct config_auth *auth, struct slice token,
+    int64_t now_s, struct claims **out, struct token_refusal *why);
+
+/* Make claims without a token: the peer of a local socket (`local:<name>`, admin), or tests. NULL on no memory. */
+MUST_CHECK struct claims *claims_new_local(const char *user_name, enum role role);
+
+struct token_request { /* what `belfryctl token` and guest tokens ask for */
+	const char *sub;
+	const char *name;
+	const char *issuer, *audience; /* NULL or "": left out */
+	int64_t iat, exp;
+	bool with_grants; /* write the `belfry` claim */
+	struct strings subscribe, publish, direct;
+	const char *role; /* NULL: none */
+};
+
+/* Sign with a config's own key (HMAC secrets only). Owned text, or NULL with the reason in error. */
+MUST_CHECK char *token_sign(const struct config_auth *auth, const struct token_request *r, char *error, size_t error_n);
+/* A guest token for `guest:<random>` (user_id NULL) or the same id again. Owned text, or NULL. id_out (may be NULL) gets the user id, 64 bytes. */
+MUST_CHECK char *token_sign_guest(const struct keyring *k, const struct config_auth *auth, const char *user_id,
+    const char *name, int64_t now_s, char id_out[64]);
+
+/* --- a worker's cache of verified tokens --- */
+struct token_cache;
+MUST_CHECK struct token_cache *token_cache_new(size_t max_entries);
+void token_cache_free(struct token_cache *t);
+/* Drop everything (reload, revocation). */
+void token_cache_clear(struct token_cache *t);
+/*
+ * As token_check, but a token seen before is not verified again (its time claims are). Bounded, least recently used out first. The key is SHA-256 of the
+ * token and the generation.
+ */
+MUST_CHECK int token_cache_check(struct token_cache *t, const struct keyring *k, const struct config *c,
+    struct slice token, int64_t now_s, struct claims **out, struct token_refusal *why);
+
+#endif

@@ -1,0 +1,60 @@
+/*
+ * JSON: reading what peers send (a strict check in front of cJSON, LIBRARIES 4: length, UTF-8, depth, control bytes, \u0000, lone surrogates, duplicate keys, nothing after the
+ * end) and writing what goes out (a small escaping writer; cJSON never prints). Pure. Any thread.
+ */
+#ifndef PROTO_JSON_H
+#define PROTO_JSON_H
+
+#include <cjson/cJSON.h>
+
+#include "base/buf.h"
+#include "base/slice.h"
+
+#define JSON_MAX_DEPTH 16
+
+enum json_error {
+	JSON_E_SYNTAX = -300,
+	JSON_E_UTF8,
+	JSON_E_DEPTH,
+	JSON_E_NUL,       /* \u0000 */
+	JSON_E_DUPLICATE, /* the same key twice in one object */
+	JSON_E_NUMBER,    /* leading zeros, "1.", out of the range of a double */
+	JSON_E_MEMORY,
+};
+
+/*
+ * Check and parse one JSON text. On success *out is an owned tree (cJSON_Delete). 0, or an enum json_error and, when at != NULL, the byte offset where it was found.
+ */
+MUST_CHECK int json_parse(struct slice text, cJSON **out, size_t *at);
+/* A sentence for people. */
+const char *json_error_text(int error);
+
+/* The member of an object, case-sensitively; NULL when absent, or JSON null (a null member counts as absent: CONTRACT 7). */
+const cJSON *json_member(const cJSON *object, const char *name);
+/* String contents as a slice (absent when item is NULL or not a string). */
+struct slice json_string(const cJSON *item);
+/* An integer 0 .. 2^53-1 held exactly: 0, or -1. */
+MUST_CHECK int json_u64(const cJSON *item, uint64_t *out);
+
+/*
+ * The raw text of one top-level member's value within a checked JSON object text (for `data`, passed on as it was sent, white space around it trimmed). Absent when not there.
+ */
+struct slice json_raw_member(struct slice object_text, const char *name);
+
+/* --- writing --- */
+/* Append s as a JSON string with its quotes: " and \ and control bytes escaped, U+2028/9 as \u escapes; s must be valid UTF-8. */
+int json_add_string(struct buf *out, struct slice s);
+/* Append the escaped characters without quotes. */
+int json_add_escaped(struct buf *out, struct slice s);
+/*
+ * Members of an object under construction: writes a comma when the last byte of out is not '{' or '[', then "name":value.
+ */
+int json_add_key(struct buf *out, const char *name);
+int json_add_member_string(struct buf *out, const char *name, struct slice value);
+int json_add_member_u64(struct buf *out, const char *name, uint64_t value);
+int json_add_member_i64(struct buf *out, const char *name, int64_t value);
+int json_add_member_bool(struct buf *out, const char *name, bool value);
+/* value is JSON text already. */
+int json_add_member_raw(struct buf *out, const char *name, struct slice value);
+
+#endif
