@@ -1,0 +1,82 @@
+/*
+ * Connections of one worker: a socket with a plain event, an output queue of shared wires, one state, one deadline on the timer wheel. Worker thread only; a connection never changes its worker.
+ */
+#ifndef NET_CONN_H
+#define NET_CONN_H
+
+#include "base/buf.h"
+#include "core/wire.h"
+#include "net/exchange.h"
+#include "proto/ws.h"
+
+/* Why a connection ended: one name each, counted and logged once. */
+#define CLOSE_REASONS(X)                                                                           \
+	X(PEER, "peer")             /* the peer closed in good order */                                \
+	X(RESET, "reset")           /* reset, broken pipe, abrupt end */                               \
+	X(DONE, "done")             /* answered with Connection: close, stream ended */                \
+	X(BAD_REQUEST, "bad_request")                                                                  \
+	X(PROTOCOL, "protocol")     /* WebSocket protocol violation */                                 \
+	X(TOO_BIG, "too_big")                                                                          \
+	X(TIMEOUT, "timeout")       /* head, body or answer took too long */                           \
+	X(IDLE, "idle")             /* keep-alive connection without a request */                      \
+	X(NO_LIFE, "no_life")       /* no sign of life for two heartbeats */                           \
+	X(TOKEN, "token_ended")                                                                        \
+	X(KICKED, "kicked")                                                                            \
+	X(RATE, "rate")                                                                                \
+	X(SLOW, "slow")             /* a raw reader too slow */                                        \
+	X(NO_MEMORY, "no_memory")                                                                      \
+	X(LIMIT, "limit")                                                                              \
+	X(SHUTDOWN, "shutdown")
+
+enum close_reason {
+#define X(name, text) CLOSE_##name,
+	CLOSE_REASONS(X)
+#undef X
+	    CLOSE_REASON_COUNT,
+};
+
+/*
+ * Queue a wire (shares it: adds a reference) and mark the connection dirty; the bytes leave at the end of the loop turn. Never blocks. The queue's limit is the caller's to
+ * look at (conn_has_room) for what can be read again later; answers are always taken. 0, or -ENOMEM (the caller closes).
+ */
+MUST_CHECK int conn_push(struct conn *c, struct wire *w);
+/* Copies bytes into a wire of their own and pushes it. */
+MUST_CHECK int conn_push_bytes(struct conn *c, struct slice bytes);
+/* Queued bytes below limits.queue. One message always fits an empty queue. */
+bool conn_has_room(const struct conn *c);
+size_t conn_queued(const struct conn *c);
+
+/* Flush what is queued, then close in good order (streams; WebSocket after its close frame). */
+void conn_finish(struct conn *c, enum close_reason why);
+/* Close now. Freed at the end of the loop turn; callbacks get their on_gone at once. */
+void conn_close(struct conn *c, enum close_reason why);
+
+/* One deadline for each connection, in monotonic ms (1 s resolution, spread by the wheel); 0: none. On it the state's on_tick is called. */
+void conn_set_deadline(struct conn *c, uint64_t at_ms);
+
+/* The exchange's connection data of a stream. */
+void *conn_data(const struct conn *c);
+struct net *conn_net(const struct conn *c);
+uint64_t conn_number(const struct conn *c);
+const char *conn_peer(const struct conn *c, char out[64]);
+
+/* --- WebSocket --- */
+struct ws_ops {
+	/* A whole text or binary message; payload is borrowed. */
+	void (*on_message)(struct conn *c, void *data, enum ws_opcode opcode, struct slice payload);
+	void (*on_drain)(struct conn *c, void *data);
+	void (*on_tick)(struct conn *c, void *data, uint64_t now_ms);
+	void (*on_gone)(struct conn *c, void *data);
+	void (*on_drain_server)(struct conn *c, void *data, uint64_t retry_ms);
+};
+/*
+ * Answer 101 and hand the connection to ops (after exchange_header calls for what else the answer needs). max_message: limits.message. 0, or -1 when the peer has gone.
+ */
+MUST_CHECK int exchange_upgrade(struct exchange *x, const struct ws_handshake *hs, bool deflate, uint32_t max_message,
+    const struct ws_ops *ops, void *data);
+/* Send a close frame with that code and end (waits briefly for the peer's). */
+void conn_ws_close(struct conn *c, int code, struct slice reason, enum close_reason why);
+/* While true the socket is not read (too many unanswered requests, full queue). */
+void conn_hold_reading(struct conn *c, bool hold);
+
+#endif

@@ -1,0 +1,70 @@
+/*
+ * An exchange is one HTTP request being answered. Endpoints see exchanges, not sockets. Worker thread only.
+ *
+ * Life: net makes it when a head is parsed, calls the router's on_head (refuse early, choose the body limit), collects the body, calls on_request. The handler answers now or later
+ * with exchange_reply / exchange_refuse / exchange_stream_start / exchange_upgrade — exactly once; until then the connection reads no further request. `head` and
+ * `body` are borrowed and valid only during on_head/on_request: a handler that answers later keeps copies. If the peer goes
+ * first, on_gone is called (when set) and later answers are dropped; whoever answers later holds a reference (exchange_hold).
+ */
+#ifndef NET_EXCHANGE_H
+#define NET_EXCHANGE_H
+
+#include "base/buf.h"
+#include "base/slice.h"
+#include "core/error.h"
+#include "proto/http.h"
+
+struct conn;
+struct net;
+
+struct exchange {
+	struct conn *conn; /* NULL when the peer has gone */
+	struct net *net;   /* the worker's networking state; net->owner is serve's context */
+	const struct http_head *head; /* NULL outside on_head/on_request */
+	struct slice body;            /* whole; only in on_request */
+	uint64_t body_limit;          /* set by on_head; what is above it is 413 */
+	unsigned refs;
+	enum http_method method;
+	uint8_t minor;        /* HTTP/1.minor */
+	bool keep_alive;      /* after this answer; a handler may clear it */
+	bool is_answered;
+	bool has_body;        /* a body is announced */
+	uint64_t number;      /* X-Request-Id, printed as 16 hex digits */
+	struct buf headers;   /* response headers added so far, bounded */
+	void (*on_gone)(struct exchange *x); /* the peer went before the answer */
+	void *data;           /* the handler's, for answering later */
+};
+
+/* Add a response header line. A value with control bytes is dropped (never split a response); too many are dropped. */
+void exchange_header(struct exchange *x, const char *name, struct slice value);
+
+/* Answer with a whole body. content_type NULL: none. HEAD and 1xx/204/304 send no body (Content-Length is kept for HEAD). The body is copied. */
+void exchange_reply(struct exchange *x, int status, const char *content_type, struct slice body);
+/* application/json; */
+void exchange_json(struct exchange *x, int status, struct slice json);
+/* Problem document with Retry-After and, on 401, WWW-Authenticate already added by the caller. */
+void exchange_refuse(struct exchange *x, const struct refusal *r);
+
+/* For answering later: keeps x alive. */
+struct exchange *exchange_hold(struct exchange *x);
+void exchange_release(struct exchange *x);
+
+/*
+ * A streamed answer (event streams, big files): sends the head now, with `Connection: close` and no length, or with a length when length >= 0 (then keep-alive holds, and exactly that many
+ * bytes must be written). Afterwards the connection belongs to the stream: see net/conn.h (conn_push, conn_finish). The exchange ends with this call.
+ *
+ * ops are called with conn->stream_data. Returns 0, or -1 when the peer has gone or memory is short.
+ */
+struct stream_ops {
+	void (*on_drain)(struct conn *c, void *data); /* the queue has drained below half of its limit: more may be pushed */
+	void (*on_tick)(struct conn *c, void *data, uint64_t now_ms);  /* the deadline set by conn_set_deadline came */
+	void (*on_gone)(struct conn *c, void *data);  /* always called once, last: free data */
+	void (*on_drain_server)(struct conn *c, void *data, uint64_t retry_ms); /* the daemon is stopping: say goodbye and conn_finish */
+};
+MUST_CHECK int exchange_stream_start(struct exchange *x, int status, const char *content_type, int64_t length,
+    const struct stream_ops *ops, void *data);
+
+/* Client address as text (after trusted proxies), for logs and limits. Borrowed. */
+const char *exchange_peer(const struct exchange *x);
+
+#endif

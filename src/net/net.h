@@ -1,0 +1,74 @@
+/*
+ * Networking of one worker: its event base, connections, timer wheel, shared read buffer, dirty list. Made by daemon/worker, driven by its loop: event_base_loop, then net_turn. Worker thread only.
+ */
+#ifndef NET_NET_H
+#define NET_NET_H
+
+#include <event2/event.h>
+
+#include "base/list.h"
+#include "core/config.h"
+#include "net/exchange.h"
+#include "net/wheel.h"
+
+#define NET_READ_BUFFER (256 * 1024) /* SPEED: with 64 KiB, 16 KiB messages cost 1.9 times the floor */
+#define NET_FLUSH_SLICE 128          /* connections flushed before the sockets are looked at again */
+
+struct diag;
+struct counters;
+struct ws_inflater;
+
+TAILQ_HEAD(conn_list, conn);
+
+struct net {
+	struct event_base *base;
+	struct config *config;   /* the current one; replaced by net_set_config */
+	struct diag *diag;
+	struct counters *counters;
+	void *owner;             /* serve's context */
+	void (*on_head)(struct exchange *x);
+	void (*on_request)(struct exchange *x);
+	struct wheel wheel;
+	uint64_t now_ms;         /* monotonic, of this turn */
+	uint64_t now_us;         /* wall clock, of this turn */
+	char *read_buffer;
+	struct http_head *head;  /* scratch for parsing */
+	struct conn_list conns;
+	struct conn_list dirty;
+	struct conn_list dead;
+	size_t n_conns;
+	size_t n_dirty;
+	uint64_t next_number;    /* connection numbers: worker index in the top byte */
+	size_t memory;           /* bytes in queues and bodies */
+	bool is_draining;
+	struct ws_inflater *inflater;
+};
+
+/* 0 or -ENOMEM. */
+MUST_CHECK int net_init(struct net *n, struct event_base *base, unsigned worker, struct config *config);
+void net_done(struct net *n);
+void net_set_config(struct net *n, struct config *config);
+/* Read the clocks: at the start of each turn. */
+void net_clock(struct net *n);
+
+struct net_accepted { /* a socket handed over by the listener's thread */
+	int fd;
+	struct in6_addr address; /* peer, v4-mapped; zero for Unix sockets */
+	uint16_t port;
+	bool is_unix;
+	bool is_loopback_listener; /* the listener's own address is loopback: `hosts` default, /metrics */
+	uint32_t uid, gid;         /* of a Unix peer */
+	unsigned listener;         /* index in the configuration */
+};
+/* Takes fd, even on failure. */
+void net_adopt(struct net *n, const struct net_accepted *a);
+
+/*
+ * End of a loop turn: run due deadlines, flush up to NET_FLUSH_SLICE dirty connections, free the dead. Returns true when dirty connections are left: then loop without waiting.
+ */
+bool net_turn(struct net *n);
+
+/* Start the drain: every stream and WebSocket is told with its own retry hint spread over spread_ms; idle HTTP connections close. */
+void net_drain(struct net *n, uint64_t spread_ms);
+
+#endif

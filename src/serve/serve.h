@@ -1,0 +1,92 @@
+/*
+ * What the endpoints of one worker share, and the steps that most of them take first: who asks (authenticate), from where (Origin, Host), answer in the right form. Worker thread only.
+ */
+#ifndef SERVE_SERVE_H
+#define SERVE_SERVE_H
+
+#include "core/config.h"
+#include "core/error.h"
+#include "core/token.h"
+#include "net/exchange.h"
+#include "net/net.h"
+
+struct hub;
+struct diag;
+struct files;
+struct daemon_info; /* readiness, drain: daemon/ fills it */
+
+struct serve {
+	struct hub *hub; /* the worker's domain: log, subscriptions, counters, clock */
+	struct config *config;
+	struct keyring *keyring;   /* of this configuration; shared by the workers */
+	struct token_cache *tokens;
+	struct files *files;       /* cache of static files of this worker */
+	struct diag *diag;
+	const struct serve_process *process; /* what only the whole process knows */
+	struct map guest_buckets;  /* peer address → bucket, for guest_tokens_per_minute */
+};
+
+/* Asked of the process; thread-safe. */
+struct serve_process {
+	void *ctx;
+	/* 200 when ready: 0; else a reason in text. */
+	int (*ready)(void *ctx, char *text, size_t n);
+	/* Prometheus text of the whole process appended to out. */
+	void (*metrics)(void *ctx, struct buf *out);
+	bool (*is_draining)(void *ctx);
+};
+
+/* The time of this loop turn. */
+int64_t serve_now_s(const struct serve *s);
+
+/* The router that net calls. */
+void serve_on_head(struct exchange *x);
+void serve_on_request(struct exchange *x);
+
+/*
+ * Who asks. Finds the token (CONTRACT 2's order), verifies it, and when the cookie was used on a changing request, WebSocket or stream demands an allowed
+ * Origin. 0 and *out (one reference); or -1 after having answered (401/400/403).
+ *
+ * changes   the request changes something, or opens a WebSocket or a stream
+ */
+MUST_CHECK int serve_authenticate(struct exchange *x, bool changes, struct claims **out);
+/* The same without answering: -1 with *r filled. *found tells whether any token was there at all. */
+MUST_CHECK int serve_find_token(struct exchange *x, bool changes, struct claims **out, struct refusal *r, bool *found);
+
+/* Origin allowed (absent counts as allowed)? On no: *r filled, -1. */
+MUST_CHECK int serve_check_origin(struct exchange *x, struct refusal *r);
+/* Host in `hosts`? On no: *r (421), -1. */
+MUST_CHECK int serve_check_host(struct exchange *x, struct refusal *r);
+/* Adds CORS and Vary headers for the request's Origin when it is allowed. */
+void serve_cors(struct exchange *x);
+/* Answers a preflight (OPTIONS with Access-Control-Request-Method); allow: "GET, POST". */
+void serve_preflight(struct exchange *x, const char *allow);
+
+/* Answer with a refusal: problem document, WWW-Authenticate on 401, Retry-After, CORS, counted by check. */
+void serve_refuse(struct exchange *x, const struct refusal *r);
+
+/* The worker's serve context of an exchange. */
+static inline struct serve *
+serve_of(const struct exchange *x)
+{
+	return x->net->owner;
+}
+
+/* --- endpoints: called by the router with the request whole --- */
+void serve_files(struct exchange *x);
+void serve_chat(struct exchange *x);
+void serve_chat_post(struct exchange *x, struct slice session_id);
+void serve_events(struct exchange *x);
+void serve_publish(struct exchange *x, struct slice topic_encoded); /* what followed /publish/, absent for /publish */
+void serve_history(struct exchange *x);
+void serve_echo(struct exchange *x);
+void serve_token(struct exchange *x);
+void serve_healthz(struct exchange *x);
+void serve_readyz(struct exchange *x);
+void serve_metrics(struct exchange *x);
+
+/* files.c */
+MUST_CHECK struct files *files_new(void);
+void files_free(struct files *f);
+
+#endif
