@@ -46,6 +46,7 @@ struct config_grants { /* patterns as written, may hold {sub} */
 struct config_auth {
 	unsigned algorithms; /* bit set of enum config_algorithm */
 	char *secret;        /* bytes, from secret or secret_file; NULL when neither is set */
+	char *secret_path;   /* of secret_file; NULL when not set */
 	size_t secret_n;
 	char *public_key;    /* PEM text of public_key_file, NUL-terminated; NULL when not set */
 	char *public_key_path;
@@ -118,6 +119,8 @@ struct config {
 	_Atomic unsigned refs;
 	uint64_t generation; /* counts reloads; part of the token cache's key */
 	char *path;          /* of the file */
+	char *auth_file;     /* where `auth` stands, for messages about keys: the file, and */
+	unsigned auth_line;  /* its line (1 when the file has no `auth`) */
 
 	struct config_listener *listeners;
 	size_t n_listeners;
