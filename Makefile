@@ -128,9 +128,9 @@ run: all	## build, then serve a chat on localhost with a fresh token (PORT=8080)
 
 ifeq ($(HAVE_CHECK),yes)
 check: all tests	## run the unit tests, the vectors, the fuzz corpus and the live tests
-	@$(AUX)/check.sh unit corpus live
+	@UNITS='$(UNITS)' FUZZERS='$(FUZZERS)' $(AUX)/check.sh unit corpus live
 check-unit: tests	## only those that need no daemon
-	@$(AUX)/check.sh unit corpus
+	@UNITS='$(UNITS)' FUZZERS='$(FUZZERS)' $(AUX)/check.sh unit corpus
 else
 # Check came after configure had looked.
 check check-unit:
@@ -191,7 +191,7 @@ dist:	## make belfry-VERSION.tar.gz from the last commit, with configure in it
 	@echo $(CURDIR)/$(DIST).tar.gz
 
 lint: all	## layers, globals, sizes, format, clang-tidy, cppcheck, shell, manual pages, spelling
-	@$(AUX)/lint.sh
+	+@MAKEFLAGS= $(AUX)/lint.sh
 format:	## let clang-format write the C files
 	cd $(srcdir) && clang-format-14 -i $(shell cd $(srcdir) && find src tests -name '*.[ch]')
 

@@ -59,8 +59,8 @@ fi
 export DEBIAN_FRONTEND=noninteractive
 if [ -z "$(find /var/lib/apt/lists -name '*_Packages*' -print -quit 2>/dev/null)" ]; then
 	printf '%sapt-get update\n' "$as"
-	${as}apt-get -q update </dev/null
+	${as:+sudo} apt-get -q update </dev/null
 fi
 printf '%s%s\n' "$as" "$line"
 # shellcheck disable=SC2086
-${as}$line </dev/null
+${as:+sudo} $line </dev/null

@@ -1,0 +1,148 @@
+#!/usr/bin/env bash
+# check.sh STAGE...: runs the tests of a build folder, from inside it. Stages: unit, corpus, live, web.
+#
+# What a test finds in its environment:
+#   SRCDIR, BUILDDIR             the folders, absolute; unit tests run in SRCDIR
+#   BELFRYD, BELFRYCTL           the programs under test
+#   NODE_PATH, NODE_MODULES      where the npm packages of tests/package.json are (`require` searches NODE_PATH; a module
+#                                says createRequire(import.meta.url)("ws"))
+#   CHROMIUM                     the browser (stage web)
+# What it takes from the caller's: UNITS and FUZZERS (programs, from the Makefile), PYTEST_ARGS, VENV and NODE_DIR
+# (folders to use instead of ./venv and ./node), RUN (a command to put before the tests' own, such as `setarch -R`).
+set -u
+top=$(cd "$(dirname "$0")/.." && pwd) || exit 1
+export SRCDIR=$top BUILDDIR=$PWD
+export BELFRYD=$BUILDDIR/belfryd BELFRYCTL=$BUILDDIR/belfryctl
+VENV=${VENV:-$BUILDDIR/venv}
+NODE_DIR=${NODE_DIR:-$BUILDDIR/node}
+export NODE_PATH=$NODE_DIR/node_modules NODE_MODULES=$NODE_DIR/node_modules
+export PYTHONDONTWRITEBYTECODE=1
+RUN=${RUN:-}
+jobs=$(nproc 2>/dev/null || echo 2)
+. "$SRCDIR/build-aux/tally.sh"
+mkdir -p check
+
+# One test program, with its output kept; "NAME STATUS SECONDS" goes to the caller. Run by xargs.
+run_one() {
+	local name=${1//\//-} start=$EPOCHREALTIME status=0
+	shift
+	# shellcheck disable=SC2086
+	(cd "$SRCDIR" && exec timeout -k 5 "${UNIT_TIMEOUT:-120}" $RUN "$@") >"check/$name.log" 2>&1 </dev/null || status=$?
+	echo "$name $status $(((${EPOCHREALTIME/./} - ${start/./}) / 1000))"
+}
+export -f run_one
+export RUN
+
+unit() {
+	local name status ms line fail
+	[ -n "${UNITS:-}" ] || return 0
+	while read -r name status ms; do
+		line=$(grep -E '^[0-9]+%: Checks: ' "check/$name.log" | tail -n 1)
+		fail=0
+		if [[ $line =~ Checks:\ ([0-9]+),\ Failures:\ ([0-9]+),\ Errors:\ ([0-9]+) ]]; then
+			fail=$((BASH_REMATCH[2] + BASH_REMATCH[3]))
+			count $((BASH_REMATCH[1] - fail)) "$fail"
+			line="${BASH_REMATCH[1]} checks"
+		else
+			line="no result"
+			[ "$status" -ne 0 ] || count 1 0
+		fi
+		[ "$status" -eq 0 ] || [ "$fail" -gt 0 ] || count 0 1
+		if [ "$status" -eq 0 ]; then
+			printf '  ok     %-28s %6s ms  %s\n' "$name" "$ms" "$line"
+		else
+			printf '  FAILED %-28s %6s ms  %s, exit status %s\n' "$name" "$ms" "$line" "$status"
+			grep -vE '^Running suite|:P:' "check/$name.log" | tail -n 60 | sed 's/^/    /'
+		fi
+	done < <(for u in $UNITS; do printf '%s %s\n' "$u" "$BUILDDIR/$u"; done |
+		CK_FORK=yes CK_VERBOSITY=normal xargs -P "$jobs" -L 1 bash -c 'run_one "$@"' -)
+}
+
+# Every fuzzer over its corpus, which is what it has found so far and what people put there.
+corpus() {
+	local name status ms
+	[ -n "${FUZZERS:-}" ] || return 0
+	while read -r name status ms; do
+		if [ "$status" -eq 0 ]; then
+			count 1 0
+			printf '  ok     %-28s %6s ms  %s\n' "$name" "$ms" "$(tail -n 1 "check/$name.log")"
+		else
+			count 0 1
+			printf '  FAILED %-28s %6s ms  exit status %s\n' "$name" "$ms" "$status"
+			tail -n 40 "check/$name.log" | sed 's/^/    /'
+		fi
+	done < <(for f in $FUZZERS; do
+		dir=tests/fuzz/corpus/${f#fuzzers/fuzz_}
+		[ -d "$SRCDIR/$dir" ] || dir=
+		echo "$f" "$BUILDDIR/$f" ${dir:+"$dir"} # no blank at the end: xargs would go on to the next line
+	done | xargs -P "$jobs" -L 1 bash -c 'run_one "$@"' -)
+}
+
+# The Python and the npm packages, each installed once and again when its list changes.
+python_env() {
+	local list=$SRCDIR/tests/requirements.txt
+	[ "$VENV/.done" -nt "$list" ] && return 0
+	echo "  installing the Python packages of tests/requirements.txt"
+	rm -rf "$VENV"
+	python3 -m venv "$VENV" && "$VENV/bin/pip" -q --disable-pip-version-check install -r "$list" && touch "$VENV/.done"
+}
+
+node_env() {
+	local list=$SRCDIR/tests/package-lock.json
+	[ "$NODE_DIR/.done" -nt "$list" ] && return 0
+	echo "  installing the npm packages of tests/package-lock.json"
+	rm -rf "$NODE_DIR"
+	mkdir -p "$NODE_DIR" && cp "$SRCDIR/tests/package.json" "$list" "$NODE_DIR" &&
+		(cd "$NODE_DIR" && npm ci --silent --ignore-scripts --no-audit --no-fund </dev/null) && touch "$NODE_DIR/.done"
+}
+
+live() {
+	local status=0 line n
+	if ! python_env || ! node_env; then
+		echo '  FAILED: the packages that the live tests need could not be installed'
+		count 0 1
+		return
+	fi
+	# shellcheck disable=SC2086
+	(cd "$SRCDIR/tests/live" && exec $RUN "$VENV/bin/python" -m pytest -p no:cacheprovider -q --color=no \
+		--basetemp="$BUILDDIR/check/live" ${PYTEST_ARGS:-} .) 2>&1 </dev/null | tee check/live.log
+	status=${PIPESTATUS[0]}
+	line=$(grep -E '^=* ?[0-9]+ (passed|failed|error|skipped|deselected).* in [0-9.]+s' check/live.log | tail -n 1)
+	n=0
+	[[ $line =~ ([0-9]+)\ failed ]] && n=${BASH_REMATCH[1]}
+	[[ $line =~ ([0-9]+)\ error ]] && n=$((n + BASH_REMATCH[1]))
+	[[ $line =~ ([0-9]+)\ passed ]] && count "${BASH_REMATCH[1]}" 0
+	[ "$status" -eq 0 ] || [ "$n" -gt 0 ] || n=1
+	count 0 "$n"
+}
+
+web() {
+	local status pass fail files
+	files=$(cd "$SRCDIR" && ls tests/web/*.test.mjs 2>/dev/null)
+	[ -n "$files" ] || return 0
+	if ! node_env; then
+		count 0 1
+		return
+	fi
+	CHROMIUM=${CHROMIUM:-$(command -v chromium || command -v chromium-browser || command -v google-chrome)}
+	export CHROMIUM
+	# shellcheck disable=SC2086
+	(cd "$SRCDIR" && exec timeout -k 10 900 node --test --test-reporter=spec $files) 2>&1 </dev/null | tee check/web.log
+	status=${PIPESTATUS[0]}
+	pass=$(sed -n 's/^[^a-z]* pass \([0-9]*\)$/\1/p' check/web.log | tail -n 1)
+	fail=$(sed -n 's/^[^a-z]* \(fail\|cancelled\) \([0-9]*\)$/\2/p' check/web.log | paste -sd+ | sed 's/^$/0/')
+	count "${pass:-0}" "$((fail))"
+	[ "$status" -eq 0 ] || [ "$((fail))" -gt 0 ] || count 0 1
+}
+
+for stage in "$@"; do
+	echo "--- $stage"
+	case $stage in
+	unit | corpus | live | web) $stage ;;
+	*)
+		echo "check.sh: no stage is called '$stage'" >&2
+		exit 64
+		;;
+	esac
+done
+finish
