@@ -1,0 +1,356 @@
+// SPDX-License-Identifier: ISC
+
+/** Where to begin: a message id, a duration back (`"10m"`), an RFC 3339 time, or `"all"`. */
+export type Position = number | string;
+
+export type State = 'connecting' | 'open' | 'closed';
+
+export interface User {
+	id: string;
+	name: string;
+}
+
+export interface TokenContext {
+	/** Why the last token was refused, when it was. */
+	refused?: BelfryError;
+	/** Seconds that the present token has left, when the server says that it ends. */
+	expiring?: number;
+}
+
+/** A token, or a function that is asked for one on every connection; null: the cookie, or none. */
+export type Token = string | null | ((context: TokenContext) => string | null | Promise<string | null>);
+
+export interface Backoff {
+	/** First upper bound of the delay, in milliseconds (500). */
+	min?: number;
+	/** Last upper bound (30,000). */
+	max?: number;
+}
+
+interface CommonOptions {
+	token?: Token;
+	signal?: AbortSignal;
+	backoff?: Backoff;
+	/** Replaces the global `fetch`. */
+	fetch?: typeof fetch;
+	/** Replaces `Math.random`. */
+	random?: () => number;
+}
+
+export interface ChatOptions extends CommonOptions {
+	/** A display name, if the token has none. */
+	name?: string;
+	/** Replaces the global `WebSocket`: needed in Node before version 22. */
+	WebSocket?: new (url: string, protocols?: string[]) => any;
+	/** Left out: WebSocket, and SSE when WebSockets turn out to be blocked. */
+	transport?: 'websocket' | 'sse';
+	/** How long a silent connection has for its answer, in milliseconds (10,000). */
+	pongTimeout?: number;
+}
+
+export interface EventsOptions extends CommonOptions {
+	/** Topics or patterns; left out: the server's default. */
+	topics?: string[];
+	/** How many stored messages to begin with. */
+	last?: number;
+	/** Where to begin; a reconnect goes on where it was. */
+	after?: Position;
+	/** A stream silent for so long is dead, in milliseconds (45,000). */
+	silence?: number;
+}
+
+export interface FeedOptions {
+	/** How many stored messages to begin with (rooms 50, topics 0). */
+	last?: number;
+	/** Where to begin; `last` is ignored then. A reconnect goes on where it was. */
+	after?: Position;
+}
+
+export interface HistoryQuery {
+	before?: Position;
+	after?: Position;
+	limit?: number;
+	q?: string;
+}
+
+export interface HistoryPage {
+	messages: Array<ChatMessage | TopicMessage>;
+	/** There is more in the direction that was asked for. */
+	more: boolean;
+}
+
+export interface ChatMessage {
+	type: 'chat';
+	id?: number;
+	room: string;
+	from: User;
+	content?: string;
+	data?: unknown;
+	/** Milliseconds since 1970. */
+	time: number;
+	key?: string;
+	reply_to?: number;
+}
+
+export interface TopicMessage {
+	type: 'notification' | 'event';
+	id?: number;
+	topic: string;
+	event: string;
+	title?: string;
+	message?: string;
+	/** Seconds since 1970. */
+	timestamp?: number;
+	priority?: number;
+	tags?: string[];
+	click?: string;
+	data?: any;
+	from?: User;
+}
+
+export interface Publication {
+	topic?: string;
+	event?: string;
+	title?: string;
+	message?: string;
+	data?: unknown;
+	priority?: number;
+	tags?: string[];
+	click?: string;
+	to?: string;
+	ttl?: number;
+	key?: string;
+}
+
+/** Messages may be missing: the server has what followed `after` no longer. */
+export interface Gap {
+	room?: string;
+	topic?: string;
+	after: number | null;
+	oldest: number | null;
+	reason: 'trimmed' | 'outside' | 'unreadable' | 'slow';
+	dropped?: number;
+}
+
+/** Every event of this library; what it tells is in `detail`. */
+export class BelfryEvent<T = any> extends Event {
+	constructor(type: string, detail?: T);
+	readonly detail: T;
+}
+
+/** `code` is the server's, or `closed`, `aborted`, `left`, `too_large`, `token`, `http`. */
+export class BelfryError extends Error {
+	constructor(code: string, message: string, more?: Record<string, any>);
+	readonly code: string;
+	/** The configuration key of the limit that refused. */
+	readonly limit?: string;
+	/** Seconds. */
+	readonly retryAfter?: number;
+	readonly status?: number;
+}
+
+/** A message on its way. */
+export class Outgoing {
+	readonly key: string;
+	readonly content?: string;
+	/** When it was handed over, in milliseconds since 1970. */
+	readonly time: number;
+	readonly body: Record<string, any>;
+	readonly state: 'pending' | 'sent' | 'failed';
+	/** The server's id, once it is sent and the topic is a logged one. */
+	readonly id?: number;
+	readonly error?: Error;
+	/** Resolves with the id when acked, rejects when refused for good. */
+	readonly done: Promise<number | undefined>;
+}
+
+export interface FeedEvents {
+	/** Joined or subscribed: the first time, and after every reconnect. */
+	joined: { latest?: number; resumed?: boolean };
+	/** History was lost; comes before anything newer. */
+	gap: Gap;
+	/** The server does not let you in; not asked again. */
+	refused: BelfryError;
+	/** No longer in it: kicked, or the new token does not grant it. */
+	left: { reason?: string };
+}
+
+export interface RoomEvents extends FeedEvents {
+	/** Somebody said something; your own messages from this connection are not among them. */
+	message: ChatMessage;
+	/** A message of your own was handed over. */
+	sending: Outgoing;
+	/** … is safe on the server. */
+	sent: Outgoing;
+	/** … was refused for good. */
+	failed: Outgoing;
+	people: { people: Map<string, User>; count: number };
+	user_joined: { user: User; count: number };
+	user_left: { user: User; count: number };
+	typing: { user: User; typing: boolean };
+	edited: { id: number; target: number; user: User; content: string };
+	deleted: { id: number; target: number; user: User };
+	reaction: { id: number; target: number; user: User; emoji: string; on: boolean };
+	read: { user: User; read: number };
+}
+
+export interface SubscriptionEvents extends FeedEvents {
+	message: TopicMessage;
+}
+
+export interface ChatEvents {
+	/** `welcome` has come; rooms and topics are being joined. */
+	open: { user: User; session: string };
+	/** The connection ended; `retryIn` milliseconds when it will be tried again. */
+	close: { code: number; reason: string; willRetry: boolean; retryIn?: number; error?: BelfryError };
+	state: { state: State; reason?: string; code?: number; retryIn?: number; error?: BelfryError };
+	/** The server is about to stop; `retry` milliseconds to stay away, which is honoured. */
+	closing: { reason: string; retry: number };
+	/** The token ends in so many seconds; the token function was asked for a new one. */
+	expiring: { in: number };
+	direct: ChatMessage & { to: User };
+	/** A message of publish(). */
+	sent: Outgoing;
+	failed: Outgoing;
+	/** The server complained of something that was not a request. */
+	error: BelfryError;
+	/** Every message of the server, as it came. */
+	frame: Record<string, any>;
+}
+
+export interface EventsEvents {
+	open: undefined;
+	close: { willRetry: boolean; reason: string; retryIn?: number; error?: BelfryError };
+	state: { state: State; reason?: string; retryIn?: number; error?: BelfryError };
+	/** Every event, whatever its name; each is dispatched under its own name too. */
+	event: StreamEvent;
+	/** What was published without a name. */
+	message: StreamEvent;
+	notification: StreamEvent;
+	gap: StreamEvent;
+	denied: StreamEvent;
+	closing: StreamEvent;
+	expiring: StreamEvent;
+	expired: StreamEvent;
+}
+
+export interface StreamEvent {
+	event: string;
+	/** The data read as JSON, or the text when it is none. */
+	data: any;
+	text: string;
+	id: string;
+}
+
+interface TypedTarget<Map> extends EventTarget {
+	addEventListener<K extends keyof Map & string>(
+		type: K, listener: (event: BelfryEvent<Map[K]>) => void, options?: boolean | AddEventListenerOptions): void;
+	addEventListener(
+		type: string, listener: ((event: any) => void) | null, options?: boolean | AddEventListenerOptions): void;
+}
+
+/** The events of one type as they come, until the signal ends it. */
+export function on(target: EventTarget, type: string, options?: { signal?: AbortSignal }): AsyncGenerator<any>;
+
+/** Is the topic matched by the pattern (`*` one segment, a last `**` one or more)? */
+export function topicMatches(pattern: string, topic: string): boolean;
+
+/** The topic of one user. */
+export function userTopic(id: string): string;
+
+export class Room implements TypedTarget<RoomEvents> {
+	readonly name: string;
+	readonly state: 'waiting' | 'joined' | 'refused' | 'left';
+	/** The last id that was delivered: where a reconnect goes on. */
+	readonly cursor?: number;
+	/** Who is there, by id; the server lists at most 100. */
+	readonly people: Map<string, User>;
+	readonly count: number;
+	/** Settles with the first `joined` or `refused`. */
+	readonly ready: Promise<Room>;
+	/** Send; offline it waits. Sent once, however often the connection breaks. */
+	send(message: string | { content?: string; data?: unknown; reply_to?: number; key?: string }): Outgoing;
+	/** Tell the others that you are writing, or no longer. */
+	typing(typing?: boolean): void;
+	members(): Promise<User[]>;
+	history(query?: HistoryQuery): Promise<HistoryPage>;
+	leave(): Promise<void>;
+	addEventListener: TypedTarget<RoomEvents>['addEventListener'];
+	removeEventListener: EventTarget['removeEventListener'];
+	dispatchEvent: EventTarget['dispatchEvent'];
+}
+
+/**
+ * A topic or pattern. Patterns of one connection should not overlap: a message that several match
+ * comes once, to all of them, and moves the cursor of each.
+ */
+export class Subscription implements TypedTarget<SubscriptionEvents> {
+	readonly name: string;
+	readonly state: 'waiting' | 'joined' | 'refused' | 'left';
+	readonly cursor?: number;
+	readonly ready: Promise<Subscription>;
+	history(query?: HistoryQuery): Promise<HistoryPage>;
+	unsubscribe(): Promise<void>;
+	addEventListener: TypedTarget<SubscriptionEvents>['addEventListener'];
+	removeEventListener: EventTarget['removeEventListener'];
+	dispatchEvent: EventTarget['dispatchEvent'];
+}
+
+/** One connection to the daemon, kept up until close(); rooms and topics share it. */
+export class Chat implements TypedTarget<ChatEvents> {
+	/** @param url the daemon's address (`https://chat.example.org`); in a page the page's own when left out */
+	constructor(url?: string | URL, options?: ChatOptions);
+	readonly url: URL;
+	readonly state: State;
+	readonly transport: 'websocket' | 'sse';
+	readonly user: User | null;
+	readonly session: string | null;
+	readonly limits: Record<string, any>;
+	/** When the token ends, in seconds since 1970. */
+	readonly expires: number | null;
+	readonly rooms: Map<string, Room>;
+	readonly subscriptions: Map<string, Subscription>;
+	/** Connect, and stay connected. Resolves when open for the first time. */
+	connect(): Promise<void>;
+	close(code?: number, reason?: string): void;
+	/** While waiting to reconnect: do it now. While open: find out whether the line is dead. */
+	retryNow(): void;
+	room(name: string, options?: FeedOptions): Room;
+	subscribe(topic: string, options?: FeedOptions): Subscription;
+	/** Publish on a topic; offline it waits. */
+	publish(message: Publication): Outgoing;
+	history(query: HistoryQuery & { room?: string; topic?: string }): Promise<HistoryPage>;
+	listRooms(): Promise<any[]>;
+	refresh(token: string): Promise<Record<string, any>>;
+	/** Any message of the protocol that has an answer. */
+	request(message: Record<string, any>, options?: { signal?: AbortSignal }): Promise<Record<string, any>>;
+	/** Any message of the protocol that has none. */
+	post(message: Record<string, any>): void;
+	addEventListener: TypedTarget<ChatEvents>['addEventListener'];
+	removeEventListener: EventTarget['removeEventListener'];
+	dispatchEvent: EventTarget['dispatchEvent'];
+}
+
+/** Topics over Server-Sent Events, read with fetch so that the token travels in a header. */
+export class Events implements TypedTarget<EventsEvents> {
+	constructor(url?: string | URL, options?: EventsOptions);
+	readonly url: URL;
+	readonly state: State;
+	/** The position: what a reconnect resumes from. */
+	readonly cursor: string;
+	connect(): this;
+	close(): void;
+	addEventListener: TypedTarget<EventsEvents>['addEventListener'];
+	removeEventListener: EventTarget['removeEventListener'];
+	dispatchEvent: EventTarget['dispatchEvent'];
+}
+
+/** Reads the lines of an event stream, in whatever pieces they come. */
+export class StreamParser {
+	constructor(onevent: (event: { type: string; data: string; id: string }) => void);
+	/** Called at the end of each block, also of one that only moves the cursor. */
+	onid: (id: string) => void;
+	onretry: (ms: number) => void;
+	id: string;
+	push(text: string): void;
+}

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: ISC
+/* Event streams: the parser, and chat over SSE in the shape of a WebSocket. */
+
+import { problemOf } from './common.js';
+
+/** Reads the lines of an event stream (HTML standard, 9.2.6), in whatever pieces they come. */
+export class StreamParser {
+	/** @param {(event: {type: string, data: string, id: string}) => void} onevent */
+	constructor(onevent) {
+		this.onevent = onevent;
+		/** @type {(id: string) => void} called for a block that only moves the cursor */
+		this.onid = () => {};
+		/** @type {(ms: number) => void} */
+		this.onretry = () => {};
+		this.id = '';
+		this.rest = '';
+		this.started = false;
+		this.type = '';
+		/** @type {string[]} */
+		this.data = [];
+	}
+
+	/** @param {string} text */
+	push(text) {
+		if (!this.started && text !== '') {
+			text = text.replace(/^\ufeff/, '');
+			this.started = true;
+		}
+		const lines = (this.rest + text).split(/\r\n|\n|\r(?!$)/);
+
+		this.rest = lines.pop() ?? '';
+		for (const line of lines)
+			this.line(line);
+	}
+
+	/** @param {string} line */
+	line(line) {
+		if (line === '')
+			return this.dispatch();
+		const colon = line.indexOf(':');
+		const field = colon < 0 ? line : line.slice(0, colon);
+		const value = colon < 0 ? '' : line.slice(colon + 1).replace(/^ /, '');
+
+		if (field === 'event')
+			this.type = value;
+		else if (field === 'data')
+			this.data.push(value);
+		else if (field === 'id' && !value.includes('\0'))
+			this.id = value;
+		else if (field === 'retry' && /^\d+$/.test(value))
+			this.onretry(Number(value));
+	}
+
+	dispatch() {
+		const { type, data, id } = this;
+
+		this.type = '';
+		this.data = [];
+		this.onid(id);
+		if (data.length > 0)
+			this.onevent({ type: type || 'message', data: data.join('\n'), id });
+	}
+}
+
+/**
+ * Read a response as an event stream until it ends.
+ * @param {Response} response @param {StreamParser} parser @param {() => void} onbytes
+ */
+export async function readStream(response, parser, onbytes) {
+	const decoder = new TextDecoder();
+	const reader = /** @type {ReadableStream<Uint8Array>} */ (response.body).getReader();
+
+	for (;;) {
+		const { done, value } = await reader.read();
+		if (done)
+			return;
+		onbytes();
+		parser.push(decoder.decode(value, { stream: true }));
+	}
+}
+
+/**
+ * Chat over SSE in the shape of a WebSocket, for networks that let no WebSocket through: a stream
+ * down, one POST for each message up, in order.
+ */
+export class StreamSocket {
+	/** @param {URL} url @param {string | null} token @param {typeof fetch} fetcher */
+	constructor(url, token, fetcher) {
+		/** @type {((event: any) => void) | null} */
+		this.onmessage = null;
+		/** @type {((event: any) => void) | null} */
+		this.onclose = null;
+		/** @type {((event: any) => void) | null} */
+		this.onerror = null;
+		this.url = url;
+		this.fetch = fetcher;
+		/** @type {Record<string, string>} */
+		this.headers = token === null ? {} : { Authorization: `Bearer ${token}` };
+		this.abort = new AbortController();
+		this.session = '';
+		/** @type {Promise<unknown>} */
+		this.posts = Promise.resolve();
+		this.run().then(() => this.ended(1006, ''), (error) => this.ended(1006, String(error)));
+	}
+
+	async run() {
+		const response = await this.fetch(this.url, {
+			headers: { ...this.headers, Accept: 'text/event-stream' },
+			signal: this.abort.signal,
+			cache: 'no-store',
+		});
+		if (!response.ok)
+			throw await problemOf(response);
+		await readStream(response, new StreamParser((event) => {
+			if (event.type === 'user')
+				this.session = event.data;
+			else if (event.data.startsWith('{'))
+				this.onmessage?.({ data: event.data });
+		}), () => {});
+	}
+
+	/** @param {string} text */
+	send(text) {
+		this.posts = this.posts.then(() => this.post(text)).catch((error) => this.ended(1006, String(error)));
+	}
+
+	/** @param {string} text */
+	async post(text) {
+		const url = new URL(`chat/${encodeURIComponent(this.session)}`, new URL('.', this.url));
+		const response = await this.fetch(url, {
+			method: 'POST',
+			headers: { ...this.headers, 'Content-Type': 'application/json' },
+			body: text,
+			signal: this.abort.signal,
+		});
+		const answer = await response.text();
+
+		if (response.status === 404)
+			throw new Error('the stream has ended');
+		if (answer.startsWith('{'))
+			this.onmessage?.({ data: answer });
+		else if (!response.ok)
+			this.onmessage?.({ data: this.refusal(text, response.status) });
+	}
+
+	/** A proxy's page instead of an answer. @param {string} text what was sent @param {number} status */
+	refusal(text, status) {
+		return JSON.stringify({
+			type: 'error', ref: JSON.parse(text).ref, code: status >= 500 ? 'unavailable' : 'http', message: `HTTP ${status}`,
+		});
+	}
+
+	/** @param {number} [code] @param {string} [reason] */
+	close(code = 1000, reason = '') {
+		this.ended(code, reason);
+	}
+
+	/** @param {number} code @param {string} reason */
+	ended(code, reason) {
+		const tell = this.onclose;
+
+		this.onclose = this.onmessage = null;
+		this.abort.abort();
+		tell?.({ code, reason });
+	}
+}
