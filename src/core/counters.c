@@ -1,0 +1,103 @@
+#include "core/counters.h"
+
+#include <errno.h>
+
+static const struct row {
+	const char *kind;
+	const char *metric;
+	const char *labels; /* without braces; "" for none */
+	const char *help;   /* of the metric's first row */
+} rows[] = {
+#define X(name, kind, metric, labels, help) [COUNTER_##name] = {#kind, metric, labels, help},
+	COUNTERS(X)
+#undef X
+};
+
+_Static_assert(ARRAY_LEN(rows) == COUNTER_COUNT, "a row for each counter");
+_Static_assert(COUNTER_ANSWERS_5XX - COUNTER_ANSWERS_1XX == 4, "the classes stand together");
+
+void
+counter_answer(struct counters *c, int status)
+{
+	if (status >= 100 && status <= 599)
+		counter_bump(&c->values[COUNTER_ANSWERS_1XX + status / 100 - 1], 1);
+}
+
+uint64_t
+counters_sum(const struct counters *const *all, size_t n, enum counter which)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < n; i++)
+		sum += counter_get(all[i], which);
+	return sum;
+}
+
+static void
+add_head(struct buf *out, const char *metric, const char *kind, const char *help)
+{
+	(void)buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", metric, help, metric, kind);
+}
+
+static void
+add_closed(struct buf *out, const struct counters *const *all, size_t n, const char *const *reasons,
+    size_t n_reasons)
+{
+	const char *metric = "belfry_connections_closed_total";
+
+	add_head(out, metric, "counter", "Connections ended, by reason.");
+	for (size_t r = 0; r < min_size(n_reasons, COUNTERS_REASONS); r++) {
+		uint64_t sum = 0;
+
+		for (size_t i = 0; i < n; i++)
+			sum += atomic_load_explicit(&all[i]->closed[r], memory_order_relaxed);
+		(void)buf_printf(out, "%s{reason=\"%s\"} %llu\n", metric, reasons[r],
+		    (unsigned long long)sum);
+	}
+}
+
+static void
+add_refused(struct buf *out, const struct counters *const *all, size_t n)
+{
+	const char *metric = "belfry_refusals_total";
+
+	add_head(out, metric, "counter", "Requests and messages refused, by error code.");
+	for (size_t code = 0; code < ERROR_CODE_COUNT; code++) {
+		uint64_t sum = 0;
+
+		for (size_t i = 0; i < n; i++)
+			sum += atomic_load_explicit(&all[i]->refused[code], memory_order_relaxed);
+		(void)buf_printf(out, "%s{code=\"%s\"} %llu\n", metric,
+		    error_name((enum error_code)code), (unsigned long long)sum);
+	}
+}
+
+int
+counters_write(struct buf *out, const struct counters *const *all, size_t n,
+    const char *const *reasons, size_t n_reasons)
+{
+	const char *last = "";
+
+	for (size_t i = 0; i < COUNTER_COUNT; i++) {
+		const struct row *row = &rows[i];
+		bool is_labelled = row->labels[0] != '\0';
+
+		if (strcmp(last, row->metric) != 0)
+			add_head(out, row->metric, row->kind, row->help);
+		last = row->metric;
+		(void)buf_printf(out, "%s%s%s%s %llu\n", row->metric, is_labelled ? "{" : "",
+		    row->labels, is_labelled ? "}" : "",
+		    (unsigned long long)counters_sum(all, n, (enum counter)i));
+	}
+	add_closed(out, all, n, reasons, n_reasons);
+	add_refused(out, all, n);
+	return out->failed ? -ENOMEM : 0;
+}
+
+int
+counters_write_one(
+    struct buf *out, const char *metric, const char *kind, const char *help, uint64_t value)
+{
+	add_head(out, metric, kind, help);
+	return buf_printf(out, "%s %llu\n", metric, (unsigned long long)value);
+}
