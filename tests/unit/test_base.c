@@ -1,0 +1,494 @@
+/*
+ * src/base: slices, buffers, maps, UTF-8, base64, and what they do without memory.
+ */
+#include <check.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/b64.h"
+#include "base/buf.h"
+#include "base/map.h"
+#include "base/utf8.h"
+#include "tests/unit/mem_faults.h"
+#include "tests/unit/support_guard.h"
+
+#define ck_slice(s, text) ck_assert_msg(slice_eq((s), slice_str(text)), "got '%.*s'", SLICE_ARG(s))
+
+/* --- slices --- */
+
+START_TEST(slices_compare)
+{
+	ck_assert(slice_eq(SLICE("ab"), SLICE("ab")));
+	ck_assert(!slice_eq(SLICE("ab"), SLICE("aB")));
+	ck_assert(slice_eq(SLICE_NONE, SLICE("")));
+	ck_assert(slice_eq_nocase(SLICE("Content-LENGTH"), SLICE("content-length")));
+	ck_assert(!slice_eq_nocase(SLICE("a"), SLICE("ab")));
+	/* only letters have a case: '@' and '`', '[' and '{' are 0x20 apart as well */
+	ck_assert(!slice_eq_nocase(SLICE("@["), SLICE("`{")));
+	ck_assert(!slice_eq_nocase(SLICE("\xc4"), SLICE("\xe4")));
+	ck_assert(slice_has_prefix(SLICE("abc"), SLICE("ab")));
+	ck_assert(slice_has_prefix(SLICE("abc"), SLICE("")));
+	ck_assert(!slice_has_prefix(SLICE("a"), SLICE("ab")));
+	ck_assert_ptr_null(slice_str(NULL).p);
+}
+END_TEST
+
+START_TEST(slices_trim_and_cut)
+{
+	struct slice rest = SLICE("a,,b");
+
+	ck_slice(slice_trim(SLICE(" \t a b\t ")), "a b");
+	ck_slice(slice_trim(SLICE(" \t")), "");
+	ck_slice(slice_trim(SLICE("\ra\n")), "\ra\n");
+	ck_slice(slice_cut(&rest, ','), "a");
+	ck_slice(slice_cut(&rest, ','), "");
+	ck_assert_ptr_nonnull(rest.p);
+	ck_slice(slice_cut(&rest, ','), "b");
+	ck_assert_ptr_null(rest.p);
+	rest = SLICE("a,");
+	ck_slice(slice_cut(&rest, ','), "a");
+	ck_assert_ptr_nonnull(rest.p); /* an empty last part is still to come */
+	ck_slice(slice_cut(&rest, ','), "");
+	ck_assert_ptr_null(rest.p);
+	rest = SLICE_NONE;
+	ck_slice(slice_cut(&rest, ','), "");
+}
+END_TEST
+
+static const struct {
+	const char *text;
+	int result;
+	uint64_t value;
+} numbers[] = {
+    {"0", 0, 0},
+    {"00012", 0, 12},
+    {"18446744073709551615", 0, UINT64_MAX},
+    {"18446744073709551616", -1, 0},
+    {"99999999999999999999", -1, 0},
+    {"184467440737095516150", -1, 0},
+    {"", -1, 0},
+    {"+1", -1, 0},
+    {"-1", -1, 0},
+    {" 1", -1, 0},
+    {"1 ", -1, 0},
+    {"0x1", -1, 0},
+    {"1.0", -1, 0},
+    {"\xb2", -1, 0},
+};
+
+START_TEST(slices_to_numbers)
+{
+	uint64_t value = 77;
+
+	ck_assert_int_eq(slice_to_u64(slice_str(numbers[_i].text), &value), numbers[_i].result);
+	ck_assert_uint_eq(value, numbers[_i].result == 0 ? numbers[_i].value : 77);
+}
+END_TEST
+
+/* --- buffers --- */
+
+START_TEST(buffers_append)
+{
+	struct buf b = BUF_INIT(1000);
+
+	ck_slice(buf_slice(&b), "");
+	ck_assert_int_eq(buf_add_str(&b, "x="), 0);
+	ck_assert_int_eq(buf_add_i64(&b, INT64_MIN), 0);
+	ck_assert_int_eq(buf_add_char(&b, ' '), 0);
+	ck_assert_int_eq(buf_add_u64(&b, UINT64_MAX), 0);
+	ck_assert_int_eq(BUF_ADD_LIT(&b, " "), 0);
+	ck_assert_int_eq(buf_add_u64(&b, 0), 0);
+	ck_assert_int_eq(buf_printf(&b, "%s%d", "!", 7), 0);
+	ck_assert_int_eq(buf_add_slice(&b, SLICE_NONE), 0);
+	ck_slice(buf_slice(&b), "x=-9223372036854775808 18446744073709551615 0!7");
+	buf_consume(&b, 2);
+	ck_slice(buf_slice(&b), "-9223372036854775808 18446744073709551615 0!7");
+	buf_consume(&b, b.n);
+	ck_slice(buf_slice(&b), "");
+	buf_done(&b);
+	ck_assert_uint_eq(b.max, 1000);
+	buf_done(&b);
+}
+END_TEST
+
+START_TEST(buffers_are_bounded)
+{
+	struct buf b = BUF_INIT(200);
+
+	ck_assert_int_eq(buf_printf(&b, "%190d", 1), 0);
+	ck_assert_int_eq(buf_add_str(&b, "0123456789a"), -EMSGSIZE);
+	ck_assert(b.failed);
+	ck_assert_uint_eq(b.n, 190);
+	ck_assert_int_eq(buf_add_str(&b, "0123456789"), 0);
+	ck_assert_int_eq(buf_add_char(&b, 'x'), -EMSGSIZE);
+	ck_assert_int_eq(buf_reserve(&b, SIZE_MAX), -EMSGSIZE);
+	ck_assert_uint_eq(b.n, 200);
+	buf_reset(&b);
+	ck_assert(!b.failed);
+	ck_assert_uint_eq(b.n, 0);
+	/* a buffer of its full size lets nobody write behind it, not even a NUL */
+	ck_assert_int_eq(buf_printf(&b, "%200d", 1), -EMSGSIZE);
+	ck_assert_int_eq(buf_printf(&b, "%199d", 1), 0);
+	buf_done(&b);
+	b = BUF_INIT(0);
+	ck_assert_int_eq(buf_add_char(&b, 'x'), -EMSGSIZE);
+	buf_done(&b);
+}
+END_TEST
+
+START_TEST(buffers_grow)
+{
+	struct buf b = BUF_INIT(100000);
+
+	for (int i = 0; i < 100000; i++)
+		ck_assert_int_eq(buf_add_char(&b, (char)('a' + i % 26)), 0);
+	for (int i = 0; i < 100000; i++)
+		ck_assert_int_eq(b.p[i], 'a' + i % 26);
+	ck_assert_uint_le(b.cap, 100000);
+	buf_done(&b);
+}
+END_TEST
+
+START_TEST(buffers_without_memory)
+{
+	struct buf b = BUF_INIT(1000);
+	long blocks = mem_blocks();
+
+	mem_fail_at(1);
+	ck_assert_int_eq(buf_add_str(&b, "abc"), -ENOMEM);
+	ck_assert(b.failed);
+	ck_assert_uint_eq(b.n, 0);
+	ck_assert_int_eq(buf_add_str(&b, "abc"), 0);
+	ck_assert(b.failed); /* until it is reset */
+	mem_fail_at(1);
+	ck_assert_int_eq(buf_reserve(&b, 900), -ENOMEM);
+	ck_slice(buf_slice(&b), "abc");
+	mem_fail_at(1);
+	ck_assert_int_eq(buf_printf(&b, "%500d", 1), -ENOMEM);
+	ck_slice(buf_slice(&b), "abc");
+	buf_done(&b);
+	ck_assert_int_eq(mem_blocks(), blocks);
+}
+END_TEST
+
+/* --- maps --- */
+
+/* Against an implementation of others: CPython 3.11 hashes bytes with it, with zero keys under PYTHONHASHSEED=0. */
+START_TEST(siphash_is_siphash)
+{
+	uint8_t bytes[64];
+
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (uint8_t)i;
+	ck_assert(siphash13("a", 1, 0, 0) == 0x407448d2b89b1813);
+	ck_assert(siphash13("abcdefg", 7, 0, 0) == 0x6db12aae9070f506);
+	ck_assert(siphash13("abcdefgh", 8, 0, 0) == 0x3f7b849c0b8e35ea);
+	ck_assert(siphash13("belfry chat/lobby", 17, 0, 0) == 0x349e689765842cfc);
+	ck_assert(siphash13(bytes, 64, 0, 0) == 0x75e05fd5bbc870c6);
+	/* keys 00..07, 08..0f, no bytes: as in the tests of other implementations */
+	ck_assert(siphash13("", 0, 0x0706050403020100, 0x0f0e0d0c0b0a0908) == 0xabac0158050fc4dc);
+}
+END_TEST
+
+#define N_KEYS 2000
+
+struct item {
+	char key[16];
+	bool is_in;
+};
+
+static struct slice
+item_key(const struct item *item)
+{
+	return slice_str(item->key);
+}
+
+/* Sets and removes at random, compared with a plain array. */
+START_TEST(maps_keep_what_was_put)
+{
+	struct item *items = calloc(N_KEYS, sizeof(*items));
+	struct map m;
+	size_t n_in = 0;
+	size_t at = 0;
+	size_t n_walked = 0;
+
+	ck_assert_ptr_nonnull(items);
+	map_init(&m);
+	ck_assert_ptr_null(map_get(&m, SLICE("nothing")));
+	ck_assert_ptr_null(map_remove(&m, SLICE("nothing")));
+	srand(7);
+	for (int i = 0; i < N_KEYS; i++)
+		(void)snprintf(items[i].key, sizeof(items[i].key), "key %d", i);
+	for (int i = 0; i < 20 * N_KEYS; i++) {
+		struct item *item = &items[rand() % N_KEYS];
+
+		if (rand() % 5 < 2) {
+			ck_assert_ptr_eq(map_remove(&m, item_key(item)), item->is_in ? item : NULL);
+			n_in -= item->is_in;
+			item->is_in = false;
+		} else {
+			ck_assert_int_eq(map_set(&m, item_key(item), item), 0);
+			n_in += !item->is_in;
+			item->is_in = true;
+		}
+		ck_assert_uint_eq(m.n, n_in);
+	}
+	for (int i = 0; i < N_KEYS; i++)
+		ck_assert_ptr_eq(
+		    map_get(&m, item_key(&items[i])), items[i].is_in ? &items[i] : NULL);
+	for (const struct item *item; (item = map_next(&m, &at)) != NULL; n_walked++)
+		ck_assert(item->is_in);
+	ck_assert_uint_eq(n_walked, n_in);
+	map_done(&m);
+	map_done(&m);
+	free(items);
+}
+END_TEST
+
+START_TEST(maps_replace_and_take_any_bytes)
+{
+	struct map m;
+	int a = 1;
+	int b = 2;
+
+	map_init(&m);
+	ck_assert_int_eq(map_set(&m, SLICE("k\0a"), &a), 0);
+	ck_assert_int_eq(map_set(&m, SLICE("k\0b"), &b), 0);
+	ck_assert_int_eq(map_set(&m, SLICE(""), &b), 0);
+	ck_assert_ptr_eq(map_get(&m, SLICE("k\0a")), &a);
+	ck_assert_int_eq(map_set(&m, SLICE("k\0a"), &b), 0);
+	ck_assert_ptr_eq(map_get(&m, SLICE("k\0a")), &b);
+	ck_assert_ptr_eq(map_get(&m, SLICE("")), &b);
+	ck_assert_ptr_null(map_get(&m, SLICE("k")));
+	ck_assert_uint_eq(m.n, 3);
+	map_done(&m);
+}
+END_TEST
+
+START_TEST(maps_without_memory)
+{
+	struct item items[40];
+	long blocks = mem_blocks();
+
+	for (long n = 1;; n++) {
+		struct map m;
+		int n_in = 0;
+		bool is_pending;
+
+		map_init(&m);
+		mem_fail_at(n);
+		for (int i = 0; i < 40; i++) {
+			int r;
+
+			(void)snprintf(items[i].key, sizeof(items[i].key), "%d", i);
+			r = map_set(&m, item_key(&items[i]), &items[i]);
+			ck_assert(r == 0 || r == -ENOMEM);
+			items[i].is_in = r == 0;
+			n_in += r == 0;
+		}
+		is_pending = mem_fail_is_pending();
+		mem_fail_at(0);
+		ck_assert_int_eq(n_in, is_pending ? 40 : 39);
+		for (int i = 0; i < 40; i++)
+			ck_assert_ptr_eq(
+			    map_get(&m, item_key(&items[i])), items[i].is_in ? &items[i] : NULL);
+		map_done(&m);
+		ck_assert_int_eq(mem_blocks(), blocks);
+		if (is_pending)
+			break;
+	}
+}
+END_TEST
+
+/* --- UTF-8 --- */
+
+static const struct {
+	struct slice text;
+	bool is_valid;
+} utf8_texts[] = {
+    {{"", 0}, true},
+    {{"plain text, longer than eight bytes", 35}, true},
+    {{"\xc2\x80 \xdf\xbf", 5}, true},
+    {{"\xe0\xa0\x80 \xed\x9f\xbf \xee\x80\x80 \xef\xbf\xbf", 15}, true},
+    {{"\xf0\x90\x80\x80 \xf4\x8f\xbf\xbf", 9}, true},
+    {{"ascii\0nul", 9}, true},
+    {{"\x80", 1}, false},
+    {{"\xbf", 1}, false},
+    {{"\xc0\x80", 2}, false},         /* overlong NUL */
+    {{"\xc1\xbf", 2}, false},         /* overlong */
+    {{"\xe0\x9f\xbf", 3}, false},     /* overlong */
+    {{"\xf0\x8f\xbf\xbf", 4}, false}, /* overlong */
+    {{"\xed\xa0\x80", 3}, false},     /* U+D800 */
+    {{"\xed\xbf\xbf", 3}, false},     /* U+DFFF */
+    {{"\xf4\x90\x80\x80", 4}, false}, /* U+110000 */
+    {{"\xf5\x80\x80\x80", 4}, false},
+    {{"\xff", 1}, false},
+    {{"\xfe", 1}, false},
+    {{"\xc2", 1}, false}, /* cut off */
+    {{"\xe2\x82", 2}, false},
+    {{"\xf0\x9f\x98", 3}, false},
+    {{"\xc2 ", 2}, false},
+    {{"\xe2\x82\x41", 3}, false},
+    {{"\xf0\x9f\x98\xc2\x80", 5}, false},
+    {{"0123456\xff", 8}, false},
+    {{"01234567\xff", 9}, false},
+};
+
+START_TEST(utf8_is_checked)
+{
+	struct slice text = utf8_texts[_i].text;
+	struct guard g;
+
+	guard_init(&g, 64);
+	text = guard_copy(&g, text);
+	ck_assert_int_eq(utf8_is_valid(text), utf8_texts[_i].is_valid);
+	for (size_t cut = 0; cut <= text.n; cut++) {
+		struct utf8 u = {0};
+		bool ok = utf8_feed(&u, slice_of(text.p, cut)) &&
+			  utf8_feed(&u, slice_skip(text, cut)) && utf8_is_complete(&u);
+
+		ck_assert_int_eq(ok, utf8_texts[_i].is_valid);
+	}
+	guard_done(&g);
+}
+END_TEST
+
+/* Every code point, encoded here, is accepted but for the surrogates. */
+START_TEST(utf8_takes_every_character)
+{
+	for (uint32_t c = 0x80; c <= 0x10ffff; c++) {
+		char s[4];
+		size_t n = c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
+		static const uint8_t leads[5] = {0, 0, 0xc0, 0xe0, 0xf0};
+
+		for (size_t i = 0; i < n; i++)
+			s[i] = (char)(0x80 | (c >> (6 * (n - 1 - i)) & 0x3f));
+		s[0] = (char)(leads[n] | (c >> (6 * (n - 1))));
+		if (utf8_is_valid(slice_of(s, n)) != (c < 0xd800 || c > 0xdfff))
+			ck_abort_msg("U+%04X", c);
+	}
+}
+END_TEST
+
+START_TEST(utf8_controls_are_seen)
+{
+	ck_assert(!utf8_has_control(SLICE("a \xc3\xa9 \xe2\x80\xa8 \xf0\x9f\x98\x80 \xc2\xa0")));
+	ck_assert(utf8_has_control(SLICE("a\nb")));
+	ck_assert(utf8_has_control(SLICE("a\0b")));
+	ck_assert(utf8_has_control(SLICE("\x7f")));
+	ck_assert(utf8_has_control(SLICE("a\xc2\x85")));
+	ck_assert(utf8_has_control(SLICE("\xc2\x9f")));
+}
+END_TEST
+
+/* --- base64 --- */
+
+static const struct {
+	const char *plain;
+	const char *padded;
+	const char *url;
+} b64_texts[] = {
+    /* RFC 4648, section 10 */
+    {"", "", ""},
+    {"f", "Zg==", "Zg"},
+    {"fo", "Zm8=", "Zm8"},
+    {"foo", "Zm9v", "Zm9v"},
+    {"foob", "Zm9vYg==", "Zm9vYg"},
+    {"fooba", "Zm9vYmE=", "Zm9vYmE"},
+    {"foobar", "Zm9vYmFy", "Zm9vYmFy"},
+    {"\xfb\xff\xbf", "+/+/", "-_-_"},
+};
+
+START_TEST(b64_there_and_back)
+{
+	struct slice plain = slice_str(b64_texts[_i].plain);
+	char text[B64_SIZE(8)];
+	char back[16];
+
+	ck_assert_uint_eq(b64_encode(plain.p, plain.n, text), strlen(b64_texts[_i].padded));
+	ck_assert_str_eq(text, b64_texts[_i].padded);
+	ck_assert_int_eq(b64_decode(slice_str(text), back), (ssize_t)plain.n);
+	ck_assert_int_eq(memcmp(back, plain.p, plain.n), 0);
+	ck_assert_uint_eq(b64url_encode(plain.p, plain.n, text), strlen(b64_texts[_i].url));
+	ck_assert_str_eq(text, b64_texts[_i].url);
+	ck_assert_int_eq(b64url_decode(slice_str(text), back), (ssize_t)plain.n);
+	ck_assert_int_eq(memcmp(back, plain.p, plain.n), 0);
+}
+END_TEST
+
+static const char *const bad_b64[] = {"Z", "Zg", "Zg=", "Zg===", "Zh==", "Zm9=", "Zm8",
+    "Zg==Zg==", "Z g=", " Zg==", "Zg==\n", "Z=g=", "=Zg=", "====", "A===", "-_-_",
+    "Zm9v=", "Zm9v===="};
+static const char *const bad_b64url[] = {
+    "Z", "Zh", "Zm9", "Zg==", "Zm8=", "+/+/", "Zm9vY", "Zm 9v", "Zm9v\n", "Zm9.", "="};
+
+START_TEST(b64_refuses)
+{
+	char out[32];
+
+	ck_assert_msg(b64_decode(slice_str(bad_b64[_i]), out) == -1, "%s", bad_b64[_i]);
+}
+END_TEST
+
+START_TEST(b64url_refuses)
+{
+	char out[32];
+
+	ck_assert_msg(b64url_decode(slice_str(bad_b64url[_i]), out) == -1, "%s", bad_b64url[_i]);
+}
+END_TEST
+
+/* --- memory --- */
+
+START_TEST(memory_fails_when_asked)
+{
+	unsigned long before = mem_count();
+	char *copy;
+
+	mem_fail_at(2);
+	copy = mem_strdup(SLICE("x"));
+	ck_assert_str_eq(copy, "x");
+	ck_assert_ptr_null(mem_realloc(copy, 100));
+	ck_assert(!mem_fail_is_pending());
+	ck_assert_int_eq(copy[0], 'x');
+	mem_free(copy);
+	mem_free(NULL);
+	ck_assert_ptr_null(mem_calloc(SIZE_MAX / 2, 3));
+	ck_assert_uint_eq(mem_count() - before, 3);
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *s = suite_create("base");
+	TCase *tc = tcase_create("base");
+	SRunner *runner;
+	int n_failed;
+
+	tcase_add_test(tc, slices_compare);
+	tcase_add_test(tc, slices_trim_and_cut);
+	tcase_add_loop_test(tc, slices_to_numbers, 0, (int)ARRAY_LEN(numbers));
+	tcase_add_test(tc, buffers_append);
+	tcase_add_test(tc, buffers_are_bounded);
+	tcase_add_test(tc, buffers_grow);
+	tcase_add_test(tc, buffers_without_memory);
+	tcase_add_test(tc, siphash_is_siphash);
+	tcase_add_test(tc, maps_keep_what_was_put);
+	tcase_add_test(tc, maps_replace_and_take_any_bytes);
+	tcase_add_test(tc, maps_without_memory);
+	tcase_add_loop_test(tc, utf8_is_checked, 0, (int)ARRAY_LEN(utf8_texts));
+	tcase_add_test(tc, utf8_takes_every_character);
+	tcase_add_test(tc, utf8_controls_are_seen);
+	tcase_add_loop_test(tc, b64_there_and_back, 0, (int)ARRAY_LEN(b64_texts));
+	tcase_add_loop_test(tc, b64_refuses, 0, (int)ARRAY_LEN(bad_b64));
+	tcase_add_loop_test(tc, b64url_refuses, 0, (int)ARRAY_LEN(bad_b64url));
+	tcase_add_test(tc, memory_fails_when_asked);
+	suite_add_tcase(s, tc);
+	runner = srunner_create(s);
+	srunner_run_all(runner, CK_ENV);
+	n_failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
