@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: ISC
+/* The little that the page needs to build its rows. Text goes in as text, never as markup. */
+
+/**
+ * @param {string} tag @param {Record<string, string>} attributes @param {...(Node | string)} children
+ * @returns {HTMLElement}
+ */
+export function make(tag, attributes = {}, ...children) {
+	const node = document.createElement(tag);
+
+	for (const [name, value] of Object.entries(attributes))
+		node.setAttribute(name, value);
+	node.append(...children);
+	return node;
+}
+
+/** @param {string} id @returns {any} the element of index.html that has it */
+export function byId(id) {
+	const node = document.getElementById(id);
+
+	if (node === null)
+		throw new Error(`index.html has no #${id}`);
+	return node;
+}
+
+/** A colour for a person: the same everywhere, from the id. @param {string} id */
+export function hueOf(id) {
+	let hash = 0;
+
+	for (const char of id)
+		hash = (hash * 31 + (char.codePointAt(0) ?? 0)) >>> 0;
+	return hash % 12 * 30;
+}
+
+/** @param {{id: string, name?: string}} user */
+export function nameOf(user) {
+	return user.name || user.id;
+}
+
+/** A round sign with the first letter of the name. @param {{id: string, name?: string}} user */
+export function avatar(user) {
+	const first = [...nameOf(user).trim()][0] ?? '?';
+	const node = make('span', { class: 'avatar', 'aria-hidden': 'true' }, first.toLocaleUpperCase());
+
+	node.style.setProperty('--hue', String(hueOf(user.id)));
+	return node;
+}
+
+const clock = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit' });
+const day = new Intl.DateTimeFormat(undefined, { weekday: 'long', day: 'numeric', month: 'long' });
+const full = new Intl.DateTimeFormat(undefined, { dateStyle: 'full', timeStyle: 'medium' });
+
+/** @param {number} ms milliseconds since 1970 */
+export function timeNode(ms) {
+	const date = new Date(ms);
+
+	return make('time', { datetime: date.toISOString(), title: full.format(date) }, clock.format(date));
+}
+
+/** @param {number} ms */
+export function dayWords(ms) {
+	return day.format(new Date(ms));
+}
+
+/** @param {number} a @param {number} b both in milliseconds since 1970 */
+export function sameDay(a, b) {
+	return new Date(a).toDateString() === new Date(b).toDateString();
+}

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: ISC
+/* Who is in the room, and who is writing. */
+
+import { avatar, byId, make, nameOf } from './dom.js';
+
+/** @typedef {import('../belfry.d.ts').User} User */
+
+const TYPING_MS = 7_000;                // the server says it again before, while it goes on
+
+export class PeopleView {
+	constructor() {
+		this.list = byId('people');
+		this.count = byId('people-count');
+		this.talkCount = byId('talk-count');
+	}
+
+	/** @param {Map<string, User>} people @param {number} count @param {User | null} me */
+	show(people, count, me) {
+		const users = [...people.values()];
+
+		if (me !== null && !people.has(me.id))
+			users.push(me);
+		users.sort((a, b) => nameOf(a).localeCompare(nameOf(b)));
+		count = Math.max(count, users.length);
+		this.list.replaceChildren(...users.map((user) => this.item(user, user.id === me?.id)));
+		if (count > users.length)
+			this.list.append(make('li', { class: 'more' }, `and ${count - users.length} more`));
+		this.count.textContent = String(count);
+		this.talkCount.textContent = count === 1 ? 'only you' : `${count} people`;
+	}
+
+	/** @param {User} user @param {boolean} isMe */
+	item(user, isMe) {
+		const item = make('li', {}, avatar(user), make('span', { class: 'person', dir: 'auto', title: user.id }, nameOf(user)));
+
+		if (isMe)
+			item.append(make('span', { class: 'you' }, 'you'));
+		return item;
+	}
+}
+
+export class TypingView {
+	constructor() {
+		this.line = byId('typing');
+		/** @type {Map<string, {name: string, timer: number}>} */
+		this.writers = new Map();
+	}
+
+	/** @param {User} user @param {boolean} isTyping */
+	set(user, isTyping) {
+		const known = this.writers.get(user.id);
+
+		clearTimeout(known?.timer);
+		this.writers.delete(user.id);
+		if (isTyping) {
+			const timer = window.setTimeout(() => this.set(user, false), TYPING_MS);
+			this.writers.set(user.id, { name: nameOf(user), timer });
+		}
+		this.show();
+	}
+
+	clear() {
+		for (const { timer } of this.writers.values())
+			clearTimeout(timer);
+		this.writers.clear();
+		this.show();
+	}
+
+	show() {
+		const names = [...this.writers.values()].map((writer) => writer.name);
+
+		this.line.textContent = names.length === 0 ? ''
+			: names.length === 1 ? `${names[0]} is typing`
+				: names.length === 2 ? `${names[0]} and ${names[1]} are typing` : 'Several people are typing';
+	}
+}
