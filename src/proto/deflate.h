@@ -13,6 +13,8 @@ struct ws_deflater;
 /* NULL on failure. */
 MUST_CHECK struct ws_inflater *ws_inflater_new(void);
 void ws_inflater_free(struct ws_inflater *z);
+/* The inflater's own buffer, emptied, with that limit: where ws_decode inflates to. Borrowed until the next call. */
+struct buf *ws_inflater_scratch(struct ws_inflater *z, size_t max);
 /*
  * Inflate one whole message (the 00 00 ff ff tail is added here) into out (out->max is the bound, checked while inflating).
  * 0; -EMSGSIZE when it would exceed out->max; -EINVAL for bad data; -ENOMEM.

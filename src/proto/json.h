@@ -14,13 +14,19 @@
 
 enum json_error {
 	JSON_E_SYNTAX = -300,
-	JSON_E_UTF8,
+	JSON_E_UTF8,      /* also a lone surrogate */
 	JSON_E_DEPTH,
 	JSON_E_NUL,       /* \u0000 */
 	JSON_E_DUPLICATE, /* the same key twice in one object */
-	JSON_E_NUMBER,    /* leading zeros, "1.", out of the range of a double */
+	JSON_E_NUMBER,    /* out of the range of a double, or longer than cJSON reads (63 characters) */
 	JSON_E_MEMORY,
 };
+
+/*
+ * Check one JSON text (RFC 8259) without building anything. 0, or an enum json_error and, when at != NULL, the byte offset where it was found. Allocates only for
+ * objects with many members.
+ */
+MUST_CHECK int json_check(struct slice text, size_t *at);
 
 /*
  * Check and parse one JSON text. On success *out is an owned tree (cJSON_Delete). 0, or an enum json_error and, when at != NULL, the byte offset where it was found.

@@ -120,12 +120,13 @@ void ws_decoder_done(struct ws_decoder *d);
 /*
  * Feed bytes; they are unmasked IN PLACE (in is writable memory). Consumes up to the end of the next event.
  *
- * consumed  how many bytes of `in` were used up; call again with the rest
+ * consumed  how many bytes of `in` were used up; call again with the rest, also when none is left, until WS_EV_NONE: a message
+ *           that came in pieces is freed by the next call
  * out       the event; WS_EV_NONE means that all of `in` was consumed and kept where needed
  * z         the worker's inflater; may be NULL when deflate was not negotiated
  *
  * UTF-8 of text is checked as it arrives, over fragments (8.1); close reasons too. A message over max_message is WS_CLOSE_TOO_BIG, known from the frame head,
- * before its bytes are stored. After WS_EV_ERROR or WS_EV_CLOSE the decoder must not be fed again. Returns 0, or -ENOMEM.
+ * before its bytes are stored. After WS_EV_ERROR, WS_EV_CLOSE or -ENOMEM the decoder must not be fed again. Returns 0, or -ENOMEM.
  */
 MUST_CHECK int ws_decode(
     struct ws_decoder *d, char *in, size_t n, struct ws_inflater *z, size_t *consumed, struct ws_message *out);
