@@ -59,6 +59,12 @@ void *conn_data(const struct conn *c);
 struct net *conn_net(const struct conn *c);
 uint64_t conn_number(const struct conn *c);
 const char *conn_peer(const struct conn *c, char out[64]);
+/* Came over a Unix socket: *listener is its index in the configuration, *uid and *gid are the peer's. Else false, nothing set. */
+bool conn_is_unix(const struct conn *c, unsigned *listener, uint32_t *uid, uint32_t *gid);
+/* The listener's own address is a loopback address (false for Unix sockets). */
+bool conn_on_loopback_listener(const struct conn *c);
+/* The socket's peer itself is one of trusted_proxies: its X-Forwarded-* headers count. */
+bool conn_from_trusted_proxy(const struct conn *c);
 
 /* --- WebSocket --- */
 struct ws_ops {

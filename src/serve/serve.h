@@ -13,6 +13,8 @@
 struct hub;
 struct diag;
 struct files;
+struct limiter;
+struct net;
 struct daemon_info; /* readiness, drain: daemon/ fills it */
 
 struct serve {
@@ -23,7 +25,8 @@ struct serve {
 	struct files *files;       /* cache of static files of this worker */
 	struct diag *diag;
 	const struct serve_process *process; /* what only the whole process knows */
-	struct map guest_buckets;  /* peer address → bucket, for guest_tokens_per_minute */
+	struct limiter *guests;    /* by address, for guest_tokens_per_minute; shared by the workers, the process's; NULL: no limit */
+	struct net *net;           /* this worker's, for the clocks of the turn */
 };
 
 /* Asked of the process; thread-safe. */
@@ -57,13 +60,21 @@ MUST_CHECK int serve_find_token(struct exchange *x, bool changes, struct claims 
 MUST_CHECK int serve_check_origin(struct exchange *x, struct refusal *r);
 /* Host in `hosts`? On no: *r (421), -1. */
 MUST_CHECK int serve_check_host(struct exchange *x, struct refusal *r);
-/* Adds CORS and Vary headers for the request's Origin when it is allowed. */
+/*
+ * Adds CORS and Vary headers for the request's Origin when it is allowed. The router calls it for every exchange before anything else is decided, so that every answer has them;
+ * a second call adds nothing.
+ */
 void serve_cors(struct exchange *x);
 /* Answers a preflight (OPTIONS with Access-Control-Request-Method); allow: "GET, POST". */
 void serve_preflight(struct exchange *x, const char *allow);
 
-/* Answer with a refusal: problem document, WWW-Authenticate on 401, Retry-After, CORS, counted by check. */
+/*
+ * Answer with a refusal: problem document, WWW-Authenticate where RFC 6750 wants it, Retry-After, no-store; counted by code. Before the body was read (in on_head) the connection
+ * ends with the answer when a body is announced: its bytes must never be taken for a request.
+ */
 void serve_refuse(struct exchange *x, const struct refusal *r);
+/* Answer with JSON that nobody stores (Cache-Control: no-store). */
+void serve_json(struct exchange *x, int status, struct slice json);
 
 /* The worker's serve context of an exchange. */
 static inline struct serve *
