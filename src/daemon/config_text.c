@@ -1,0 +1,303 @@
+#include "daemon/config_reader.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define INCLUDE_DEPTH 10   /* libconfig's own limit */
+#define INCLUDE_NAME  1024 /* bytes of an included file's path */
+
+static int
+read_all(int fd, struct buf *out)
+{
+	for (;;) {
+		ssize_t got;
+		int r = buf_reserve(out, min_size(65536, out->max - out->n));
+
+		if (r < 0)
+			return r;
+		if (out->n == out->max)
+			return -EFBIG;
+		got = read(fd, out->p + out->n, min_size(out->cap, out->max) - out->n);
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			return -errno;
+		if (got == 0)
+			return 0;
+		out->n += (size_t)got;
+	}
+}
+
+int
+config_text_read(const char *path, size_t max, bool only_regular, struct buf *out)
+{
+	struct stat st;
+	int r, fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | (only_regular ? O_NONBLOCK : 0));
+
+	if (fd < 0)
+		return -errno;
+	*out = BUF_INIT(max + 2); /* one to see that there is more, one for the NUL */
+	if (fstat(fd, &st) < 0)
+		r = -errno;
+	else if (S_ISDIR(st.st_mode))
+		r = -EISDIR;
+	else if (only_regular && !S_ISREG(st.st_mode))
+		r = -EINVAL;
+	else
+		r = read_all(fd, out);
+	if (r == 0 && out->n > max)
+		r = -EFBIG;
+	if (r == 0)
+		r = buf_add_char(out, '\0');
+	if (r == 0)
+		out->n--;
+	else
+		buf_done(out);
+	(void)close(fd); /* only read */
+	return r;
+}
+
+/* A walk over one file's text. */
+struct scan {
+	struct config_reader *r;
+	const char *file; /* NULL: the main one */
+	struct slice text;
+	size_t at;
+	unsigned line;
+	unsigned depth;
+	bool is_line_start; /* only blanks since the line began */
+};
+
+static char
+peek(const struct scan *sc, size_t ahead)
+{
+	return sc->at + ahead < sc->text.n ? sc->text.p[sc->at + ahead] : '\0';
+}
+
+static bool
+is_digit(char c)
+{
+	return c >= '0' && c <= '9';
+}
+
+static bool
+is_letter(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+static bool
+is_name(char c)
+{
+	return is_letter(c) || is_digit(c) || c == '-' || c == '_' || c == '*';
+}
+
+/* Over a string, from behind its opening quote. */
+static void
+skip_string(struct scan *sc)
+{
+	while (sc->at < sc->text.n && peek(sc, 0) != '"') {
+		if (peek(sc, 0) == '\\')
+			sc->at++;
+		if (peek(sc, 0) == '\n')
+			sc->line++;
+		sc->at++;
+	}
+	sc->at++;
+}
+
+static void
+skip_line_comment(struct scan *sc)
+{
+	while (sc->at < sc->text.n && peek(sc, 0) != '\n')
+		sc->at++;
+}
+
+static void
+skip_block_comment(struct scan *sc)
+{
+	for (sc->at += 2; sc->at < sc->text.n; sc->at++) {
+		if (peek(sc, 0) == '\n')
+			sc->line++;
+		if (peek(sc, 0) == '*' && peek(sc, 1) == '/') {
+			sc->at += 2;
+			return;
+		}
+	}
+}
+
+/*
+ * An integer as libconfig has it: without `L` it is cut to 32 bits, with it to 63, in silence, and
+ * 010 is ten. (Its hexadecimal numbers are unsigned there, so 0xffffffff is -1.)
+ */
+static int
+check_integer(struct scan *sc, struct slice digits, struct slice whole, bool is_hex, bool is_long)
+{
+	uint64_t limit = is_long ? INT64_MAX : INT32_MAX;
+	uint64_t v = 0;
+	unsigned base = is_hex ? 16 : 10;
+
+	if (!is_hex && digits.n > 1 && digits.p[0] == '0')
+		return config_fail(sc->r, sc->file, sc->line,
+		    "%.*s has a leading zero, which looks octal but would be read as decimal: write it without",
+		    SLICE_ARG(whole));
+	for (size_t i = 0; i < digits.n; i++) {
+		char c = digits.p[i];
+		unsigned digit = is_digit(c) ? (unsigned)(c - '0') : (unsigned)((c | 0x20) - 'a' + 10);
+
+		if (__builtin_mul_overflow(v, base, &v) || __builtin_add_overflow(v, digit, &v) || v > limit)
+			return config_fail(sc->r, sc->file, sc->line,
+			    is_long ? "%.*s does not fit 64 bits"
+			            : "%.*s does not fit 32 bits and would be misread: append L, or write "
+			              "a text with a unit such as \"5G\" or \"90d\"",
+			    SLICE_ARG(whole));
+	}
+	return 0;
+}
+
+static int
+scan_number(struct scan *sc)
+{
+	size_t start = sc->at, first;
+	bool is_hex, is_long;
+	struct slice digits;
+
+	if (peek(sc, 0) == '-' || peek(sc, 0) == '+')
+		sc->at++;
+	is_hex = sc->at == start && peek(sc, 0) == '0' && (peek(sc, 1) | 0x20) == 'x';
+	if (is_hex)
+		sc->at += 2;
+	first = sc->at;
+	while (is_digit(peek(sc, 0)) ||
+	    (is_hex && (peek(sc, 0) | 0x20) >= 'a' && (peek(sc, 0) | 0x20) <= 'f'))
+		sc->at++;
+	digits = slice_of(sc->text.p + first, sc->at - first);
+	if (!is_hex && (peek(sc, 0) == '.' || (peek(sc, 0) | 0x20) == 'e')) {
+		while (is_digit(peek(sc, 0)) || peek(sc, 0) == '.' || (peek(sc, 0) | 0x20) == 'e' ||
+		    ((peek(sc, 0) == '-' || peek(sc, 0) == '+') && (sc->text.p[sc->at - 1] | 0x20) == 'e'))
+			sc->at++;
+		return 0; /* a float: no key takes one, which is said where it stands */
+	}
+	is_long = peek(sc, 0) == 'L';
+	while (peek(sc, 0) == 'L')
+		sc->at++;
+	return check_integer(sc, digits, slice_of(sc->text.p + start, min_size(sc->at - start, 64)),
+	    is_hex, is_long);
+}
+
+static int scan_text(struct scan *sc);
+
+static int
+scan_file(struct scan *from, struct slice name)
+{
+	struct buf text = BUF_INIT(0);
+	struct scan sc = {.r = from->r, .line = 1, .depth = from->depth + 1, .is_line_start = true};
+	char path[INCLUDE_NAME], shown[INCLUDE_NAME];
+	int r;
+
+	if (sc.depth > INCLUDE_DEPTH)
+		return config_fail(from->r, from->file, from->line,
+		    "includes are nested more than %d deep", INCLUDE_DEPTH);
+	if (name.n + strlen(from->r->folder) + 2 > sizeof(path))
+		return config_fail(from->r, from->file, from->line, "the name is too long");
+	(void)snprintf(shown, sizeof(shown), "%.*s", SLICE_ARG(name));
+	if (shown[0] == '/')
+		(void)snprintf(path, sizeof(path), "%s", shown);
+	else if (snprintf(path, sizeof(path), "%s/%s", from->r->folder, shown) < 0)
+		return -EINVAL;
+	r = config_text_read(path, CONFIG_FILE_MAX, true, &text);
+	if (r < 0)
+		return config_fail(from->r, from->file, from->line, "cannot include %s: %s", path,
+		    r == -EINVAL ? "not a regular file" : strerror(-r));
+	sc.file = shown;
+	sc.text = buf_slice(&text);
+	r = scan_text(&sc);
+	buf_done(&text);
+	return r;
+}
+
+/* At an '@' where a line begins. */
+static int
+scan_include(struct scan *sc)
+{
+	struct slice rest = slice_skip(sc->text, sc->at), name;
+
+	sc->at++;
+	if (!slice_has_prefix(rest, SLICE("@include")))
+		return 0;
+	rest = slice_skip(rest, 8);
+	while (rest.n > 0 && (rest.p[0] == ' ' || rest.p[0] == '\t'))
+		rest = slice_skip(rest, 1);
+	if (rest.n == 0 || rest.p[0] != '"')
+		return 0; /* libconfig will call it a syntax error */
+	rest = slice_skip(rest, 1);
+	name = slice_cut(&rest, '"');
+	if (rest.p == NULL || memchr(name.p, '\n', name.n) != NULL)
+		return 0;
+	sc->at = (size_t)(rest.p - sc->text.p);
+	return scan_file(sc, name);
+}
+
+static int
+scan_token(struct scan *sc)
+{
+	char c = peek(sc, 0), next = peek(sc, 1);
+
+	if (c == '"') {
+		sc->at++;
+		skip_string(sc);
+	} else if (c == '#' || (c == '/' && next == '/')) {
+		skip_line_comment(sc);
+	} else if (c == '/' && next == '*') {
+		skip_block_comment(sc);
+	} else if (is_letter(c) || c == '*') {
+		while (is_name(peek(sc, 0)))
+			sc->at++;
+	} else if (is_digit(c) || ((c == '-' || c == '+') && is_digit(next))) {
+		return scan_number(sc);
+	} else if (c == '@' && sc->is_line_start) {
+		return scan_include(sc);
+	} else {
+		sc->at++;
+	}
+	return 0;
+}
+
+static int
+scan_text(struct scan *sc)
+{
+	const char *nul = memchr(sc->text.p, '\0', sc->text.n);
+
+	if (nul != NULL) {
+		for (const char *p = sc->text.p; p < nul; p++)
+			sc->line += *p == '\n';
+		return config_fail(sc->r, sc->file, sc->line, "a NUL byte");
+	}
+	while (sc->at < sc->text.n) {
+		char c = peek(sc, 0);
+		int r;
+
+		if (c == '\n' || c == ' ' || c == '\t' || c == '\r') {
+			sc->line += c == '\n';
+			sc->is_line_start = sc->is_line_start || c == '\n';
+			sc->at++;
+			continue;
+		}
+		r = scan_token(sc);
+		if (r < 0)
+			return r;
+		sc->is_line_start = false;
+	}
+	return 0;
+}
+
+int
+config_text_check(struct config_reader *r, struct slice text)
+{
+	struct scan sc = {.r = r, .text = text, .line = 1, .is_line_start = true};
+
+	return scan_text(&sc);
+}
