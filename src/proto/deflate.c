@@ -9,9 +9,9 @@
 
 #define WINDOW_BITS   (-15) /* raw deflate, 32 KiB */
 #define MEMORY_LEVEL  8
-#define AT_BLOCK_EDGE 128     /* in z_stream.data_type: between two blocks */
-#define BITS_LEFT     63      /* in z_stream.data_type: unused bits of the last byte */
-#define FIRST_ROOM    512     /* bytes of output asked for at first */
+#define AT_BLOCK_EDGE 128        /* in z_stream.data_type: between two blocks */
+#define BITS_LEFT     63         /* in z_stream.data_type: unused bits of the last byte */
+#define FIRST_ROOM    512        /* bytes of output asked for at first */
 #define KEEP_SCRATCH  (1u << 18) /* a bigger scratch buffer is given back after use */
 
 /* What Z_SYNC_FLUSH ends with; not sent (RFC 7692, 7.2.1). */
@@ -77,8 +77,9 @@ ws_inflater_scratch(struct ws_inflater *z, size_t max)
 }
 
 /*
- * Let zlib write into the room that out has, making some first; at the limit, one byte more is offered aside: if zlib writes it, the message is too big.
- * Returns zlib's answer, or -EMSGSIZE / -ENOMEM (zlib's own numbers are above those: Z_VERSION_ERROR is -6).
+ * Let zlib write into the room that out has, making some first; at the limit, one byte more is
+ * offered aside: if zlib writes it, the message is too big. Returns zlib's answer, or -EMSGSIZE /
+ * -ENOMEM (zlib's own numbers are above those: Z_VERSION_ERROR is -6).
  */
 static int
 inflate_some(z_stream *z, struct buf *out)
@@ -107,8 +108,9 @@ inflate_some(z_stream *z, struct buf *out)
 }
 
 /*
- * Inflate all of one piece of input. A block marked final ends zlib's stream but not the message (RFC 7692, 7.2.3.4): start again behind it.
- * Returns 0; 1 when the piece ended together with a final block; or -EINVAL, -EMSGSIZE, -ENOMEM.
+ * Inflate all of one piece of input. A block marked final ends zlib's stream but not the message
+ * (RFC 7692, 7.2.3.4): start again behind it. Returns 0; 1 when the piece ended together with a
+ * final block; or -EINVAL, -EMSGSIZE, -ENOMEM.
  */
 static int
 inflate_piece(z_stream *z, const void *p, size_t n, struct buf *out)
@@ -199,7 +201,9 @@ ws_deflate(struct ws_deflater *z, struct slice in, struct buf *out)
 		return -EMSGSIZE;
 	if (deflateReset(&z->z) != Z_OK)
 		return -ENOMEM;
-	/* deflateBound speaks of Z_FINISH; the flush adds at most one more block head and the tail */
+	/*
+	 * deflateBound speaks of Z_FINISH; the flush adds at most one more block head and the tail
+	 */
 	r = buf_reserve(out, deflateBound(&z->z, (uLong)in.n) + 16);
 	if (r < 0)
 		return r;
@@ -211,7 +215,8 @@ ws_deflate(struct ws_deflater *z, struct slice in, struct buf *out)
 	r = deflate(&z->z, Z_SYNC_FLUSH);
 	out->n -= z->z.avail_out;
 	/* avail_out 0 would mean that the flush may be unfinished */
-	if (r != Z_OK || z->z.avail_in > 0 || z->z.avail_out == 0 || out->n - start < sizeof(tail)) {
+	if (r != Z_OK || z->z.avail_in > 0 || z->z.avail_out == 0 ||
+	    out->n - start < sizeof(tail)) {
 		out->n = start;
 		return -EMSGSIZE;
 	}

@@ -1,5 +1,6 @@
 /*
- * permessage-deflate's codecs (RFC 7692, section 7.2), without context takeover: one inflater and one deflater a worker, reset for each message. Not shared between threads.
+ * permessage-deflate's codecs (RFC 7692, section 7.2), without context takeover: one inflater and
+ * one deflater a worker, reset for each message. Not shared between threads.
  */
 #ifndef PROTO_DEFLATE_H
 #define PROTO_DEFLATE_H
@@ -13,17 +14,24 @@ struct ws_deflater;
 /* NULL on failure. */
 MUST_CHECK struct ws_inflater *ws_inflater_new(void);
 void ws_inflater_free(struct ws_inflater *z);
-/* The inflater's own buffer, emptied, with that limit: where ws_decode inflates to. Borrowed until the next call. */
+/*
+ * The inflater's own buffer, emptied, with that limit: where ws_decode inflates to. Borrowed until
+ * the next call.
+ */
 struct buf *ws_inflater_scratch(struct ws_inflater *z, size_t max);
 /*
- * Inflate one whole message (the 00 00 ff ff tail is added here) into out (out->max is the bound, checked while inflating).
- * 0; -EMSGSIZE when it would exceed out->max; -EINVAL for bad data; -ENOMEM.
+ * Inflate one whole message (the 00 00 ff ff tail is added here) into out (out->max is the bound,
+ * checked while inflating). 0; -EMSGSIZE when it would exceed out->max; -EINVAL for bad data;
+ * -ENOMEM.
  */
 MUST_CHECK int ws_inflate(struct ws_inflater *z, struct slice in, struct buf *out);
 
 MUST_CHECK struct ws_deflater *ws_deflater_new(void);
 void ws_deflater_free(struct ws_deflater *z);
-/* Deflate one message (level 1, sync flush, tail removed) appended to out. 0, or -ENOMEM / -EMSGSIZE (then send it plain). */
+/*
+ * Deflate one message (level 1, sync flush, tail removed) appended to out. 0, or -ENOMEM /
+ * -EMSGSIZE (then send it plain).
+ */
 MUST_CHECK int ws_deflate(struct ws_deflater *z, struct slice in, struct buf *out);
 
 #endif

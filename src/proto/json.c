@@ -22,17 +22,19 @@ json_parse(struct slice text, cJSON **out, size_t *at)
 	return 0;
 }
 
+#define ROW(error) [JSON_E_##error - JSON_E_SYNTAX]
+
 const char *
 json_error_text(int error)
 {
 	static const char *const texts[] = {
-		[JSON_E_SYNTAX - JSON_E_SYNTAX] = "not JSON",
-		[JSON_E_UTF8 - JSON_E_SYNTAX] = "not valid Unicode: a byte that is not UTF-8, or half of a surrogate pair",
-		[JSON_E_DEPTH - JSON_E_SYNTAX] = "nested more than 16 levels deep",
-		[JSON_E_NUL - JSON_E_SYNTAX] = "\\u0000 is not accepted",
-		[JSON_E_DUPLICATE - JSON_E_SYNTAX] = "the same member twice in one object",
-		[JSON_E_NUMBER - JSON_E_SYNTAX] = "a number that is malformed, too big or too long",
-		[JSON_E_MEMORY - JSON_E_SYNTAX] = "no memory",
+	    ROW(SYNTAX) = "not JSON",
+	    ROW(UTF8) = "not valid Unicode: a byte that is not UTF-8, or half a surrogate pair",
+	    ROW(DEPTH) = "nested more than 16 levels deep",
+	    ROW(NUL) = "\\u0000 is not accepted",
+	    ROW(DUPLICATE) = "the same member twice in one object",
+	    ROW(NUMBER) = "a number that is malformed, too big or too long",
+	    ROW(MEMORY) = "no memory",
 	};
 	size_t i = (size_t)(error - JSON_E_SYNTAX);
 

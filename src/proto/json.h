@@ -1,6 +1,7 @@
 /*
- * JSON: reading what peers send (a strict check in front of cJSON, LIBRARIES 4: length, UTF-8, depth, control bytes, \u0000, lone surrogates, duplicate keys, nothing after the
- * end) and writing what goes out (a small escaping writer; cJSON never prints). Pure. Any thread.
+ * JSON: reading what peers send (a strict check in front of cJSON, LIBRARIES 4: length, UTF-8,
+ * depth, control bytes, \u0000, lone surrogates, duplicate keys, nothing after the end) and
+ * writing what goes out (a small escaping writer; cJSON never prints). Pure. Any thread.
  */
 #ifndef PROTO_JSON_H
 #define PROTO_JSON_H
@@ -14,28 +15,32 @@
 
 enum json_error {
 	JSON_E_SYNTAX = -300,
-	JSON_E_UTF8,      /* also a lone surrogate */
+	JSON_E_UTF8, /* also a lone surrogate */
 	JSON_E_DEPTH,
 	JSON_E_NUL,       /* \u0000 */
 	JSON_E_DUPLICATE, /* the same key twice in one object */
-	JSON_E_NUMBER,    /* out of the range of a double, or longer than cJSON reads (63 characters) */
+	JSON_E_NUMBER,    /* malformed, no double, or longer than cJSON reads (63 characters) */
 	JSON_E_MEMORY,
 };
 
 /*
- * Check one JSON text (RFC 8259) without building anything. 0, or an enum json_error and, when at != NULL, the byte offset where it was found. Allocates only for
- * objects with many members.
+ * Check one JSON text (RFC 8259) without building anything. 0, or an enum json_error and, when at
+ * != NULL, the byte offset where it was found. Allocates only for objects with many members.
  */
 MUST_CHECK int json_check(struct slice text, size_t *at);
 
 /*
- * Check and parse one JSON text. On success *out is an owned tree (cJSON_Delete). 0, or an enum json_error and, when at != NULL, the byte offset where it was found.
+ * Check and parse one JSON text. On success *out is an owned tree (cJSON_Delete). 0, or an enum
+ * json_error and, when at != NULL, the byte offset where it was found.
  */
 MUST_CHECK int json_parse(struct slice text, cJSON **out, size_t *at);
 /* A sentence for people. */
 const char *json_error_text(int error);
 
-/* The member of an object, case-sensitively; NULL when absent, or JSON null (a null member counts as absent: CONTRACT 7). */
+/*
+ * The member of an object, case-sensitively; NULL when absent, or JSON null (a null member counts
+ * as absent: CONTRACT 7).
+ */
 const cJSON *json_member(const cJSON *object, const char *name);
 /* String contents as a slice (absent when item is NULL or not a string). */
 struct slice json_string(const cJSON *item);
@@ -43,17 +48,22 @@ struct slice json_string(const cJSON *item);
 MUST_CHECK int json_u64(const cJSON *item, uint64_t *out);
 
 /*
- * The raw text of one top-level member's value within a checked JSON object text (for `data`, passed on as it was sent, white space around it trimmed). Absent when not there.
+ * The raw text of one top-level member's value within a checked JSON object text (for `data`,
+ * passed on as it was sent, white space around it trimmed). Absent when not there.
  */
 struct slice json_raw_member(struct slice object_text, const char *name);
 
 /* --- writing --- */
-/* Append s as a JSON string with its quotes: " and \ and control bytes escaped, U+2028/9 as \u escapes; s must be valid UTF-8. */
+/*
+ * Append s as a JSON string with its quotes: " and \ and control bytes escaped, U+2028/9 as \u
+ * escapes; s must be valid UTF-8.
+ */
 int json_add_string(struct buf *out, struct slice s);
 /* Append the escaped characters without quotes. */
 int json_add_escaped(struct buf *out, struct slice s);
 /*
- * Members of an object under construction: writes a comma when the last byte of out is not '{' or '[', then "name":value.
+ * Members of an object under construction: writes a comma when the last byte of out is not '{' or
+ * '[', then "name":value.
  */
 int json_add_key(struct buf *out, const char *name);
 int json_add_member_string(struct buf *out, const char *name, struct slice value);

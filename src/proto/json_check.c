@@ -170,7 +170,8 @@ take_digits(struct check *c)
 }
 
 /*
- * Whether digits * 10^exponent is too big for a double. The digits of `text` up to the exponent are copied without their point, so that the locale has no say.
+ * Whether digits * 10^exponent is too big for a double. The digits of `text` up to the exponent
+ * are copied without their point, so that the locale has no say.
  */
 static bool
 is_infinite(struct slice text, long exponent)
@@ -186,7 +187,8 @@ is_infinite(struct slice text, long exponent)
 		}
 		is_fraction = is_fraction || text.p[i] == '.';
 	}
-	(void)snprintf(digits + n, sizeof(digits) - n, "e%ld", exponent); /* 63 and at most 7 bytes */
+	/* it fits: at most 63 digits and 8 bytes */
+	(void)snprintf(digits + n, sizeof(digits) - n, "e%ld", exponent);
 	return isinf(strtod(digits, NULL)) != 0;
 }
 
@@ -240,7 +242,8 @@ check_number(struct check *c)
 		return JSON_E_NUMBER;
 	if (c->at - start <= NUMBER_MAX && exponent < SAFE_EXPONENT - NUMBER_MAX)
 		return 0;
-	if (c->at - start <= NUMBER_MAX && !is_infinite(slice_of(c->p + start, end - start), exponent))
+	if (c->at - start <= NUMBER_MAX &&
+	    !is_infinite(slice_of(c->p + start, end - start), exponent))
 		return 0;
 	c->at = start;
 	return JSON_E_NUMBER;
@@ -347,7 +350,8 @@ spread_keys(struct check *c, struct keys *k)
 	for (size_t i = 0; i < n; i++) {
 		uint32_t hash;
 
-		if (hash_key(c, &k->first[i], &hash) < 0 || insert_key(c, k, &k->first[i], hash) < 0)
+		if (hash_key(c, &k->first[i], &hash) < 0 ||
+		    insert_key(c, k, &k->first[i], hash) < 0)
 			return JSON_E_MEMORY; /* they differ: compared before */
 	}
 	return 0;

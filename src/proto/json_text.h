@@ -1,5 +1,6 @@
 /*
- * What the JSON files share: scanning eight bytes at a time, and the bytes that a string with escapes stands for. Private to json*.c. Pure. Any thread.
+ * What the JSON files share: scanning eight bytes at a time, and the bytes that a string with
+ * escapes stands for. Private to json*.c. Pure. Any thread.
  */
 #ifndef PROTO_JSON_TEXT_H
 #define PROTO_JSON_TEXT_H
@@ -12,8 +13,9 @@
 #define JSON_HIGHS 0x8080808080808080u
 
 /*
- * The high bit of bytes in v that equal c, or are below `below` (at most 0x80). A byte above a true one may be marked wrongly, so only the lowest mark counts: of
- * several of these or-ed together too.
+ * The high bit of bytes in v that equal c, or are below `below` (at most 0x80). A byte above a
+ * true one may be marked wrongly, so only the lowest mark counts: of several of these or-ed
+ * together too.
  */
 static inline uint64_t
 json_marks_equal(uint64_t v, uint8_t c)
@@ -52,7 +54,10 @@ json_is_space(char c)
 	return c == ' ' || c == '\n' || c == '\r' || c == '\t';
 }
 
-/* Bytes before the next '"', '\' or control byte, or n. *is_ascii becomes false when a byte above 0x7f is among them. */
+/*
+ * Bytes before the next '"', '\' or control byte, or n. *is_ascii becomes false when a byte above
+ * 0x7f is among them.
+ */
 static inline size_t
 json_plain_run(const char *p, size_t n, bool *is_ascii)
 {
@@ -62,7 +67,7 @@ json_plain_run(const char *p, size_t n, bool *is_ascii)
 	for (; n - at >= 8; at += 8) {
 		uint64_t v = json_load(p + at);
 		uint64_t marks = json_marks_equal(v, '"') | json_marks_equal(v, '\\') |
-		    json_marks_below(v, 0x20);
+				 json_marks_below(v, 0x20);
 
 		if (marks != 0) {
 			size_t more = json_first_mark(marks);
@@ -84,7 +89,7 @@ out:
 /* The value of four hexadecimal digits; -1 when they are none. */
 int json_hex4(const char p[4]);
 
-/* Walks the bytes that the inside of a checked string stands for. Start with {.p = …, .end = …}. */
+/* Walks the bytes that the inside of a checked string stands for. Set p and end, rest zero. */
 struct json_bytes {
 	const char *p;
 	const char *end;

@@ -4,7 +4,10 @@
 
 #define LINE_SEPARATOR_LEAD 0xe2 /* U+2028 and U+2029 are E2 80 A8 and E2 80 A9 */
 
-/* Bytes that go out as they are: before the next '"', '\', control byte or lead byte of a line separator. */
+/*
+ * Bytes that go out as they are: before the next '"', '\', control byte or lead byte of a line
+ * separator.
+ */
 static size_t
 plain_run(const char *p, size_t n)
 {
@@ -13,13 +16,14 @@ plain_run(const char *p, size_t n)
 	for (; n - at >= 8; at += 8) {
 		uint64_t v = json_load(p + at);
 		uint64_t marks = json_marks_equal(v, '"') | json_marks_equal(v, '\\') |
-		    json_marks_equal(v, LINE_SEPARATOR_LEAD) | json_marks_below(v, 0x20);
+				 json_marks_equal(v, LINE_SEPARATOR_LEAD) |
+				 json_marks_below(v, 0x20);
 
 		if (marks != 0)
 			return at + json_first_mark(marks);
 	}
 	while (at < n && p[at] != '"' && p[at] != '\\' && (uint8_t)p[at] >= 0x20 &&
-	    (uint8_t)p[at] != LINE_SEPARATOR_LEAD)
+	       (uint8_t)p[at] != LINE_SEPARATOR_LEAD)
 		at++;
 	return at;
 }
@@ -57,7 +61,8 @@ add_special(struct buf *out, struct slice s, size_t *used)
 		return BUF_ADD_LIT(out, "\\\\");
 	if ((uint8_t)s.p[0] != LINE_SEPARATOR_LEAD)
 		return add_control(out, (uint8_t)s.p[0]);
-	if (slice_has_prefix(s, SLICE("\xe2\x80\xa8")) || slice_has_prefix(s, SLICE("\xe2\x80\xa9"))) {
+	if (slice_has_prefix(s, SLICE("\xe2\x80\xa8")) ||
+	    slice_has_prefix(s, SLICE("\xe2\x80\xa9"))) {
 		*used = 3;
 		return s.p[2] == '\xa8' ? BUF_ADD_LIT(out, "\\u2028") : BUF_ADD_LIT(out, "\\u2029");
 	}

@@ -7,8 +7,8 @@
 #define NAME_MAX_BYTES 64
 
 /*
- * Cut the first line off *rest; CR, LF and CRLF end one. rest->p becomes NULL when it was the last. Text without any CR, nearly all of it, is cut at the speed
- * of memchr.
+ * Cut the first line off *rest; CR, LF and CRLF end one. rest->p becomes NULL when it was the
+ * last. Text without any CR, nearly all of it, is cut at the speed of memchr.
  */
 static struct slice
 cut_line(struct slice *rest, bool has_cr)
@@ -119,5 +119,5 @@ bool
 sse_name_is_valid(struct slice name)
 {
 	return name.n >= 1 && name.n <= NAME_MAX_BYTES && utf8_is_valid(name) &&
-	    !utf8_has_control(name);
+	       !utf8_has_control(name);
 }

@@ -1,5 +1,6 @@
 /*
- * Server-Sent Events (WHATWG HTML, section 9.2): writing event blocks. Nothing can be injected: line breaks (CR, LF, CRLF) in data become several data lines, in names they are refused. Pure.
+ * Server-Sent Events (WHATWG HTML, section 9.2): writing event blocks. Nothing can be injected:
+ * line breaks (CR, LF, CRLF) in data become several data lines, in names they are refused. Pure.
  */
 #ifndef PROTO_SSE_H
 #define PROTO_SSE_H
@@ -8,8 +9,9 @@
 #include "base/slice.h"
 
 /*
- * Append one block: `event:` unless name is absent or "message"; `id:` unless id is 0; a `data:` line for each line of data (data absent: none);
- * an empty line. Name must have no control characters (the caller checked it): a name with one is -EINVAL. 0 or negative (buf errors).
+ * Append one block: `event:` unless name is absent or "message"; `id:` unless id is 0; a `data:`
+ * line for each line of data (data absent: none); an empty line. Name must have no control
+ * characters (the caller checked it): a name with one is -EINVAL. 0 or negative (buf errors).
  */
 int sse_event(struct buf *out, struct slice name, uint64_t id, struct slice data);
 /* A bare id block: moves the reader's cursor, dispatches nothing. */

@@ -24,7 +24,8 @@ struct ws_head {
 };
 
 /*
- * What is kept while something is unfinished, and until the next call after something was handed out of it.
+ * What is kept while something is unfinished, and until the next call after something was handed
+ * out of it.
  */
 struct ws_partial {
 	uint8_t head[WS_MAX_HEAD]; /* the first bytes of a frame's head */
@@ -85,7 +86,8 @@ fail(struct step *s, int code, const char *text)
 /* --- keeping what is unfinished --- */
 
 /*
- * Bytes of frames that one message may have. A compressed one may be a little longer than what it inflates to.
+ * Bytes of frames that one message may have. A compressed one may be a little longer than what it
+ * inflates to.
  */
 static uint64_t
 max_received(const struct ws_decoder *d, bool is_compressed)
@@ -144,7 +146,8 @@ first_byte_error(const struct ws_decoder *d, uint8_t b)
 }
 
 /*
- * Read the payload's length. Returns the bytes of it after the second, -EAGAIN when they are not there yet, or -EINVAL for a form not allowed.
+ * Read the payload's length. Returns the bytes of it after the second, -EAGAIN when they are not
+ * there yet, or -EINVAL for a form not allowed.
  */
 static int
 read_length(const uint8_t *head, size_t n, uint64_t *out)
@@ -174,7 +177,10 @@ read_length(const uint8_t *head, size_t n, uint64_t *out)
 	return 8;
 }
 
-/* Whether a data frame of that length is too much for its message: known before its bytes are stored. */
+/*
+ * Whether a data frame of that length is too much for its message: known before its bytes are
+ * stored.
+ */
 static bool
 is_too_big(const struct ws_decoder *d, const struct ws_head *h)
 {
@@ -191,8 +197,9 @@ is_too_big(const struct ws_decoder *d, const struct ws_head *h)
 }
 
 /*
- * Decode the head at `p`. Each check needs only the bytes before it, so that the verdict does not depend on how the bytes were cut.
- * Returns its size; 0 when bytes are missing, or when s->m has become an error.
+ * Decode the head at `p`. Each check needs only the bytes before it, so that the verdict does not
+ * depend on how the bytes were cut. Returns its size; 0 when bytes are missing, or when s->m has
+ * become an error.
  */
 static size_t
 decode_head(struct step *s, const uint8_t *p, size_t n, struct ws_head *out)
@@ -234,7 +241,8 @@ decode_head(struct step *s, const uint8_t *p, size_t n, struct ws_head *out)
 }
 
 /*
- * Take a head from the input and what was kept of it before. Returns 1 when *out is a head, 0 when not (all input kept, or an error in s->m), -ENOMEM.
+ * Take a head from the input and what was kept of it before. Returns 1 when *out is a head, 0 when
+ * not (all input kept, or an error in s->m), -ENOMEM.
  */
 static int
 take_head(struct step *s, struct ws_head *out)
@@ -270,9 +278,13 @@ take_head(struct step *s, struct ws_head *out)
 
 /* --- control frames (5.5) --- */
 
-/* Check what has arrived of a close frame's payload; `piece` is what is new in it. False when s->m has become an error. */
+/*
+ * Check what has arrived of a close frame's payload; `piece` is what is new in it. False when s->m
+ * has become an error.
+ */
 static bool
-check_close(struct step *s, const struct ws_head *h, struct slice all, size_t n_piece, struct utf8 *u)
+check_close(
+    struct step *s, const struct ws_head *h, struct slice all, size_t n_piece, struct utf8 *u)
 {
 	bool is_whole = all.n == h->n;
 	struct slice reason;

@@ -38,7 +38,10 @@ ws_control_encode(uint8_t *out, enum ws_opcode opcode, struct slice payload)
 	return at + n;
 }
 
-/* The reason's length after cutting it to what a close frame holds, without splitting a UTF-8 character. */
+/*
+ * The reason's length after cutting it to what a close frame holds, without splitting a UTF-8
+ * character.
+ */
 static size_t
 reason_size(struct slice reason)
 {
@@ -74,7 +77,7 @@ bool
 ws_close_code_is_valid(int code)
 {
 	return (code >= 1000 && code <= 1003) || (code >= 1007 && code <= 1014) ||
-	    (code >= 3000 && code <= 4999);
+	       (code >= 3000 && code <= 4999);
 }
 
 void

@@ -11,19 +11,21 @@
 #define BITS_MIN      8  /* RFC 7692, 7.1.2: window sizes */
 #define BITS_MAX      15
 
+#define ROW(error) [WS_H_##error - WS_H_METHOD]
+
 static const struct {
 	int status;
 	const char *text;
 } errors[] = {
-	[WS_H_METHOD - WS_H_METHOD] = {405, "a WebSocket handshake is a GET request"},
-	[WS_H_HTTP_1_0 - WS_H_METHOD] = {400, "a WebSocket handshake needs HTTP/1.1"},
-	[WS_H_NO_UPGRADE - WS_H_METHOD] = {426, "this address speaks WebSocket: `Upgrade: websocket` with `Connection: Upgrade` is missing"},
-	[WS_H_VERSION - WS_H_METHOD] = {426, "Sec-WebSocket-Version must be 13"},
-	[WS_H_KEY - WS_H_METHOD] = {400, "Sec-WebSocket-Key must be there once and be 16 bytes in base64"},
-	[WS_H_DOUBLE - WS_H_METHOD] = {400, "Sec-WebSocket-Version is there twice"},
-	[WS_H_BODY - WS_H_METHOD] = {400, "a WebSocket handshake has no body"},
-	[WS_H_EXTENSIONS - WS_H_METHOD] = {400, "Sec-WebSocket-Extensions is malformed"},
-	[WS_H_PROTOCOLS - WS_H_METHOD] = {400, "Sec-WebSocket-Protocol is malformed: a list of tokens, each one once, with one `bearer.` at most, is wanted"},
+    ROW(METHOD) = {405, "a WebSocket handshake is a GET request"},
+    ROW(HTTP_1_0) = {400, "a WebSocket handshake needs HTTP/1.1"},
+    ROW(NO_UPGRADE) = {426, "`Upgrade: websocket` with `Connection: Upgrade` is wanted here"},
+    ROW(VERSION) = {426, "Sec-WebSocket-Version must be 13"},
+    ROW(KEY) = {400, "Sec-WebSocket-Key must be there once, 16 bytes in base64"},
+    ROW(DOUBLE) = {400, "Sec-WebSocket-Version is there twice"},
+    ROW(BODY) = {400, "a WebSocket handshake has no body"},
+    ROW(EXTENSIONS) = {400, "Sec-WebSocket-Extensions is malformed"},
+    ROW(PROTOCOLS) = {400, "Sec-WebSocket-Protocol must list tokens, each once, one bearer"},
 };
 
 int
@@ -39,8 +41,9 @@ ws_handshake_text(int error)
 {
 	size_t i = (size_t)(error - WS_H_METHOD);
 
-	return error >= WS_H_METHOD && i < ARRAY_LEN(errors) ? errors[i].text
-							      : "the WebSocket handshake is malformed";
+	if (error < WS_H_METHOD || i >= ARRAY_LEN(errors))
+		return "the WebSocket handshake is malformed";
+	return errors[i].text;
 }
 
 void
@@ -55,13 +58,15 @@ ws_accept(struct slice key, char out[WS_ACCEPT_SIZE])
 		memcpy(joined, key.p, n);
 	memcpy(joined + n, GUID, sizeof(GUID) - 1);
 	n += sizeof(GUID) - 1;
-	out[0] = '\0'; /* should the library refuse SHA-1, the client sees that nothing was accepted */
+	out[0] =
+	    '\0'; /* should the library refuse SHA-1, the client sees that nothing was accepted */
 	if (EVP_Digest(joined, n, digest, NULL, EVP_sha1(), NULL) == 1)
 		(void)b64_encode(digest, sizeof(digest), out);
 }
 
 /*
- * 22 characters of the alphabet and two '='. The four bits that 16 bytes leave over are not looked at: 4.2.1 asks only that 16 bytes come out.
+ * 22 characters of the alphabet and two '='. The four bits that 16 bytes leave over are not looked
+ * at: 4.2.1 asks only that 16 bytes come out.
  */
 static bool
 key_is_valid(struct slice key)
@@ -119,7 +124,7 @@ struct value {
 
 struct offer {
 	bool is_deflate;
-	bool is_bad; /* unknown, repeated or invalid parameters: decline this offer, look at the next */
+	bool is_bad; /* unknown, repeated or invalid parameters: decline it, look at the next */
 	bool has_server_takeover;
 	bool has_client_takeover;
 	bool has_client_bits;
@@ -153,7 +158,10 @@ add_char(struct value *v, char c)
 	v->n++;
 }
 
-/* A quoted string whose contents, unescaped, are a token (RFC 6455, 9.1). *s starts at the opening quote. */
+/*
+ * A quoted string whose contents, unescaped, are a token (RFC 6455, 9.1). *s starts at the opening
+ * quote.
+ */
 static int
 cut_quoted(struct slice *s, struct value *v)
 {
@@ -234,7 +242,10 @@ take_parameter(struct offer *o, struct slice name, const struct value *v)
 	return false;
 }
 
-/* One element of the list: `name; param; param=value`. 0, or WS_H_EXTENSIONS when its form is wrong. */
+/*
+ * One element of the list: `name; param; param=value`. 0, or WS_H_EXTENSIONS when its form is
+ * wrong.
+ */
 static int
 take_extension(struct slice s, struct ws_handshake *hs)
 {
@@ -276,7 +287,8 @@ take_lists(const struct http_head *h, struct ws_handshake *hs)
 	struct protocols protocols = {.n = 0};
 
 	for (size_t i = 0; i < h->n_headers; i++) {
-		bool is_protocol = slice_eq_nocase(h->headers[i].name, SLICE("sec-websocket-protocol"));
+		bool is_protocol =
+		    slice_eq_nocase(h->headers[i].name, SLICE("sec-websocket-protocol"));
 		struct slice rest = h->headers[i].value;
 		struct slice part;
 
@@ -329,20 +341,21 @@ ws_handshake_check(const struct http_head *h, struct ws_handshake *out)
 #define ANSWER "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
 
 /*
- * An offer with server_max_window_bits is accepted by repeating it (RFC 7692, 7.1.2.1). It binds only what we compress: a peer with a small window gets plain frames.
+ * An offer with server_max_window_bits is accepted by repeating it (RFC 7692, 7.1.2.1). It binds
+ * only what we compress: a peer with a small window gets plain frames.
  */
 const char *
 ws_handshake_extensions(const struct ws_handshake *hs)
 {
 	static const char *const answers[] = {
-		ANSWER "; server_max_window_bits=8",
-		ANSWER "; server_max_window_bits=9",
-		ANSWER "; server_max_window_bits=10",
-		ANSWER "; server_max_window_bits=11",
-		ANSWER "; server_max_window_bits=12",
-		ANSWER "; server_max_window_bits=13",
-		ANSWER "; server_max_window_bits=14",
-		ANSWER "; server_max_window_bits=15",
+	    ANSWER "; server_max_window_bits=8",
+	    ANSWER "; server_max_window_bits=9",
+	    ANSWER "; server_max_window_bits=10",
+	    ANSWER "; server_max_window_bits=11",
+	    ANSWER "; server_max_window_bits=12",
+	    ANSWER "; server_max_window_bits=13",
+	    ANSWER "; server_max_window_bits=14",
+	    ANSWER "; server_max_window_bits=15",
 	};
 
 	_Static_assert(ARRAY_LEN(answers) == BITS_MAX - BITS_MIN + 1, "one for each size");
