@@ -90,7 +90,7 @@ config_unref(struct config *c)
 {
 	/* A half-built one was never shared: its count is 0 or 1. */
 	if (c == NULL || (atomic_load_explicit(&c->refs, memory_order_relaxed) != 0 &&
-	        atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) != 1))
+			     atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) != 1))
 		return;
 	mem_free(c->path);
 	mem_free(c->auth_file);

@@ -32,7 +32,8 @@ kind_of(const config_setting_t *s)
 }
 
 static int
-fail_kind(struct config_reader *r, const struct option *o, const config_setting_t *s, const char *want)
+fail_kind(
+    struct config_reader *r, const struct option *o, const config_setting_t *s, const char *want)
 {
 	return config_fail_at(r, s, "%s wants %s, got %s", o->key, want, kind_of(s));
 }
@@ -40,7 +41,8 @@ fail_kind(struct config_reader *r, const struct option *o, const config_setting_
 static bool
 is_integer(const config_setting_t *s)
 {
-	return config_setting_type(s) == CONFIG_TYPE_INT || config_setting_type(s) == CONFIG_TYPE_INT64;
+	return config_setting_type(s) == CONFIG_TYPE_INT ||
+	       config_setting_type(s) == CONFIG_TYPE_INT64;
 }
 
 static bool
@@ -121,15 +123,17 @@ apply_number(struct config_reader *r, const struct option *o, const config_setti
 	} else if (!is_text(s)) {
 		return fail_kind(r, o, s,
 		    o->kind == KIND_SIZE ? "a size such as \"64K\" or an integer (bytes)"
-		                         : "a duration such as \"30s\" or an integer (seconds)");
+					 : "a duration such as \"30s\" or an integer (seconds)");
 	} else {
 		struct slice text = slice_str(config_setting_get_string(s));
 
-		if ((o->kind == KIND_SIZE ? config_value_size(text, &v) : config_value_duration(text, &v)) < 0)
+		if ((o->kind == KIND_SIZE ? config_value_size(text, &v)
+					  : config_value_duration(text, &v)) < 0)
 			return config_fail_at(r, s, "%s is \"%.*s\", want %s", o->key,
 			    (int)min_size(text.n, SHOWN_MAX), text.p,
-			    o->kind == KIND_SIZE ? "a size such as \"64K\", \"1M\" or \"2G\""
-			                         : "a duration such as \"500ms\", \"30s\", \"10m\", \"2h\" or \"7d\"");
+			    o->kind == KIND_SIZE
+				? "a size such as \"64K\", \"1M\" or \"2G\""
+				: "a duration such as \"500ms\", \"30s\", \"10m\", \"2h\" or \"7d\"");
 	}
 	if (v < o->min || v > o->max)
 		return fail_range(r, o, s, v == 0);
@@ -154,7 +158,8 @@ apply_mode(struct config_reader *r, const struct option *o, const config_setting
 	unsigned mode;
 
 	if (!is_text(s) || config_value_mode(slice_str(config_setting_get_string(s)), &mode) < 0)
-		return config_fail_at(r, s, "%s wants a text of octal digits, \"000\" to \"0777\"", o->key);
+		return config_fail_at(
+		    r, s, "%s wants a text of octal digits, \"000\" to \"0777\"", o->key);
 	store(o, place, mode);
 	return 0;
 }
@@ -176,10 +181,11 @@ find_word(struct config_reader *r, const struct option *o, const config_setting_
 	word = config_table_word(o->form, slice_str(text));
 	if (word == NULL)
 		return config_fail_at(r, s, "%s is \"%.*s\"%s, want %s", o->key, SHOWN_MAX, text,
-		    o->form == FORM_ALGORITHM ? ", which the installed libjwt does not have" : "", wanted);
+		    o->form == FORM_ALGORITHM ? ", which the installed libjwt does not have" : "",
+		    wanted);
 	if (word->is_planned)
-		return config_fail_at(
-		    r, s, "%s = \"%s\" is not built yet in this version, want %s", o->key, text, wanted);
+		return config_fail_at(r, s, "%s = \"%s\" is not built yet in this version, want %s",
+		    o->key, text, wanted);
 	*out = word;
 	return 0;
 }
@@ -210,8 +216,8 @@ check_sequence(struct config_reader *r, const struct option *o, const config_set
 	if (n < o->min)
 		return config_fail_at(r, s, "%s is empty, want at least one", o->key);
 	if (n > o->max)
-		return config_fail_at(r, s, "%s has %zu elements, at most %llu are allowed", o->key, n,
-		    (unsigned long long)o->max);
+		return config_fail_at(r, s, "%s has %zu elements, at most %llu are allowed", o->key,
+		    n, (unsigned long long)o->max);
 	return 0;
 }
 
@@ -247,7 +253,8 @@ copy_text(struct config_reader *r, const struct option *o, const config_setting_
 	if (copy == NULL)
 		return config_fail_memory(r);
 	if (config_form_check(o->form, copy, why, sizeof(why)) < 0) {
-		int status = config_fail_at(r, s, "%s is \"%.*s\", want %s", o->key, SHOWN_MAX, copy, why);
+		int status =
+		    config_fail_at(r, s, "%s is \"%.*s\", want %s", o->key, SHOWN_MAX, copy, why);
 
 		mem_free(copy);
 		return status;
@@ -273,7 +280,8 @@ apply_texts(struct config_reader *r, const struct option *o, const config_settin
 	if (list->v == NULL)
 		return config_fail_memory(r);
 	while (status == 0 && list->n < n) {
-		status = copy_text(r, o, config_setting_get_elem(s, (unsigned)list->n), &list->v[list->n]);
+		status = copy_text(
+		    r, o, config_setting_get_elem(s, (unsigned)list->n), &list->v[list->n]);
 		list->n += status == 0;
 	}
 	return status;
@@ -295,8 +303,8 @@ apply_networks(struct config_reader *r, const struct option *o, const config_set
 	for (size_t i = 0; i < n; i++) {
 		const config_setting_t *element = config_setting_get_elem(s, (unsigned)i);
 
-		if (!is_text(element) ||
-		    config_value_network(config_setting_get_string(element), &c->trusted_proxies[i]) < 0)
+		if (!is_text(element) || config_value_network(config_setting_get_string(element),
+					     &c->trusted_proxies[i]) < 0)
 			return config_fail_at(r, element,
 			    "%s wants networks such as \"10.0.0.0/8\" or \"::1\"", o->key);
 	}
@@ -315,8 +323,8 @@ apply_text(struct config_reader *r, const struct option *o, const config_setting
 	if (is_text(s)) {
 		n = strlen(config_setting_get_string(s));
 		if (n < o->min || n > o->max)
-			return config_fail_at(r, s, "%s has %zu bytes, want %llu to %llu", o->key, n,
-			    (unsigned long long)o->min, (unsigned long long)o->max);
+			return config_fail_at(r, s, "%s has %zu bytes, want %llu to %llu", o->key,
+			    n, (unsigned long long)o->min, (unsigned long long)o->max);
 	}
 	return copy_text(r, o, s, field_of(o, place));
 }
@@ -341,21 +349,23 @@ apply_path(struct config_reader *r, const struct option *o, const config_setting
 	mem_free(*field);
 	*field = path.p;
 	if (path.n - 1 > o->max)
-		return config_fail_at(r, s, "%s: %s has %zu bytes, at most %llu are allowed", o->key, *field,
-		    path.n - 1, (unsigned long long)o->max);
+		return config_fail_at(r, s, "%s: %s has %zu bytes, at most %llu are allowed",
+		    o->key, *field, path.n - 1, (unsigned long long)o->max);
 	return 0;
 }
 
 /* --- lists of groups --- */
 
 static int
-apply_element(struct config_reader *r, const struct option *o, const config_setting_t *s, void *base)
+apply_element(
+    struct config_reader *r, const struct option *o, const config_setting_t *s, void *base)
 {
 	struct config_place place = {.base = base, .scope = o->element};
 	int status;
 
 	if (!config_setting_is_group(s))
-		return config_fail_at(r, s, "%s wants groups { … } in its list, got %s", o->key, kind_of(s));
+		return config_fail_at(
+		    r, s, "%s wants groups { … } in its list, got %s", o->key, kind_of(s));
 	status = config_apply_group(r, s, &place, slice_str(o->key));
 	if (status == 0)
 		status = config_apply_defaults(r, &place);
@@ -373,12 +383,13 @@ apply_list(struct config_reader *r, const struct option *o, const config_setting
 	size_t n;
 	int status = 0;
 
-	if (!config_setting_is_list(s) && !(config_setting_is_array(s) && config_setting_length(s) == 0))
+	if (!config_setting_is_list(s) &&
+	    !(config_setting_is_array(s) && config_setting_length(s) == 0))
 		return fail_kind(r, o, s, "a list of groups such as ( { … }, { … } )");
 	n = (size_t)config_setting_length(s);
 	if (n > o->max)
-		return config_fail_at(r, s, "%s has %zu elements, at most %llu are allowed", o->key, n,
-		    (unsigned long long)o->max);
+		return config_fail_at(r, s, "%s has %zu elements, at most %llu are allowed", o->key,
+		    n, (unsigned long long)o->max);
 	*list = mem_calloc(n, o->size);
 	if (*list == NULL)
 		return config_fail_memory(r);
@@ -430,7 +441,8 @@ int
 config_apply(struct config_reader *r, const struct option *o, const config_setting_t *s,
     struct config_place *place)
 {
-	bool is_empty_list = o->kind == KIND_LIST && is_sequence(s) && config_setting_length(s) == 0;
+	bool is_empty_list =
+	    o->kind == KIND_LIST && is_sequence(s) && config_setting_length(s) == 0;
 
 	if (!o->is_planned)
 		return apply_kind(r, o, s, place);
@@ -448,9 +460,9 @@ fail_unknown(struct config_reader *r, const config_setting_t *s, struct config_p
 	char guess[64];
 	bool has_guess = config_table_guess(place->scope, key, guess, sizeof(guess));
 
-	return config_fail_at(r, s, "unknown key '%.*s'%s%.*s%s%s%s", SHOWN_MAX, config_setting_name(s),
-	    group.n == 0 ? "" : " in ", SLICE_ARG(group), has_guess ? "; did you mean '" : "",
-	    has_guess ? guess : "", has_guess ? "'?" : "");
+	return config_fail_at(r, s, "unknown key '%.*s'%s%.*s%s%s%s", SHOWN_MAX,
+	    config_setting_name(s), group.n == 0 ? "" : " in ", SLICE_ARG(group),
+	    has_guess ? "; did you mean '" : "", has_guess ? guess : "", has_guess ? "'?" : "");
 }
 
 static int
@@ -480,8 +492,8 @@ apply_member(struct config_reader *r, const config_setting_t *s, struct config_p
 }
 
 int
-config_apply_group(struct config_reader *r, const config_setting_t *group, struct config_place *place,
-    struct slice path)
+config_apply_group(struct config_reader *r, const config_setting_t *group,
+    struct config_place *place, struct slice path)
 {
 	int status = 0;
 

@@ -33,7 +33,8 @@ check_listener(struct config_reader *r, const config_setting_t *s, struct config
 		return 0;
 	}
 	if (was_seen(place, "listen.address") || was_seen(place, "listen.port"))
-		return config_fail_at(r, s, "listen has both 'unix' and an address or port; want one of them");
+		return config_fail_at(
+		    r, s, "listen has both 'unix' and an address or port; want one of them");
 	mem_free(l->address);
 	l->address = NULL;
 	l->port = 0;
@@ -114,7 +115,7 @@ listeners_collide(const struct config_listener *x, const struct config_listener 
 
 	if (x->unix_path != NULL || y->unix_path != NULL)
 		return x->unix_path != NULL && y->unix_path != NULL &&
-		    strcmp(x->unix_path, y->unix_path) == 0;
+		       strcmp(x->unix_path, y->unix_path) == 0;
 	if (x->port != y->port || x->port == 0)
 		return false;
 	a = addresses_of(x);
@@ -125,7 +126,7 @@ listeners_collide(const struct config_listener *x, const struct config_listener 
 		for (size_t j = 0; j < b.n; j++)
 			if (memcmp(&a.v[i], &b.v[j], sizeof(a.v[i])) == 0 ||
 			    ((a.is_any4 || b.is_any4) && IN6_IS_ADDR_V4MAPPED(&a.v[i]) &&
-			        IN6_IS_ADDR_V4MAPPED(&b.v[j])))
+				IN6_IS_ADDR_V4MAPPED(&b.v[j])))
 				return true;
 	return false;
 }
@@ -150,10 +151,12 @@ check_listeners(struct config_reader *r, const config_setting_t *root)
 				continue;
 			if (l->unix_path != NULL)
 				return config_fail_at(r, config_setting_get_elem(list, (unsigned)i),
-				    "listen has %s twice, first in line %u", l->unix_path, other->line);
+				    "listen has %s twice, first in line %u", l->unix_path,
+				    other->line);
 			return config_fail_at(r, config_setting_get_elem(list, (unsigned)i),
-			    "listen: %s port %u is already taken by %s port %u in line %u", l->address,
-			    (unsigned)l->port, other->address, (unsigned)other->port, other->line);
+			    "listen: %s port %u is already taken by %s port %u in line %u",
+			    l->address, (unsigned)l->port, other->address, (unsigned)other->port,
+			    other->line);
 		}
 	}
 	return 0;
@@ -172,8 +175,8 @@ drop_empty(char **path)
 }
 
 static int
-read_key_file(struct config_reader *r, const config_setting_t *auth, const char *name, const char *path,
-    struct buf *out)
+read_key_file(struct config_reader *r, const config_setting_t *auth, const char *name,
+    const char *path, struct buf *out)
 {
 	const config_setting_t *s = auth == NULL ? NULL : config_setting_get_member(auth, name);
 	int status = config_text_read(path, KEY_FILE_MAX, true, out);
@@ -211,7 +214,9 @@ read_secret(struct config_reader *r, const config_setting_t *auth)
 		text.n--;
 	a->secret = text.p;
 	a->secret_n = text.n;
-	return text.n > 0 ? 0 : fail_auth(r, "auth.secret_file is empty; `belfryctl secret FILE` makes one");
+	return text.n > 0
+		   ? 0
+		   : fail_auth(r, "auth.secret_file is empty; `belfryctl secret FILE` makes one");
 }
 
 static int
@@ -243,7 +248,8 @@ check_auth(struct config_reader *r, const config_setting_t *root)
 
 	if (status == 0)
 		status = read_public_key(r, auth);
-	if (status == 0 && a->secret == NULL && a->public_key == NULL && a->jwks_path == NULL && !a->guests)
+	if (status == 0 && a->secret == NULL && a->public_key == NULL && a->jwks_path == NULL &&
+	    !a->guests)
 		status = fail_auth(r,
 		    "auth has no key: set secret_file (`belfryctl secret FILE` makes one), secret or "
 		    "public_key_file, or guests = true");

@@ -74,8 +74,8 @@ config_changed_keys(const struct config *from, const struct config *to, struct b
 	int found = 0;
 
 	for (size_t i = 0; i < n; i++) {
-		if (table[i].scope != SCOPE_CONFIG || !table[i].needs_restart || table[i].size == 0 ||
-		    same_field(&table[i], from, to))
+		if (table[i].scope != SCOPE_CONFIG || !table[i].needs_restart ||
+		    table[i].size == 0 || same_field(&table[i], from, to))
 			continue;
 		if (found++ > 0)
 			(void)BUF_ADD_LIT(out, ", ");

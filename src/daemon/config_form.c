@@ -22,7 +22,8 @@ check_address(const char *text, char *why, size_t why_n)
 	if (strcmp(text, "localhost") == 0 || inet_pton(AF_INET, text, &address) == 1 ||
 	    inet_pton(AF_INET6, text, &address) == 1)
 		return 0;
-	return wanted(why, why_n, "a numeric address such as 127.0.0.1, 0.0.0.0 or ::, or localhost");
+	return wanted(
+	    why, why_n, "a numeric address such as 127.0.0.1, 0.0.0.0 or ::, or localhost");
 }
 
 /* Letters, digits, '-', '_' and '.', or an IPv6 address in brackets; then perhaps a port. */
@@ -52,7 +53,7 @@ is_host(struct slice s, bool may_star)
 				return false;
 	}
 	return s.n > 0 && s.n <= 255 &&
-	    (port.p == NULL || (slice_to_u64(port, &number) == 0 && number <= 65535));
+	       (port.p == NULL || (slice_to_u64(port, &number) == 0 && number <= 65535));
 }
 
 static void
@@ -90,7 +91,8 @@ check_origin(char *text, char *why, size_t why_n)
 		return 0;
 	lower(text);
 	s = slice_str(text);
-	while (scheme < s.n && (isalnum((unsigned char)s.p[scheme]) || strchr("+-.", s.p[scheme]) != NULL))
+	while (scheme < s.n &&
+	       (isalnum((unsigned char)s.p[scheme]) || strchr("+-.", s.p[scheme]) != NULL))
 		scheme++;
 	if (scheme == 0 || !slice_has_prefix(slice_skip(s, scheme), SLICE("://")) ||
 	    !is_host(slice_skip(s, scheme + 3), true))
@@ -106,7 +108,8 @@ check_cookie(const char *text, char *why, size_t why_n)
 {
 	for (; *text != '\0'; text++)
 		if (!isalnum((unsigned char)*text) && strchr("!#$%&'*+-.^_`|~", *text) == NULL)
-			return wanted(why, why_n, "a cookie's name: letters, digits and !#$%&'*+-.^_`|~");
+			return wanted(
+			    why, why_n, "a cookie's name: letters, digits and !#$%&'*+-.^_`|~");
 	return 0;
 }
 
@@ -120,7 +123,8 @@ check_link(const char *text, char *why, size_t why_n)
 		return wanted(why, why_n, "an http or https address, or a path from /");
 	for (size_t i = 0; i < s.n; i++)
 		if (s.p[i] <= ' ' || s.p[i] > '~' || strchr("\"<>\\", s.p[i]) != NULL)
-			return wanted(why, why_n, "an address with spaces and the like percent-encoded");
+			return wanted(
+			    why, why_n, "an address with spaces and the like percent-encoded");
 	return 0;
 }
 
@@ -140,7 +144,8 @@ check_room(const char *text, char *why, size_t why_n)
 	const char *fault;
 
 	(void)snprintf(topic, sizeof(topic), "chat/%s", text);
-	fault = strchr(text, '/') != NULL ? "a room is one segment, without /" : topic_error(slice_str(topic));
+	fault = strchr(text, '/') != NULL ? "a room is one segment, without /"
+					  : topic_error(slice_str(topic));
 	if (fault == NULL)
 		return 0;
 	(void)snprintf(why, why_n, "a room's name (%s)", fault);
@@ -150,7 +155,8 @@ check_room(const char *text, char *why, size_t why_n)
 static int
 check_topic(bool is_pattern, const char *text, char *why, size_t why_n)
 {
-	const char *fault = is_pattern ? pattern_error(slice_str(text)) : topic_error(slice_str(text));
+	const char *fault =
+	    is_pattern ? pattern_error(slice_str(text)) : topic_error(slice_str(text));
 
 	if (fault == NULL)
 		return 0;
@@ -164,7 +170,8 @@ check_host(char *text, char *why, size_t why_n)
 	lower(text);
 	if (is_host(slice_str(text), false))
 		return 0;
-	return wanted(why, why_n, "a host name such as \"chat.example.org\", without scheme or path");
+	return wanted(
+	    why, why_n, "a host name such as \"chat.example.org\", without scheme or path");
 }
 
 static int

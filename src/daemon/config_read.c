@@ -22,7 +22,8 @@ config_fail(struct config_reader *r, const char *file, unsigned line, const char
 	else if (file[0] == '/' || folder_end == NULL)
 		(void)snprintf(e->file, sizeof(e->file), "%s", file);
 	else
-		(void)snprintf(e->file, sizeof(e->file), "%.*s/%s", (int)(folder_end - r->path), r->path, file);
+		(void)snprintf(e->file, sizeof(e->file), "%.*s/%s", (int)(folder_end - r->path),
+		    r->path, file);
 	e->line = line == 0 ? 1 : line;
 	va_start(args, fmt);
 	(void)vsnprintf(e->text, sizeof(e->text), fmt, args);
@@ -70,7 +71,8 @@ note_auth(struct config_reader *r, const config_setting_t *root)
 	struct config_error where;
 	struct config_reader probe = {.path = r->path, .error = &where};
 
-	(void)config_fail(&probe, file, auth == NULL ? 1 : config_setting_source_line(auth), "auth");
+	(void)config_fail(
+	    &probe, file, auth == NULL ? 1 : config_setting_source_line(auth), "auth");
 	r->config->auth_line = where.line;
 	r->config->auth_file = mem_strdup(slice_str(where.file));
 	return r->config->auth_file == NULL ? config_fail_memory(r) : 0;
@@ -104,8 +106,8 @@ parse(struct config_reader *r, struct slice text)
 	config_init(&parsed);
 	config_set_include_dir(&parsed, r->folder);
 	if (config_read_string(&parsed, text.p) == CONFIG_FALSE)
-		status = config_fail(r, config_error_file(&parsed), (unsigned)config_error_line(&parsed), "%s",
-		    config_error_text(&parsed));
+		status = config_fail(r, config_error_file(&parsed),
+		    (unsigned)config_error_line(&parsed), "%s", config_error_text(&parsed));
 	else
 		status = fill(r, &parsed);
 	config_destroy(&parsed);
@@ -120,7 +122,8 @@ load(struct slice text, const char *path, struct config **out, struct config_err
 	int status = folder_of(path, &folder);
 
 	if (status < 0)
-		return config_fail(&r, NULL, 1, "cannot find the file's folder: %s", strerror(-status));
+		return config_fail(
+		    &r, NULL, 1, "cannot find the file's folder: %s", strerror(-status));
 	r.folder = folder;
 	r.config = mem_calloc(1, sizeof(*r.config));
 	if (r.config != NULL)
@@ -140,7 +143,8 @@ load(struct slice text, const char *path, struct config **out, struct config_err
 }
 
 int
-config_load_text(const char *text, const char *path, struct config **out, struct config_error *error)
+config_load_text(
+    const char *text, const char *path, struct config **out, struct config_error *error)
 {
 	return load(slice_str(text), path, out, error);
 }

@@ -27,14 +27,14 @@ struct config_error { /* print as "FILE:LINE: TEXT" */
 MUST_CHECK int config_load(const char *path, struct config **out, struct config_error *error);
 
 /* The same from memory; `path` (borrowed) names it in messages and its folder is where paths start. */
-MUST_CHECK int config_load_text(const char *text, const char *path, struct config **out,
-    struct config_error *error);
+MUST_CHECK int config_load_text(
+    const char *text, const char *path, struct config **out, struct config_error *error);
 
 /*
  * Append the keys that differ between two configurations and that only a restart can change, as
  * "listen, workers". Returns how many, or negative as buf_add.
  */
-MUST_CHECK int config_changed_keys(const struct config *from, const struct config *to,
-    struct buf *out);
+MUST_CHECK int config_changed_keys(
+    const struct config *from, const struct config *to, struct buf *out);
 
 #endif

@@ -35,47 +35,48 @@
 
 #define FIELD_SIZE(type, field) sizeof(((type *)0)->field)
 
-#define OPTION(scope_, key_, kind_, form_, field_, initial_, min_, max_, unit_, when_, state_, text_) \
-	{                                                                                              \
-		.key = (key_),                                                                         \
-		.scope = SCOPE_##scope_,                                                               \
-		.kind = KIND_##kind_,                                                                  \
-		.form = FORM_##form_,                                                                  \
-		.offset = offsetof(STRUCT_##scope_, field_),                                           \
-		.size = FIELD_SIZE(STRUCT_##scope_, field_),                                           \
-		.initial = (initial_),                                                                 \
-		.min = (min_),                                                                         \
-		.max = (max_),                                                                         \
-		.unit = (unit_),                                                                       \
-		.needs_restart = WHEN_##when_,                                                         \
-		.is_planned = STATE_##state_,                                                          \
-		.text = (text_),                                                                       \
+#define OPTION(                                                                                    \
+    scope_, key_, kind_, form_, field_, initial_, min_, max_, unit_, when_, state_, text_)         \
+	{                                                                                          \
+	    .key = (key_),                                                                         \
+	    .scope = SCOPE_##scope_,                                                               \
+	    .kind = KIND_##kind_,                                                                  \
+	    .form = FORM_##form_,                                                                  \
+	    .offset = offsetof(STRUCT_##scope_, field_),                                           \
+	    .size = FIELD_SIZE(STRUCT_##scope_, field_),                                           \
+	    .initial = (initial_),                                                                 \
+	    .min = (min_),                                                                         \
+	    .max = (max_),                                                                         \
+	    .unit = (unit_),                                                                       \
+	    .needs_restart = WHEN_##when_,                                                         \
+	    .is_planned = STATE_##state_,                                                          \
+	    .text = (text_),                                                                       \
 	},
 #define LIST(key_, field_, element_, initial_, max_, when_, state_, text_)                         \
 	{                                                                                          \
-		.key = (key_),                                                                     \
-		.scope = SCOPE_CONFIG,                                                             \
-		.kind = KIND_LIST,                                                                 \
-		.offset = offsetof(struct config, field_),                                         \
-		.size = sizeof(STRUCT_##element_),                                                 \
-		.count_offset = offsetof(struct config, n_##field_),                               \
-		.element = SCOPE_##element_,                                                       \
-		.initial = (initial_),                                                             \
-		.max = (max_),                                                                     \
-		.unit = "",                                                                        \
-		.needs_restart = WHEN_##when_,                                                     \
-		.is_planned = STATE_##state_,                                                      \
-		.text = (text_),                                                                   \
+	    .key = (key_),                                                                         \
+	    .scope = SCOPE_CONFIG,                                                                 \
+	    .kind = KIND_LIST,                                                                     \
+	    .offset = offsetof(struct config, field_),                                             \
+	    .size = sizeof(STRUCT_##element_),                                                     \
+	    .count_offset = offsetof(struct config, n_##field_),                                   \
+	    .element = SCOPE_##element_,                                                           \
+	    .initial = (initial_),                                                                 \
+	    .max = (max_),                                                                         \
+	    .unit = "",                                                                            \
+	    .needs_restart = WHEN_##when_,                                                         \
+	    .is_planned = STATE_##state_,                                                          \
+	    .text = (text_),                                                                       \
 	},
 #define RESERVED(key_, kind_, initial_, text_)                                                     \
 	{                                                                                          \
-		.key = (key_),                                                                     \
-		.scope = SCOPE_CONFIG,                                                             \
-		.kind = KIND_##kind_,                                                              \
-		.initial = (initial_),                                                             \
-		.unit = "",                                                                        \
-		.is_planned = true,                                                                \
-		.text = (text_),                                                                   \
+	    .key = (key_),                                                                         \
+	    .scope = SCOPE_CONFIG,                                                                 \
+	    .kind = KIND_##kind_,                                                                  \
+	    .initial = (initial_),                                                                 \
+	    .unit = "",                                                                            \
+	    .is_planned = true,                                                                    \
+	    .text = (text_),                                                                       \
 	},
 #define WORD(form_, word_, value_, state_)
 
@@ -91,7 +92,8 @@ _Static_assert(ARRAY_LEN(options) <= OPTIONS_MAX, "tables beside the table are l
 #define OPTION(...)
 #define LIST(...)
 #define RESERVED(...)
-#define WORD(form_, word_, value_, state_) {FORM_##form_, (word_), (unsigned)(value_), STATE_##state_},
+#define WORD(form_, word_, value_, state_)                                                         \
+	{FORM_##form_, (word_), (unsigned)(value_), STATE_##state_},
 
 static const struct option_word words[] = {
 #include "core/config_options.def"

@@ -6,7 +6,12 @@
 
 #include "base/slice.h"
 
-enum option_scope { SCOPE_CONFIG, SCOPE_LISTENER, SCOPE_RULE, SCOPE_FEED };
+enum option_scope {
+	SCOPE_CONFIG,
+	SCOPE_LISTENER,
+	SCOPE_RULE,
+	SCOPE_FEED
+};
 
 enum option_kind {
 	KIND_FLAG,
@@ -51,11 +56,11 @@ struct option {
 	enum option_scope scope;
 	enum option_kind kind;
 	enum option_form form;
-	size_t offset;       /* of the field in its struct */
-	size_t size;         /* of the field; of a list's element */
-	size_t count_offset; /* lists: of their count */
+	size_t offset;             /* of the field in its struct */
+	size_t size;               /* of the field; of a list's element */
+	size_t count_offset;       /* lists: of their count */
 	enum option_scope element; /* lists */
-	const char *initial; /* as in a file; NULL: left unset */
+	const char *initial;       /* as in a file; NULL: left unset */
 	uint64_t min, max;
 	const char *unit;
 	bool needs_restart;

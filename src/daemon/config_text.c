@@ -146,13 +146,16 @@ check_integer(struct scan *sc, struct slice digits, struct slice whole, bool is_
 		    SLICE_ARG(whole));
 	for (size_t i = 0; i < digits.n; i++) {
 		char c = digits.p[i];
-		unsigned digit = is_digit(c) ? (unsigned)(c - '0') : (unsigned)((c | 0x20) - 'a' + 10);
+		unsigned digit =
+		    is_digit(c) ? (unsigned)(c - '0') : (unsigned)((c | 0x20) - 'a' + 10);
 
-		if (__builtin_mul_overflow(v, base, &v) || __builtin_add_overflow(v, digit, &v) || v > limit)
+		if (__builtin_mul_overflow(v, base, &v) || __builtin_add_overflow(v, digit, &v) ||
+		    v > limit)
 			return config_fail(sc->r, sc->file, sc->line,
-			    is_long ? "%.*s does not fit 64 bits"
-			            : "%.*s does not fit 32 bits and would be misread: append L, or write "
-			              "a text with a unit such as \"5G\" or \"90d\"",
+			    is_long
+				? "%.*s does not fit 64 bits"
+				: "%.*s does not fit 32 bits and would be misread: append L, or write "
+				  "a text with a unit such as \"5G\" or \"90d\"",
 			    SLICE_ARG(whole));
 	}
 	return 0;
@@ -172,12 +175,13 @@ scan_number(struct scan *sc)
 		sc->at += 2;
 	first = sc->at;
 	while (is_digit(peek(sc, 0)) ||
-	    (is_hex && (peek(sc, 0) | 0x20) >= 'a' && (peek(sc, 0) | 0x20) <= 'f'))
+	       (is_hex && (peek(sc, 0) | 0x20) >= 'a' && (peek(sc, 0) | 0x20) <= 'f'))
 		sc->at++;
 	digits = slice_of(sc->text.p + first, sc->at - first);
 	if (!is_hex && (peek(sc, 0) == '.' || (peek(sc, 0) | 0x20) == 'e')) {
 		while (is_digit(peek(sc, 0)) || peek(sc, 0) == '.' || (peek(sc, 0) | 0x20) == 'e' ||
-		    ((peek(sc, 0) == '-' || peek(sc, 0) == '+') && (sc->text.p[sc->at - 1] | 0x20) == 'e'))
+		       ((peek(sc, 0) == '-' || peek(sc, 0) == '+') &&
+			   (sc->text.p[sc->at - 1] | 0x20) == 'e'))
 			sc->at++;
 		return 0; /* a float: no key takes one, which is said where it stands */
 	}
