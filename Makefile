@@ -78,7 +78,7 @@ say = $(if $(filter 0,$(V)),@echo '  $(1)	$(patsubst $(srcdir)/%,%,$(2))';)
 .PHONY: all check check-unit check-live check-web tests fuzzers run install uninstall clean distclean dist fuzz lint format \
 	deps deps-check deps-ci help
 .DEFAULT_GOAL := all
-ifeq ($(filter -j% --jobserver%,$(MAKEFLAGS)),)
+ifeq ($(MAKELEVEL),0)
 MAKEFLAGS += -j$(NPROC)
 endif
 
@@ -132,11 +132,11 @@ check: all tests	## run the unit tests, the vectors, the fuzz corpus and the liv
 check-unit: tests	## only those that need no daemon
 	@UNITS='$(UNITS)' FUZZERS='$(FUZZERS)' $(AUX)/check.sh unit corpus
 else
-# Check came after configure had looked.
+# Check may have come after configure had looked.
 check check-unit:
-	@pkg-config --exists check || { echo 'The tests need Check: make deps-check installs it.'; exit 1; }
+	@test -z '$(LOOKED)' && pkg-config --exists check || { echo 'The tests need Check: make deps-check installs it.'; exit 1; }
 	./config.status -q --recheck && ./config.status -q
-	+@$(MAKE) --no-print-directory $@
+	+@$(MAKE) --no-print-directory LOOKED=yes $@
 endif
 check-live: all	## only the live tests (PYTEST_ARGS='-k text' chooses)
 	@$(AUX)/check.sh live
