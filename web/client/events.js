@@ -145,7 +145,7 @@ export class Events extends EventTarget {
 		this.#setState('open');
 		this.dispatchEvent(new BelfryEvent('open'));
 		try {
-			await readStream(response, parser, () => {
+			await readStream(response, parser, stream.signal, () => {
 				this.#failures = 0;
 				clearTimeout(dead);
 				dead = setTimeout(() => stream.abort(), silence);

@@ -63,13 +63,15 @@ export class StreamParser {
 }
 
 /**
- * Read a response as an event stream until it ends.
- * @param {Response} response @param {StreamParser} parser @param {() => void} onbytes
+ * Read a response as an event stream until it ends, or the signal ends it.
+ * @param {Response} response @param {StreamParser} parser @param {AbortSignal} signal
+ * @param {() => void} [onbytes]
  */
-export async function readStream(response, parser, onbytes) {
+export async function readStream(response, parser, signal, onbytes = () => {}) {
 	const decoder = new TextDecoder();
 	const reader = /** @type {ReadableStream<Uint8Array>} */ (response.body).getReader();
 
+	signal.addEventListener('abort', () => reader.cancel().catch(() => {}), { once: true });
 	for (;;) {
 		const { done, value } = await reader.read();
 		if (done)
@@ -116,7 +118,7 @@ export class StreamSocket {
 				this.session = event.data;
 			else if (event.data.startsWith('{'))
 				this.onmessage?.({ data: event.data });
-		}), () => {});
+		}), this.abort.signal);
 	}
 
 	/** @param {string} text */
