@@ -8,29 +8,36 @@
 #include "base/map.h"
 #include "base/slice.h"
 
-#define TOKEN_MAX     8192 /* bytes of a token */
-#define TOKEN_SUB_MAX 128
+#define TOKEN_MAX      8192 /* bytes of a token */
+#define TOKEN_SUB_MAX  128  /* bytes of a user id */
+#define TOKEN_NAME_MAX 128  /* bytes of a display name */
+/* Later ends of a token are taken for this one (the year 9999), so that arithmetic on it cannot overflow. */
+#define TOKEN_EXP_MAX 253402300799
 
 enum role { ROLE_USER, ROLE_MODERATOR, ROLE_ADMIN };
 
-/* What a verified token says. Immutable; counted without atomics when `is_local` — every claims object belongs to one worker. */
+/* What a verified token says. Immutable, one block of memory; counted without atomics: every claims object belongs to one worker. */
 struct claims {
 	unsigned refs;
 	char *user_id;    /* sub */
 	char *name;       /* display name; the id when the token has none (then has_name is false) */
-	char *user_topic; /* "user/<encoded id>" */
+	char *user_topic; /* "user/<encoded id>"; over TOPIC_MAX bytes, so no topic, for a long id full of percent-encoded bytes */
 	bool has_name;
 	bool is_guest;
 	enum role role;
-	int64_t exp; /* unix seconds; 0: none */
+	int64_t exp; /* unix seconds, 0: none; its connections end at exp + leeway */
+	int64_t nbf; /* 0: none */
 	int64_t iat; /* 0: none */
 	char *jti;   /* NULL: none */
 	struct strings subscribe; /* patterns, {sub} put in, valid */
 	struct strings publish;
 	struct strings direct; /* user id patterns: `*` or literal ids */
+	size_t memory;         /* bytes of the block */
 };
 
+/* Adds a reference; returns c. */
 struct claims *claims_ref(struct claims *c);
+/* Drops one; frees with the last. NULL is fine. */
 void claims_unref(struct claims *c);
 /* Bytes a claims object takes (for limits.memory and metrics). */
 size_t claims_memory(const struct claims *c);
@@ -41,13 +48,18 @@ bool claims_may_subscribe(const struct claims *c, struct slice pattern);
 bool claims_may_publish(const struct claims *c, struct slice topic);
 bool claims_may_direct(const struct claims *c, struct slice user_id);
 
+/* NULL when a display name will do (1..128 bytes of UTF-8 without control characters), else what is wrong, as "is empty". */
+const char *token_name_error(struct slice name);
+/* The same for a user id. */
+const char *token_sub_error(struct slice sub);
+
 /* A refusal in words. */
 struct token_refusal {
 	int status;       /* 401, 403, 400 */
 	const char *code; /* CONTRACT 4's error code: "invalid_token", "unauthorized", … */
 	const char *check; /* short static name of the failing check, for metrics and the log: "signature", "exp", "aud", … */
 	char text[320];   /* for people; no " or \ and no control bytes in it; never any part of a token before its signature held */
-	bool signature_held; /* only then may the text be told when auth.explain */
+	bool signature_held; /* before, text says what was wanted of a token's form and holds nothing of the token itself */
 };
 
 struct keyring;
@@ -59,6 +71,7 @@ struct keyring;
 MUST_CHECK struct keyring *keyring_new(const struct config_auth *auth, char *error, size_t error_n);
 /* The key that signs and verifies guest tokens: 32 bytes, random at start, kept over reloads by the caller. */
 void keyring_set_guest_key(struct keyring *k, const uint8_t key[32]);
+/* Wipes and frees; NULL is fine. */
 void keyring_free(struct keyring *k);
 
 /*
@@ -80,14 +93,21 @@ struct token_request { /* what `belfryctl token` and guest tokens ask for */
 	const char *role; /* NULL: none */
 };
 
+/* The wire name of an algorithm ("HS256"); alg < ALG_COUNT. */
+const char *token_algorithm_name(unsigned alg);
+
 /* Sign with a config's own key (HMAC secrets only). Owned text, or NULL with the reason in error. */
 MUST_CHECK char *token_sign(const struct config_auth *auth, const struct token_request *r, char *error, size_t error_n);
-/* A guest token for `guest:<random>` (user_id NULL) or the same id again. Owned text, or NULL. id_out (may be NULL) gets the user id, 64 bytes. */
+/*
+ * A guest token for `guest:<random>` (user_id NULL) or the same id again; it ends at now_s + auth.guest_ttl. name as token_name_error wants it.
+ * Owned text; NULL without memory or with an id or name that will not do. id_out (may be NULL) gets the user id, 64 bytes.
+ */
 MUST_CHECK char *token_sign_guest(const struct keyring *k, const struct config_auth *auth, const char *user_id,
     const char *name, int64_t now_s, char id_out[64]);
 
 /* --- a worker's cache of verified tokens --- */
 struct token_cache;
+/* max_entries > 0. NULL on no memory. */
 MUST_CHECK struct token_cache *token_cache_new(size_t max_entries);
 void token_cache_free(struct token_cache *t);
 /* Drop everything (reload, revocation). */

@@ -1,0 +1,99 @@
+/*
+ * What the files of the token check share: refusing in words, the signature, and claims under
+ * construction. Nothing else includes it.
+ */
+#ifndef CORE_TOKEN_PRIVATE_H
+#define CORE_TOKEN_PRIVATE_H
+
+#include <cjson/cJSON.h>
+
+#include "base/buf.h"
+#include "core/token.h"
+
+#define TOKEN_GUEST_KEY  32 /* bytes */
+#define TOKEN_PEM_MAX    16384
+#define TOKEN_SECRET_MAX 65536
+
+#define TOKEN_GUEST_PREFIX "guest:"
+#define TOKEN_LOCAL_PREFIX "local:"
+
+/* Immutable once it is published. */
+struct keyring {
+	unsigned algorithms; /* bit set of enum config_algorithm: those with a key */
+	uint8_t *secret;     /* of the HS algorithms */
+	size_t secret_n;
+	char *pem; /* public key of the RS and ES algorithms, as OpenSSL writes it */
+	size_t pem_n;
+	bool has_guest_key;
+	uint8_t guest_key[TOKEN_GUEST_KEY];
+};
+
+static inline bool
+token_is_hmac(unsigned alg)
+{
+	return alg <= ALG_HS512;
+}
+
+/* HMAC of bytes by an HS algorithm's hash into out. Its length, or negative. */
+#define TOKEN_MAC_MAX 64
+MUST_CHECK int token_mac(
+    unsigned alg, struct slice key, struct slice bytes, uint8_t out[TOKEN_MAC_MAX]);
+
+/*
+ * The one use of libjwt (token_verify.c). token is NUL-terminated and of checked form; key is what
+ * alg needs: HMAC secret or PEM text.
+ *
+ * Returns 0 when the signature holds, -EACCES when not, -ENOMEM.
+ */
+MUST_CHECK int token_verify(unsigned alg, struct slice key, const char *token);
+
+/* Fill *why with 401 invalid_token; returns -EACCES. */
+int token_refuse(struct token_refusal *why, const char *check, bool signature_held, const char *fmt,
+    ...) PRINTF(4, 5);
+#define TOKEN_CLEAN 68
+/* A copy of s for a refusal: printable ASCII without quotes and backslashes, cut. Returns out. */
+const char *token_clean(struct slice s, char out[TOKEN_CLEAN]);
+
+/* exp and nbf against the clock: 0, or -EACCES with *why. */
+int token_check_times(const struct config_auth *auth, int64_t exp, int64_t nbf, int64_t now_s,
+    struct token_refusal *why);
+
+/*
+ * Claims under construction: the strings one after the other, each with its NUL, in the order id,
+ * name, user topic, jti, then the three lists.
+ */
+enum claims_list {
+	CLAIMS_SUBSCRIBE,
+	CLAIMS_PUBLISH,
+	CLAIMS_DIRECT,
+	CLAIMS_LISTS
+};
+
+struct claims_draft {
+	struct buf text;
+	size_t n[CLAIMS_LISTS];
+	struct slice sub; /* borrowed */
+	bool has_name;
+	bool has_jti;
+	bool is_guest;
+	enum role role;
+	int64_t exp;
+	int64_t nbf;
+	int64_t iat;
+};
+
+/* Starts with the user's strings; name and jti may be absent. Memory failures stick to d->text. */
+void claims_draft_init(
+    struct claims_draft *d, struct slice sub, struct slice name, struct slice jti);
+void claims_draft_done(struct claims_draft *d);
+/* The next string of a list; the lists are filled in their order. */
+void claims_draft_add(struct claims_draft *d, enum claims_list list, struct slice pattern);
+/* All three lists of a configuration. */
+void claims_draft_add_grants(struct claims_draft *d, const struct config_grants *g);
+/* The `belfry` claim: 0, -EACCES with *why naming the member. */
+MUST_CHECK int claims_draft_read(
+    struct claims_draft *d, const cJSON *belfry, struct token_refusal *why);
+/* One block with one reference; NULL without memory. */
+MUST_CHECK struct claims *claims_draft_finish(const struct claims_draft *d);
+
+#endif
