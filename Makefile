@@ -96,6 +96,7 @@ libbelfry.a: $(call objects,$(LIB_SRCS))
 obj/src/%.o: $(srcdir)/src/%.c config.mk
 	@mkdir -p $(@D)
 	$(COMPILE) $(if $(filter ctl/%,$*),$(CURL_CFLAGS)) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+obj/tests/%.o: WARNINGS := $(filter-out -Wstack-usage=%,$(WARNINGS))
 obj/tests/%.o: $(srcdir)/tests/%.c config.mk
 	@mkdir -p $(@D)
 	$(COMPILE) -I$(srcdir) -DSRCDIR='"$(abs_srcdir)"' $(TEST_CFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
