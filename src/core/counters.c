@@ -9,7 +9,7 @@ static const struct row {
 	const char *help;   /* of the metric's first row */
 } rows[] = {
 #define X(name, kind, metric, labels, help) [COUNTER_##name] = {#kind, metric, labels, help},
-	COUNTERS(X)
+    COUNTERS(X)
 #undef X
 };
 
@@ -51,8 +51,8 @@ add_closed(struct buf *out, const struct counters *const *all, size_t n, const c
 
 		for (size_t i = 0; i < n; i++)
 			sum += atomic_load_explicit(&all[i]->closed[r], memory_order_relaxed);
-		(void)buf_printf(out, "%s{reason=\"%s\"} %llu\n", metric, reasons[r],
-		    (unsigned long long)sum);
+		(void)buf_printf(
+		    out, "%s{reason=\"%s\"} %llu\n", metric, reasons[r], (unsigned long long)sum);
 	}
 }
 

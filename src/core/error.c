@@ -13,7 +13,7 @@ static const struct {
 	const char *title;
 } codes[] = {
 #define X(name, wire, status, title) [ERROR_##name] = {wire, status, title},
-	ERROR_CODES(X)
+    ERROR_CODES(X)
 #undef X
 };
 
@@ -50,8 +50,7 @@ drop_partial_character(char *text)
 		text[n - 1 - back] = '\0';
 }
 
-static void PRINTF(2, 0)
-set_text(struct refusal *r, const char *fmt, va_list args)
+static void PRINTF(2, 0) set_text(struct refusal *r, const char *fmt, va_list args)
 {
 	int n = vsnprintf(r->text, sizeof(r->text), fmt, args);
 

@@ -1,0 +1,109 @@
+#include "base/diag.h"
+#include "core/counters.h"
+#include "net/conn.h"
+#include "serve/private.h"
+
+#define PROBLEM_MAX   4096
+#define CHALLENGE_MAX 640
+#define REALM         "Bearer realm=\"belfry\""
+
+/* The error attribute of RFC 6750, section 3.1; NULL where it has none. */
+static const char *
+bearer_error(enum error_code code)
+{
+	if (code == ERROR_INVALID_TOKEN || code == ERROR_INVALID_REQUEST ||
+	    code == ERROR_INSUFFICIENT_SCOPE)
+		return error_name(code);
+	return NULL;
+}
+
+/* RFC 6750, section 3: error_description is printable ASCII without '"' and '\'. */
+static void
+add_description(struct buf *out, const char *text)
+{
+	for (; *text != '\0'; text++) {
+		bool is_ascii = *text >= 0x20 && *text <= 0x7e;
+		bool is_quoting = *text == '"' || *text == '\\';
+
+		(void)buf_add_char(out, is_quoting ? '\'' : is_ascii ? *text : '?');
+	}
+}
+
+static void
+add_challenge(struct exchange *x, const struct refusal *r, int status)
+{
+	const char *error = bearer_error(r->code);
+	struct buf value = BUF_INIT(CHALLENGE_MAX);
+
+	/* Without a token only the scheme is told, no error (RFC 6750, 3.1). */
+	if (error == NULL && status != 401)
+		return;
+	(void)BUF_ADD_LIT(&value, REALM);
+	if (error != NULL) {
+		(void)buf_printf(&value, ", error=\"%s\", error_description=\"", error);
+		add_description(&value, r->text);
+		(void)buf_add_char(&value, '"');
+	}
+	exchange_header(x, "WWW-Authenticate", value.failed ? SLICE(REALM) : buf_slice(&value));
+	buf_done(&value);
+}
+
+static void
+add_retry_after(struct exchange *x, uint32_t seconds)
+{
+	struct buf value = BUF_INIT(16);
+
+	if (seconds > 0 && buf_add_u64(&value, seconds) == 0)
+		exchange_header(x, "Retry-After", buf_slice(&value));
+	buf_done(&value);
+}
+
+/* What a token does not permit is explained to its bearer only with auth.explain; the log always has it. */
+static void
+log_scope(const struct exchange *x, const struct refusal *r)
+{
+	char quoted[DIAG_QUOTED];
+
+	diag_peer(serve_of(x)->diag, DIAG_INFO, "auth.refused",
+	    "request=%016llx peer=%s check=scope reason=%s", (unsigned long long)x->number,
+	    exchange_peer(x), diag_quote(slice_str(r->text), quoted));
+}
+
+void
+serve_refuse(struct exchange *x, const struct refusal *r)
+{
+	int status = r->status != 0 ? r->status : error_status(r->code);
+	struct buf body = BUF_INIT(PROBLEM_MAX);
+	struct refusal plain;
+
+	if (r->code == ERROR_INSUFFICIENT_SCOPE) {
+		log_scope(x, r);
+		if (!serve_of(x)->config->auth.explain) {
+			(void)refuse(&plain, r->code, "the token does not permit this");
+			r = &plain;
+		}
+	}
+	if (x->net->counters != NULL)
+		counter_refused(x->net->counters, r->code);
+	add_challenge(x, r, status);
+	add_retry_after(x, r->retry_after_s);
+	exchange_header(x, "Cache-Control", SLICE("no-store"));
+	if (refusal_problem(&body, r) < 0)
+		exchange_reply(x, status, NULL, SLICE_NONE);
+	else
+		exchange_reply(x, status, "application/problem+json", buf_slice(&body));
+	buf_done(&body);
+}
+
+void
+serve_json(struct exchange *x, int status, struct slice json)
+{
+	exchange_header(x, "Cache-Control", SLICE("no-store"));
+	exchange_json(x, status, json);
+}
+
+int64_t
+serve_now_s(const struct serve *s)
+{
+	return (int64_t)(s->net->now_us / 1000000);
+}

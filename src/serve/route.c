@@ -1,0 +1,241 @@
+#include "base/diag.h"
+#include "net/conn.h"
+#include "proto/url.h"
+#include "serve/private.h"
+
+#define SMALL_BODY (64 * 1024) /* of requests whose body is ignored or a few fields */
+
+#define BIT(method)  (1U << HTTP_##method)
+#define GET_METHODS  (BIT(GET) | BIT(HEAD) | BIT(OPTIONS))
+#define POST_METHODS (BIT(POST) | BIT(OPTIONS))
+
+enum tail {
+	TAIL_NONE,    /* the path ends with the name */
+	TAIL_SEGMENT, /* name/one, one of any bytes but '/' */
+	TAIL_REST,    /* name/all that follows */
+};
+
+/*
+ * The endpoints. What no row names is a file. Rows of one name with different tails are different resources.
+ */
+static const struct route {
+	const char *name; /* the first segment */
+	enum tail tail;
+	unsigned methods; /* bits of enum http_method */
+	bool is_big;      /* bodies up to limits.body */
+	void (*run)(struct exchange *x);
+	void (*run_tail)(struct exchange *x, struct slice tail);
+} routes[] = {
+    {"chat", TAIL_NONE, GET_METHODS, false, serve_chat, NULL},
+    {"chat", TAIL_SEGMENT, POST_METHODS, true, NULL, serve_chat_post},
+    {"events", TAIL_NONE, GET_METHODS, false, serve_events, NULL},
+    {"publish", TAIL_NONE, POST_METHODS, true, NULL, serve_publish},
+    {"publish", TAIL_REST, POST_METHODS, true, NULL, serve_publish},
+    {"history", TAIL_NONE, GET_METHODS, false, serve_history, NULL},
+    {"echo", TAIL_NONE, GET_METHODS, false, serve_echo, NULL},
+    {"token", TAIL_NONE, GET_METHODS | BIT(POST), false, serve_token, NULL},
+    {"healthz", TAIL_NONE, GET_METHODS, false, serve_healthz, NULL},
+    {"readyz", TAIL_NONE, GET_METHODS, false, serve_readyz, NULL},
+    {"metrics", TAIL_NONE, GET_METHODS, false, serve_metrics, NULL},
+};
+
+static const struct route files_route = {"", TAIL_REST, GET_METHODS, false, serve_files, NULL};
+
+/* Whether an encoded path segment is this name: escapes of unreserved characters mean the character (RFC 3986, 6.2.2.2). */
+static bool
+segment_is(struct slice segment, const char *name)
+{
+	char decoded[32];
+	ssize_t n;
+
+	if (segment.n > sizeof(decoded))
+		return false;
+	n = url_decode(segment, false, decoded);
+	return n >= 0 && slice_eq(slice_of(decoded, (size_t)n), slice_str(name));
+}
+
+static bool
+fits_tail(enum tail tail, struct slice rest)
+{
+	switch (tail) {
+	case TAIL_NONE:
+		return rest.p == NULL;
+	case TAIL_SEGMENT:
+		return rest.p != NULL && rest.n > 0 && memchr(rest.p, '/', rest.n) == NULL;
+	case TAIL_REST:
+		return rest.p != NULL;
+	}
+	return false;
+}
+
+/* The resource that the path names, and what follows its name; NULL: there is none. */
+static const struct route *
+find_route(struct exchange *x, struct slice *out_tail)
+{
+	struct slice rest = x->head->path;
+	struct slice name;
+	bool is_known = false;
+
+	if (rest.n == 0 || rest.p[0] != '/')
+		return NULL;
+	rest = slice_skip(rest, 1);
+	name = slice_cut(&rest, '/');
+	*out_tail = rest;
+	for (size_t i = 0; i < ARRAY_LEN(routes); i++) {
+		if (!segment_is(name, routes[i].name))
+			continue;
+		is_known = true;
+		if (routes[i].run == serve_echo && !serve_of(x)->config->echo)
+			continue;
+		if (fits_tail(routes[i].tail, rest))
+			return &routes[i];
+	}
+	if (is_known || segment_is(name, "api"))
+		return NULL;
+	/* Whether a file is there matters before the method does: what is not there has no methods. */
+	if (x->method != HTTP_GET && x->method != HTTP_HEAD && !files_have(x))
+		return NULL;
+	return &files_route;
+}
+
+#define ALLOW_MAX 64
+
+/* The value of Allow: what the resource takes. */
+static const char *
+list_methods(unsigned methods, char out[ALLOW_MAX])
+{
+	size_t n = 0;
+
+	for (int m = 0; m < HTTP_METHOD_UNKNOWN; m++) {
+		const char *name = http_method_name((enum http_method)m);
+		size_t length = strlen(name);
+
+		if ((methods & 1U << m) == 0 || n + length + 3 > ALLOW_MAX)
+			continue;
+		if (n > 0) {
+			out[n++] = ',';
+			out[n++] = ' ';
+		}
+		memcpy(out + n, name, length);
+		n += length;
+	}
+	out[n] = '\0';
+	return out;
+}
+
+/* OPTIONS * asks about the server, not about a resource (RFC 9110, 9.3.7). */
+static bool
+is_server_options(const struct exchange *x)
+{
+	return x->method == HTTP_OPTIONS && slice_eq(x->head->path, SLICE("*"));
+}
+
+static int
+check_route(struct exchange *x, const struct route **out, struct refusal *r)
+{
+	char allow[ALLOW_MAX], method[REFUSE_CLEAN], path[REFUSE_CLEAN];
+	const struct route *route;
+	struct slice tail;
+
+	if (x->method == HTTP_METHOD_UNKNOWN)
+		return refuse(r, ERROR_NOT_IMPLEMENTED, "there is no method '%s'",
+		    refuse_clean(x->head->method_text, method));
+	route = find_route(x, &tail);
+	/* A session's address is for sending; that there is such a session is told to nobody else. */
+	if (route != NULL && route->run_tail == serve_chat_post &&
+	    (x->method == HTTP_GET || x->method == HTTP_HEAD))
+		route = NULL;
+	if (route == NULL)
+		return refuse(r, ERROR_NOT_FOUND, "there is nothing at '%s'",
+		    refuse_clean(x->head->path, path));
+	if ((route->methods & 1U << x->method) == 0) {
+		(void)list_methods(route->methods, allow);
+		exchange_header(x, "Allow", slice_str(allow));
+		return refuse(r, ERROR_METHOD_NOT_ALLOWED, "'%s' takes %s, not %s",
+		    refuse_clean(x->head->path, path), allow,
+		    refuse_clean(x->head->method_text, method));
+	}
+	*out = route;
+	return 0;
+}
+
+static int
+check_body(struct exchange *x, const struct route *route, struct refusal *r)
+{
+	const struct config_limits *limits = &serve_of(x)->config->limits;
+
+	x->body_limit =
+	    route != NULL && route->is_big ? limits->body : min_u64(limits->body, SMALL_BODY);
+	if (x->head->has_length && x->head->content_length > x->body_limit)
+		return refuse_limit(r, ERROR_TOO_LARGE, "limits.body", 0,
+		    "the body has %llu bytes, at most %llu are taken here",
+		    (unsigned long long)x->head->content_length, (unsigned long long)x->body_limit);
+	if (route != NULL && route->is_big &&
+	    x->net->memory + x->head->content_length > limits->memory)
+		return refuse_limit(r, ERROR_UNAVAILABLE, "limits.memory", 1,
+		    "the daemon's memory for queues and bodies is used up");
+	return 0;
+}
+
+void
+serve_on_head(struct exchange *x)
+{
+	const struct route *route = NULL;
+	struct refusal r;
+	int result;
+
+	x->body_limit = SMALL_BODY;
+	exchange_header(x, "X-Content-Type-Options", SLICE("nosniff"));
+	serve_cors(x);
+	result = serve_check_host(x, &r);
+	if (result == 0 && !is_server_options(x))
+		result = check_route(x, &route, &r);
+	if (result == 0)
+		result = check_body(x, route, &r);
+	if (result == 0)
+		return;
+	/* The body was not read, and must not be read as the next request. */
+	if (x->has_body)
+		x->keep_alive = false;
+	serve_refuse(x, &r);
+}
+
+static void
+answer_options(struct exchange *x, unsigned methods)
+{
+	char allow[ALLOW_MAX];
+
+	(void)list_methods(methods, allow);
+	if (http_header(x->head, SLICE("Origin"), NULL).p != NULL &&
+	    http_header(x->head, SLICE("Access-Control-Request-Method"), NULL).p != NULL) {
+		serve_preflight(x, allow);
+		return;
+	}
+	exchange_header(x, "Allow", slice_str(allow));
+	exchange_header(x, "Cache-Control", SLICE("no-store"));
+	exchange_reply(x, 204, NULL, SLICE_NONE);
+}
+
+void
+serve_on_request(struct exchange *x)
+{
+	const struct route *route;
+	struct slice tail;
+	struct refusal r;
+
+	if (is_server_options(x)) {
+		answer_options(x, GET_METHODS | POST_METHODS);
+		return;
+	}
+	route = find_route(x, &tail);
+	if (route == NULL) { /* a file that has gone since the head was looked at */
+		(void)refuse(&r, ERROR_NOT_FOUND, "it has just gone");
+		serve_refuse(x, &r);
+	} else if (x->method == HTTP_OPTIONS) {
+		answer_options(x, route->methods);
+	} else if (route->run_tail != NULL) {
+		route->run_tail(x, tail);
+	} else {
+		route->run(x);
+	}
+}
