@@ -81,7 +81,8 @@ scan_target(struct slice in, size_t at)
 	if (at + n == in.n)
 		return 0;
 	if (in.p[at + n] != ' ')
-		return line_broken(in, at + n, HTTP_E_BAD_TARGET);
+		return line_broken(
+		    in, at + n, in.p[at + n] == '\r' ? HTTP_E_BAD_LINE : HTTP_E_BAD_TARGET);
 	return n == 0 ? HTTP_E_BAD_LINE : (ssize_t)(at + n);
 }
 
