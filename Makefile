@@ -128,8 +128,8 @@ run: all	## build, then serve a chat on localhost with a fresh token (PORT=8080)
 	@PORT='$(PORT)' exec $(AUX)/run.sh
 
 ifeq ($(HAVE_CHECK),yes)
-check: all tests	## run the unit tests, the vectors, the fuzz corpus and the live tests
-	@UNITS='$(UNITS)' FUZZERS='$(FUZZERS)' $(AUX)/check.sh unit corpus live
+check: all tests	## run the tests: units, vectors, fuzz corpus, client library, live daemon
+	@UNITS='$(UNITS)' FUZZERS='$(FUZZERS)' $(AUX)/check.sh unit corpus client live
 check-unit: tests	## only those that need no daemon
 	@UNITS='$(UNITS)' FUZZERS='$(FUZZERS)' $(AUX)/check.sh unit corpus
 else

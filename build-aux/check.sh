@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# check.sh STAGE...: runs the tests of a build folder, from inside it. Stages: unit, corpus, live, web.
+# check.sh STAGE...: runs the tests of a build folder, from inside it. Stages: unit, corpus, live, client (the
+# JavaScript library by itself: tests/web/belfry*.test.mjs), web (the other tests there: a browser).
 #
 # What a test finds in its environment:
 #   SRCDIR, BUILDDIR             the folders, absolute; unit tests run in SRCDIR
@@ -116,29 +117,41 @@ live() {
 	count 0 "$n"
 }
 
-web() {
-	local status pass fail files
-	files=$(cd "$SRCDIR" && ls tests/web/*.test.mjs 2>/dev/null)
-	[ -n "$files" ] || return 0
+# node_tests STAGE FILE...
+node_tests() {
+	local stage=$1 status pass fail
+	shift
+	[ $# -gt 0 ] || return 0
 	if ! node_env; then
+		echo '  FAILED: the npm packages could not be installed'
 		count 0 1
 		return
 	fi
-	CHROMIUM=${CHROMIUM:-$(command -v chromium || command -v chromium-browser || command -v google-chrome)}
-	export CHROMIUM
-	# shellcheck disable=SC2086
-	(cd "$SRCDIR" && exec timeout -k 10 900 node --test --test-reporter=spec $files) 2>&1 </dev/null | tee check/web.log
+	(cd "$SRCDIR" && exec timeout -k 10 900 node --test --test-reporter=spec "$@") 2>&1 </dev/null |
+		tee "check/$stage.log"
 	status=${PIPESTATUS[0]}
-	pass=$(sed -n 's/^[^a-z]* pass \([0-9]*\)$/\1/p' check/web.log | tail -n 1)
-	fail=$(sed -n 's/^[^a-z]* \(fail\|cancelled\) \([0-9]*\)$/\2/p' check/web.log | paste -sd+ | sed 's/^$/0/')
+	pass=$(sed -n 's/^[^a-z]* pass \([0-9]*\)$/\1/p' "check/$stage.log" | tail -n 1)
+	fail=$(sed -n 's/^[^a-z]* \(fail\|cancelled\) \([0-9]*\)$/\2/p' "check/$stage.log" | paste -sd+ | sed 's/^$/0/')
 	count "${pass:-0}" "$((fail))"
 	[ "$status" -eq 0 ] || [ "$((fail))" -gt 0 ] || count 0 1
+}
+
+client() {
+	# shellcheck disable=SC2046
+	node_tests client $(cd "$SRCDIR" && find tests/web -name 'belfry*.test.mjs' | sort)
+}
+
+web() {
+	CHROMIUM=${CHROMIUM:-$(command -v chromium || command -v chromium-browser || command -v google-chrome)}
+	export CHROMIUM
+	# shellcheck disable=SC2046
+	node_tests web $(cd "$SRCDIR" && find tests/web -name '*.test.mjs' ! -name 'belfry*' | sort)
 }
 
 for stage in "$@"; do
 	echo "--- $stage"
 	case $stage in
-	unit | corpus | live | web) $stage ;;
+	unit | corpus | live | client | web) $stage ;;
 	*)
 		echo "check.sh: no stage is called '$stage'" >&2
 		exit 64
