@@ -53,7 +53,7 @@ json_member(const cJSON *object, const char *name)
 }
 
 struct slice
-json_string(const cJSON *item)
+json_slice(const cJSON *item)
 {
 	return cJSON_IsString(item) ? slice_str(item->valuestring) : SLICE_NONE;
 }
@@ -165,4 +165,22 @@ json_raw_member(struct slice object_text, const char *name)
 		if (at == s.n || s.p[at] != ',')
 			return SLICE_NONE;
 	}
+}
+
+bool
+json_raw_element(struct slice *rest, struct slice *element)
+{
+	struct slice s = *rest;
+	size_t at = skip_space(s, 0);
+	size_t end;
+
+	if (at == s.n || (s.p[at] != '[' && s.p[at] != ','))
+		return false;
+	at = skip_space(s, at + 1);
+	if (at == s.n || s.p[at] == ']')
+		return false;
+	end = skip_value(s, at);
+	*element = slice_of(s.p + at, end - at);
+	*rest = slice_skip(s, end);
+	return true;
 }

@@ -42,8 +42,12 @@ const char *json_error_text(int error);
  * as absent: CONTRACT 7).
  */
 const cJSON *json_member(const cJSON *object, const char *name);
-/* String contents as a slice (absent when item is NULL or not a string). */
-struct slice json_string(const cJSON *item);
+/*
+ * String contents as a slice (absent when item is NULL or not a string). Its name must not be
+ * json_string: libjwt calls jansson's function of that name and would get ours.
+ */
+struct slice json_slice(const cJSON *item);
+#define json_string(item) json_slice(item)
 /* An integer 0 .. 2^53-1 held exactly: 0, or -1. */
 MUST_CHECK int json_u64(const cJSON *item, uint64_t *out);
 
@@ -52,6 +56,12 @@ MUST_CHECK int json_u64(const cJSON *item, uint64_t *out);
  * passed on as it was sent, white space around it trimmed). Absent when not there.
  */
 struct slice json_raw_member(struct slice object_text, const char *name);
+
+/*
+ * Walk the elements of a checked array text: start with *rest = text; sets the raw text of the next
+ * one. False at the end, or when it is no array.
+ */
+bool json_raw_element(struct slice *rest, struct slice *element);
 
 /* --- writing --- */
 /*

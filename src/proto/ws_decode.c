@@ -415,15 +415,16 @@ begin_message(struct ws_decoder *d, const struct ws_head *h)
 static int
 take_data(struct step *s, struct ws_head *h, struct slice piece)
 {
-	struct ws_partial *p;
+	struct ws_partial *p = s->d->partial;
+	bool has_begun = p != NULL && p->in_message;
 	bool is_text;
 
-	if (h->opcode != WS_CONTINUATION && h->is_fin && piece.n == h->n)
+	if (!has_begun && h->is_fin && piece.n == h->n)
 		return take_whole(s, h, piece);
 	if (need_partial(s->d) < 0)
 		return -ENOMEM;
 	p = s->d->partial;
-	if (h->opcode != WS_CONTINUATION && !p->in_message)
+	if (!has_begun)
 		begin_message(s->d, h);
 	is_text = p->opcode == WS_TEXT && !p->is_compressed;
 	if (is_text && !utf8_feed(&p->utf8, piece)) /* 8.1, before the frame is whole */
@@ -453,6 +454,7 @@ take_frame(struct step *s)
 
 	if (s->d->partial != NULL && s->d->partial->in_frame) {
 		h = s->d->partial->frame;
+		s->d->partial->in_frame = false; /* until it is known again */
 	} else {
 		int r = take_head(s, &h);
 
