@@ -19,7 +19,7 @@ lint_layers() { tests/lint/layers.sh; }
 lint_globals() { tests/lint/globals.sh "$build"; }
 lint_calls() { tests/lint/calls.sh "$build"; }
 lint_sizes() { tests/lint/sizes.sh; }
-lint_man_options() { tests/lint/man_options.sh; }
+lint_man_options() { tests/lint/man_options.py; }
 lint_format() { c_files | xargs -P "$jobs" -n 16 clang-format-14 --style=file --dry-run -Werror --ferror-limit=3; }
 lint_tidy() { make -s --no-print-directory -C "$build" -j"$jobs" -k tidy; }
 # cppcheck reads no system headers: it is given the list macros, and takes a descriptor that was closed and opened again
