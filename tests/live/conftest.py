@@ -1,0 +1,83 @@
+"""Fixtures of the live tests. A module says its daemon's configuration in CONF."""
+
+import pathlib
+import sys
+import types
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+
+from support import config  # noqa: E402
+from support.daemon import Daemon, mark  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def daemon(request, tmp_path_factory):
+    """The module's daemon, one worker; shared, so use names of your own."""
+    yield from _shared(request, tmp_path_factory, 1)
+
+
+@pytest.fixture(scope="module", params=[1, 3], ids=["w1", "w3"])
+def daemons(request, tmp_path_factory):
+    """The module's daemon, once with one worker and once with three."""
+    yield from _shared(request, tmp_path_factory, request.param)
+
+
+def _shared(request, tmp_path_factory, workers):
+    conf = config.merge(getattr(request.module, "CONF", {}), {"workers": workers})
+    d = Daemon(tmp_path_factory.mktemp("belfryd"), conf)
+    prepare = getattr(request.module, "prepare", None)
+    if prepare:
+        prepare(d.folder)
+    try:
+        d.start()
+        yield d
+        d.stop()
+    finally:
+        d.kill()
+
+
+@pytest.fixture
+def start(tmp_path):
+    """start(conf, ...) starts a daemon of the test's own; it is stopped, and must end cleanly, with the test."""
+    started = []
+
+    def go(conf=None, prepare=None, **how):
+        d = Daemon(tmp_path / f"d{len(started)}", conf, **how)
+        started.append(d)
+        if prepare:
+            prepare(d.folder)
+        return d.start()
+
+    yield go
+    try:
+        for d in started:
+            d.stop()
+    finally:
+        for d in started:
+            d.kill()
+
+
+@pytest.fixture
+def topic():
+    return mark("t/" + "x")
+
+
+@pytest.fixture
+def room():
+    return mark("room")
+
+
+@pytest.fixture(scope="session")
+def keys():
+    """Private keys, and pem() of their public half."""
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+    def pem(key):
+        return key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+
+    return types.SimpleNamespace(
+        rsa=rsa.generate_private_key(public_exponent=65537, key_size=2048),
+        ec256=ec.generate_private_key(ec.SECP256R1()), ec384=ec.generate_private_key(ec.SECP384R1()), pem=pem)

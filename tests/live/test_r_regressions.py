@@ -1,0 +1,1 @@
+"""Regressions: one test a bug that was found, named after its cause."""

@@ -1,0 +1,292 @@
+"""belfryctl (CONTRACT 9): token, --check, secret, publish, listen."""
+
+import json
+import os
+import re
+import stat
+import subprocess
+import time
+
+import pytest
+from support import SLOW
+from support.daemon import BELFRYCTL, ctl, mark
+from support.tokens import claims_of, make
+
+CONF = {"topics": ({"match": "live/**", "history": 0}, {"match": "short/**", "history": 5}, {"match": "**", "history": 1000})}
+USAGE, DATAERR, UNAVAILABLE, NOPERM, CONFIG = 64, 65, 69, 77, 78
+
+
+def here(d, sub="publisher", **how):
+    return {"BELFRY_URL": d.url, "BELFRY_TOKEN": d.token(sub, **how)}
+
+
+def test_help_and_version():
+    r = ctl("-h")
+    assert r.returncode == 0 and "token" in r.stdout and "publish" in r.stdout
+    assert ctl("-V").returncode == 0
+
+
+@pytest.mark.parametrize("args", [[], ["nonsense"], ["publish"], ["listen"], ["token", "--nonsense"], ["secret"], ["token"]])
+def test_usage(args, daemon):
+    r = ctl(*args, env=here(daemon))
+    assert r.returncode == USAGE, r
+    assert r.stderr
+
+
+# -- token -----------------------------------------------------------------------------------------------------------------
+
+
+def test_token(daemon):
+    r = ctl("-c", str(daemon.file), "token", "--sub", "ada", "--name", "Ada", "--ttl", "1h", "--subscribe", "chat/*", "--subscribe", "news/**",
+            "--publish", "chat/lobby", "--direct", "*", "--role", "moderator")
+    assert r.returncode == 0, r
+    token = r.stdout.strip()
+    c = claims_of(token)
+    assert (c["sub"], c["name"]) == ("ada", "Ada")
+    assert 3590 <= c["exp"] - time.time() <= 3610
+    assert c["belfry"] == {"subscribe": ["chat/*", "news/**"], "publish": ["chat/lobby"], "direct": ["*"], "role": "moderator"}
+    assert daemon.http("GET", "/token", token=token).ok().json()["user"] == {"id": "ada", "name": "Ada"}
+
+
+def test_token_option_after(daemon):
+    """-c may stand behind the command as well."""
+    r = ctl("token", "-c", str(daemon.file), "--sub", "ada")
+    assert r.returncode == 0, r
+
+
+def test_token_without_grants_gets_the_defaults(daemon):
+    token = ctl("-c", str(daemon.file), "token", "--sub", "ada").stdout.strip()
+    assert "belfry" not in claims_of(token)
+    assert daemon.http("GET", "/history?topic=chat/x", token=token).status == 200
+
+
+def test_token_bad(daemon):
+    for args in (["--sub", ""], ["--sub", "a", "--ttl", "soon"], ["--sub", "a", "--subscribe", "a//b"], ["--sub", "a", "--role", "king"],
+                 ["--sub", "guest:x"], ["--sub", "x" * 129]):
+        r = ctl("-c", str(daemon.file), "token", *args)
+        assert r.returncode in (USAGE, DATAERR), (args, r)
+        assert r.stderr and not r.stdout.strip()
+
+
+def test_token_no_config(tmp_path):
+    r = ctl("-c", str(tmp_path / "none.conf"), "token", "--sub", "a")
+    assert r.returncode in (CONFIG, 66), r
+
+
+def test_token_json(daemon):
+    r = ctl("-c", str(daemon.file), "token", "--sub", "ada", "--json")
+    assert r.returncode == 0, r
+    doc = json.loads(r.stdout)
+    assert claims_of(doc["token"])["sub"] == "ada"
+
+
+def test_check(daemon):
+    token = make("ada", name="Ada", subscribe=["chat/*"], publish=["chat/lobby"])
+    r = ctl("-c", str(daemon.file), "token", "--check", token)
+    assert r.returncode == 0, r
+    assert "ada" in r.stdout and "chat/*" in r.stdout and "chat/lobby" in r.stdout
+
+
+@pytest.mark.parametrize("how, word", [({"ttl": -100}, "exp"), ({"key": b"q" * 40}, "signature"), ({"nbf": 4000000000}, "nbf"), ({"drop": ["exp"]}, "exp")])
+def test_check_refused(daemon, how, word):
+    r = ctl("-c", str(daemon.file), "token", "--check", make("ada", **how))
+    assert r.returncode not in (0, USAGE), r
+    assert word in r.stdout + r.stderr
+
+
+def test_check_rubbish(daemon):
+    r = ctl("-c", str(daemon.file), "token", "--check", "rubbish")
+    assert r.returncode not in (0, USAGE) and (r.stdout or r.stderr)
+
+
+# -- secret ----------------------------------------------------------------------------------------------------------------
+
+
+def test_secret(tmp_path, start):
+    file = tmp_path / "key"
+    r = ctl("secret", str(file))
+    assert r.returncode == 0, r
+    assert stat.S_IMODE(file.stat().st_mode) == 0o640
+    text = file.read_text()
+    assert len(text.strip()) >= 43 and re.fullmatch(r"[A-Za-z0-9+/=_-]+\n?", text), text
+    other = tmp_path / "key2"
+    ctl("secret", str(other))
+    assert other.read_text() != text
+    d = start({"auth": {"secret_file": str(file)}})
+    token = ctl("-c", str(d.file), "token", "--sub", "a").stdout.strip()
+    assert d.http("GET", "/token", token=token).ok().json()["user"]["id"] == "a"
+
+
+def test_secret_does_not_overwrite(tmp_path):
+    file = tmp_path / "key"
+    file.write_text("precious")
+    r = ctl("secret", str(file))
+    assert r.returncode == 73, r
+    assert file.read_text() == "precious"
+
+
+def test_secret_cannot_write(tmp_path):
+    r = ctl("secret", str(tmp_path / "none" / "key"))
+    assert r.returncode == 73, r
+
+
+# -- publish ---------------------------------------------------------------------------------------------------------------
+
+
+def test_publish(daemon, topic):
+    s = daemon.sse(topic=topic)
+    s.block()
+    r = ctl("publish", topic, "Backup done", env=here(daemon))
+    assert r.returncode == 0, r
+    ev = s.next()
+    assert ev.json()["message"] == "Backup done"
+    r = ctl("--json", "publish", topic, "again", env=here(daemon))
+    if r.returncode == USAGE:
+        r = ctl("publish", "--json", topic, "again", env=here(daemon))
+    assert json.loads(r.stdout)["id"] == int(s.next().id)
+
+
+def test_publish_stdin(daemon, topic):
+    s = daemon.sse(topic=topic)
+    s.block()
+    for args in ([topic, "-"],):
+        assert ctl("publish", *args, env=here(daemon), input="from a pipe\n").returncode == 0
+        assert s.next().json()["message"].rstrip("\n") == "from a pipe"
+
+
+def test_publish_options(daemon, topic):
+    s = daemon.sse(topic=topic)
+    s.block()
+    r = ctl("publish", "--title", "T", "--event", "backup", "--priority", "4", "--tags", "a,b", "--click", "https://example.org/", "--key", "k", topic, "M",
+            env=here(daemon))
+    assert r.returncode == 0, r
+    ev = s.next()
+    m = ev.json()
+    assert (ev.name, m["title"], m["message"], m["priority"], m["tags"], m["click"]) == ("backup", "T", "M", 4, ["a", "b"], "https://example.org/")
+
+
+def test_publish_odd_topic(daemon):
+    t = mark("ä b%c?d#e")
+    s = daemon.sse(topic=t)
+    s.block()
+    assert ctl("publish", t, "x", env=here(daemon)).returncode == 0
+    assert s.next().json()["topic"] == t
+
+
+def test_publish_refused(daemon):
+    r = ctl("publish", "a", "x", env=here(daemon, publish=["b"]))
+    assert r.returncode == NOPERM, r
+    assert "belfry.publish" in r.stderr
+    r = ctl("publish", "a", "x", env={"BELFRY_URL": daemon.url, "BELFRY_TOKEN": "rubbish"})
+    assert r.returncode == NOPERM, r
+    r = ctl("publish", "a//b", "x", env=here(daemon))
+    assert r.returncode in (USAGE, DATAERR), r
+
+
+def test_publish_nobody_there():
+    r = ctl("publish", "a", "x", env={"BELFRY_URL": "http://127.0.0.1:1", "BELFRY_TOKEN": make()})
+    assert r.returncode == UNAVAILABLE, r
+    assert r.stderr
+
+
+def test_publish_by_config(daemon, start, topic):
+    """-c says where, and makes a token with the configured secret: needs a fixed port in the file."""
+    import socket
+
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port = sock.getsockname()[1]
+    d = start({"listen": ({"address": "127.0.0.1", "port": port},)})
+    r = ctl("-c", str(d.file), "publish", topic, "x")
+    assert r.returncode == 0, r
+    assert d.http("GET", f"/history?topic={topic}", token=d.token()).json()["messages"][0]["message"] == "x"
+
+
+# -- listen ----------------------------------------------------------------------------------------------------------------
+
+
+class Listener:
+    def __init__(self, d, *args, **env):
+        full = {k: v for k, v in os.environ.items() if not k.startswith("BELFRY_")}
+        full.update(here(d), **env)
+        self.p = subprocess.Popen([BELFRYCTL, *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=full)
+
+    def lines(self, n, timeout=8):
+        import selectors
+
+        out, buf = [], ""
+        sel = selectors.DefaultSelector()
+        sel.register(self.p.stdout, selectors.EVENT_READ)
+        end = time.monotonic() + timeout * SLOW
+        while len(out) < n:
+            left = end - time.monotonic()
+            assert left > 0 and sel.select(left), f"only {out} {buf!r}"
+            data = os.read(self.p.stdout.fileno(), 65536).decode()
+            assert data, f"ended with {out}; {self.p.stderr.read()}"
+            buf += data
+            *whole, buf = buf.split("\n")
+            out += [x for x in whole if x.strip()]
+        return out
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.p.poll() is None:
+            self.p.terminate()
+        self.p.wait(5)
+        self.p.stdout.close()
+        self.p.stderr.close()
+
+
+def test_listen_json(daemon, topic):
+    ids = daemon.publish_many(topic, ["a", "b"])
+    with Listener(daemon, "listen", "--json", "--after", "all", topic) as p:
+        got = [json.loads(x) for x in p.lines(2)]
+        assert [m["id"] for m in got] == ids and [m["message"] for m in got] == ["a", "b"]
+        live = daemon.publish(topic, "live")["id"]
+        assert json.loads(p.lines(1)[0])["id"] == live
+
+
+def test_listen_several_topics(daemon):
+    a, b = mark("a"), mark("b")
+    for t in (a, f"{b}/x"):
+        daemon.publish(t, f"to {t}")
+    with Listener(daemon, "listen", "--after", "all", a, f"{b}/*") as p:
+        text = "\n".join(p.lines(2))
+        assert f"to {a}" in text and f"to {b}/x" in text
+
+
+def test_listen_refused(daemon, topic):
+    r = ctl("listen", topic, env=here(daemon, subscribe=["other"]))
+    assert r.returncode == NOPERM, r
+    assert "belfry.subscribe" in r.stderr
+
+
+def test_listen_escapes_controls(daemon, topic):
+    """What others publish cannot drive the reader's terminal."""
+    daemon.publish(topic, "red \x1b[31m bell \x07")
+    with Listener(daemon, "listen", "--after", "all", topic) as p:
+        line = p.lines(1)[0]
+        assert "\x1b" not in line and "\x07" not in line
+
+
+def test_listen_over_a_cut(start, topic):
+    """listen reconnects and resumes: nothing missing, nothing twice; a restart with the memory store is told as a gap."""
+    import socket
+
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port = sock.getsockname()[1]
+    d = start({"listen": ({"address": "127.0.0.1", "port": port},), "events": {"retry": "1s"}})
+    with Listener(d, "listen", "--json", "--after", "all", topic) as p:
+        d.publish(topic, "one")
+        assert json.loads(p.lines(1)[0])["message"] == "one"
+        d.stop()
+        d.lines.clear()
+        d.start()
+        d.publish(topic, "two")
+        got = []
+        while not any(m.get("message") == "two" for m in got):
+            got += [json.loads(x) for x in p.lines(1, timeout=20)]
+        assert [m.get("message") for m in got if m.get("message") in ("one", "two")] == ["two"]
