@@ -35,7 +35,7 @@ lint_cppcheck() {
 lint_shellcheck() { scripts | xargs shellcheck -x -P SCRIPTDIR -e SC2317; }
 lint_mandoc() { find man -name '*.[1-9]' -print0 | xargs -0 -r mandoc -Tlint -W warning; }
 lint_codespell() {
-	git ls-files -z 2>/dev/null | grep -zvE '^tests/(fuzz/corpus|vectors)/|package-lock|\.(png|svg|ico)$' |
+	git ls-files -z 2>/dev/null | grep -zvE '^tests/(fuzz/corpus|vectors)/|package-lock|^build-aux/spelling$|\.(png|svg|ico)$' |
 		xargs -0 -r codespell --ignore-words=build-aux/spelling
 }
 
