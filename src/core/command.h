@@ -1,0 +1,28 @@
+/*
+ * One table of commands (CONTRACT 4): name, handler; the same for WebSocket frames and POST /chat/{session}. Worker thread only.
+ */
+#ifndef CORE_COMMAND_H
+#define CORE_COMMAND_H
+
+#include <cjson/cJSON.h>
+
+#include "core/session.h"
+
+/* A command being carried out. */
+struct command {
+	const cJSON *json;
+	struct slice text; /* of the whole object, for raw members */
+	struct slice ref;  /* JSON text of `ref`; absent: none */
+};
+
+/*
+ * Parse one client message and carry it out. The answer, or the refusal, goes to c now or later. text is borrowed.
+ */
+void command_run(struct session *s, struct caller *c, struct slice text);
+/* A chat message in plain text (format=text, POST text/plain). */
+void command_say(struct session *s, struct caller *c, struct slice content);
+
+/* Far beyond limits.messages_per_second for long: close it (4429). */
+bool command_is_flooding(const struct session *s);
+
+#endif

@@ -1,0 +1,151 @@
+#include <errno.h>
+
+#include "base/mem.h"
+#include "core/command_list.h"
+#include "core/history.h"
+#include "core/topic.h"
+#include "proto/json.h"
+
+/* A page on its way: the caller may go before it comes. */
+struct history_answer {
+	struct lookup lookup;
+	struct slice ref;  /* behind the struct, then name */
+	struct slice name;
+	bool is_room;
+};
+
+static void
+on_history(void *ctx, int status, struct slice messages, bool more)
+{
+	struct history_answer *answer = ctx;
+	struct caller *c = answer->lookup.caller;
+	struct refusal why;
+	struct buf b;
+
+	if (c == NULL)
+		goto out;
+	LIST_REMOVE(&answer->lookup, link);
+	c->n_pending--;
+	if (status < 0) {
+		(void)append_refusal(status, &why);
+		c->ops->refuse(c, &why, answer->ref);
+	} else {
+		answer_start(&b, "history", answer->ref);
+		b.max = messages.n + 4096;
+		(void)json_add_member_string(&b, answer->is_room ? "room" : "topic", answer->name);
+		(void)json_add_member_raw(&b, "messages", messages);
+		(void)json_add_member_bool(&b, "more", more);
+		caller_answer(c, "history", &b, answer->ref);
+	}
+	if (c->ops->pending != NULL)
+		c->ops->pending(c);
+out:
+	mem_free(answer);
+}
+
+static struct history_answer *
+answer_new(struct caller *c, struct slice ref, struct slice name, bool is_room)
+{
+	struct history_answer *answer = mem_calloc(1, sizeof(*answer) + ref.n + name.n);
+	char *text = (char *)(answer + 1);
+
+	if (answer == NULL)
+		return NULL;
+	if (ref.p != NULL) {
+		memcpy(text, ref.p, ref.n);
+		answer->ref = slice_of(text, ref.n);
+	}
+	memcpy(text + ref.n, name.p, name.n);
+	answer->name = slice_of(text + ref.n, name.n);
+	answer->is_room = is_room;
+	answer->lookup.caller = c;
+	LIST_INSERT_HEAD(&c->lookups, &answer->lookup, link);
+	c->n_pending++;
+	return answer;
+}
+
+static int
+take_page(const struct command *cmd, const struct hub *h, struct history_request *out, struct refusal *why)
+{
+	const cJSON *before = json_member(cmd->json, "before");
+	const cJSON *limit = json_member(cmd->json, "limit");
+	uint64_t n = HISTORY_DEFAULT;
+
+	if (before != NULL && (json_u64(before, &out->before) < 0 || out->before == 0))
+		return refuse(why, ERROR_BAD_FIELD, "before must be a message id");
+	if (limit != NULL && json_u64(limit, &n) < 0)
+		return refuse(why, ERROR_BAD_FIELD, "limit must be an integer from 1 to %d", HISTORY_LIMIT);
+	out->limit = (unsigned)max_u64(1, min_u64(n, HISTORY_LIMIT));
+	if (command_take_string(cmd, "q", &out->search, why) < 0)
+		return -1;
+	if (json_member(cmd->json, "after") == NULL)
+		return 0;
+	if (command_take_position(cmd, 0, h->now_ms, &out->after, why) < 0)
+		return -1;
+	if (out->after.kind == POSITION_BAD)
+		return refuse(why, ERROR_BAD_FIELD, "after must be an id, a duration such as 10m, a time, or all");
+	return 0;
+}
+
+/* The pattern that `topic`, `room` or the only room means; name: what the answer calls it. */
+static int
+take_place(struct session *s, const struct command *cmd, struct buf *pattern, struct slice *name,
+    bool *is_room, struct refusal *why)
+{
+	char clean[REFUSE_CLEAN];
+	struct slice topic;
+	const char *error;
+
+	if (command_take_string(cmd, "room", name, why) < 0 || command_take_string(cmd, "topic", &topic, why) < 0)
+		return -1;
+	*is_room = topic.p == NULL;
+	if (*is_room) {
+		const struct sub *only = s->n_rooms == 1 ? command_only_room(s) : NULL;
+
+		if (name->p == NULL && only != NULL)
+			*name = topic_room(sub_pattern(only));
+		if (name->p == NULL)
+			return refuse(why, ERROR_BAD_FIELD, "room or topic is missing");
+		return room_topic(pattern, *name, why);
+	}
+	*name = topic;
+	error = pattern_error(topic);
+	if (error == NULL)
+		error = buf_add_slice(pattern, topic) < 0 ? "is too long" : NULL;
+	return error == NULL ? 0 : refuse(why, ERROR_BAD_FIELD, "topic '%s' %s", refuse_clean(topic, clean), error);
+}
+
+int
+command_history(struct session *s, struct caller *c, const struct command *cmd, struct refusal *why)
+{
+	struct buf pattern = BUF_INIT(TOPIC_MAX + 64);
+	struct history_request request = {0};
+	struct history_answer *answer;
+	char clean[REFUSE_CLEAN];
+	struct slice name;
+	bool is_room = false;
+	int r = take_page(cmd, s->who.hub, &request, why);
+
+	if (r == 0)
+		r = take_place(s, cmd, &pattern, &name, &is_room, why);
+	if (r < 0)
+		goto out;
+	request.topic = buf_slice(&pattern);
+	if (!claims_may_subscribe(s->claims, request.topic)) {
+		r = refuse(why, ERROR_INSUFFICIENT_SCOPE, "topic '%s' is not in belfry.subscribe",
+		    refuse_clean(request.topic, clean));
+		goto out;
+	}
+	answer = answer_new(c, cmd->ref, name, is_room);
+	if (answer == NULL) {
+		r = append_refusal(-ENOMEM, why);
+	} else if (history_read(s->who.hub, &request, on_history, answer) < 0) {
+		LIST_REMOVE(&answer->lookup, link);
+		c->n_pending--;
+		mem_free(answer);
+		r = append_refusal(-ENOMEM, why);
+	}
+out:
+	buf_done(&pattern);
+	return r;
+}

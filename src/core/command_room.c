@@ -1,0 +1,371 @@
+#include <errno.h>
+
+#include "base/mem.h"
+#include "core/command_list.h"
+#include "core/config.h"
+#include "core/topic.h"
+#include "proto/json.h"
+
+#define LAST_ON_JOIN 50 /* stored messages on joining, when nothing else is asked */
+#define ROOMS_LISTED 1000
+
+/* --- members of a command --- */
+
+/* A string member; absent when it is not there. */
+int
+command_take_string(const struct command *cmd, const char *name, struct slice *out, struct refusal *why)
+{
+	const cJSON *item = json_member(cmd->json, name);
+
+	*out = json_string(item);
+	if (item != NULL && !cJSON_IsString(item))
+		return refuse(why, ERROR_BAD_FIELD, "%s must be a string", name);
+	return 0;
+}
+
+static int
+need_string(const struct command *cmd, const char *name, struct slice *out, struct refusal *why)
+{
+	if (command_take_string(cmd, name, out, why) < 0)
+		return -1;
+	if (out->p == NULL)
+		return refuse(why, ERROR_BAD_FIELD, "%s is missing", name);
+	return 0;
+}
+
+/* `after` or `last` (CONTRACT 1, Position). */
+int
+command_take_position(const struct command *cmd, unsigned last, int64_t now_ms, struct position *out, struct refusal *why)
+{
+	const cJSON *after = json_member(cmd->json, "after");
+	const cJSON *count = json_member(cmd->json, "last");
+	uint64_t n = last;
+
+	*out = (struct position){.kind = POSITION_LAST, .last = last};
+	if (count != NULL && json_u64(count, &n) < 0)
+		return refuse(why, ERROR_BAD_FIELD, "last must be an integer that is not negative");
+	if (cJSON_IsString(after)) {
+		*out = position_parse(json_string(after), now_ms);
+	} else if (cJSON_IsNumber(after)) {
+		out->kind = json_u64(after, &out->id) == 0 ? POSITION_ID : POSITION_BAD;
+	} else if (after != NULL) {
+		return refuse(why, ERROR_BAD_FIELD, "after must be an id, a duration such as 10m, a time, or all");
+	} else {
+		out->last = (unsigned)min_u64(n, POSITION_LAST_MAX);
+	}
+	return 0;
+}
+
+struct sub *
+command_only_room(const struct session *s)
+{
+	struct sub *sub = s->who.subs;
+
+	while (sub != NULL && !sub->is_room)
+		sub = sub->next;
+	return sub;
+}
+
+/* The joined room that a command means: named, or the only one. */
+static int
+joined_room(struct session *s, struct slice room, struct sub **out, struct refusal *why)
+{
+	struct buf topic = BUF_INIT(TOPIC_MAX + 64);
+	char clean[REFUSE_CLEAN];
+	int r = 0;
+
+	*out = NULL;
+	if (room.p != NULL) {
+		r = room_topic(&topic, room, why);
+		if (r == 0)
+			*out = sub_find(&s->who, buf_slice(&topic));
+		if (r == 0 && (*out == NULL || !(*out)->is_room))
+			r = refuse(why, ERROR_NOT_JOINED, "not in room '%s': join it first", refuse_clean(room, clean));
+	} else if (s->n_rooms == 1) {
+		*out = command_only_room(s);
+	} else if (s->n_rooms == 0) {
+		r = refuse(why, ERROR_NOT_JOINED, "not in any room: join one first");
+	} else {
+		r = refuse(why, ERROR_BAD_FIELD, "room is needed: this connection is in %u rooms", s->n_rooms);
+	}
+	buf_done(&topic);
+	return r;
+}
+
+/* --- handlers --- */
+
+int
+command_join(struct session *s, struct caller *c, const struct command *cmd, struct refusal *why)
+{
+	struct position from;
+	struct slice room;
+
+	if (need_string(cmd, "room", &room, why) < 0 ||
+	    command_take_position(cmd, LAST_ON_JOIN, s->who.hub->now_ms, &from, why) < 0)
+		return -1;
+	/* joining again replays only what it asks for */
+	if (json_member(cmd->json, "last") == NULL && json_member(cmd->json, "after") == NULL) {
+		struct buf topic = BUF_INIT(TOPIC_MAX + 64);
+		const struct sub *sub = room_topic(&topic, room, why) == 0 ? sub_find(&s->who, buf_slice(&topic)) : NULL;
+
+		if (sub != NULL && sub->is_room)
+			from = (struct position){.kind = POSITION_NONE};
+		buf_done(&topic);
+	}
+	return session_join(s, c, room, &from, cmd->ref, why);
+}
+
+int
+command_leave(struct session *s, struct caller *c, const struct command *cmd, struct refusal *why)
+{
+	struct slice room;
+	struct sub *sub;
+
+	if (command_take_string(cmd, "room", &room, why) < 0 || joined_room(s, room, &sub, why) < 0)
+		return -1;
+	session_leave(s, c, sub, NULL, cmd->ref);
+	return 0;
+}
+
+/* The room a chat goes to: named, the only one, or the default, which is joined for it. */
+static int
+chat_room(struct session *s, struct slice room, struct sub **out, struct refusal *why)
+{
+	struct position none = {.kind = POSITION_NONE};
+
+	if (room.p == NULL && s->n_rooms == 0) {
+		room = slice_str(s->who.hub->config->chat.default_room);
+		if (session_join(s, &s->caller, room, &none, SLICE_NONE, why) < 0)
+			return -1;
+	}
+	return joined_room(s, room, out, why);
+}
+
+int
+command_send_chat(struct session *s, struct caller *c, struct slice room, struct draft *d,
+    struct slice ref, struct refusal *why)
+{
+	struct append *a;
+	struct sub *sub;
+
+	if (chat_room(s, room, &sub, why) < 0)
+		return -1;
+	d->topic = sub_pattern(sub);
+	a = append_new(1);
+	if (a == NULL)
+		return append_refusal(-ENOMEM, why);
+	if (draft_message(s->who.hub, s->claims, session_user(s), d, s->who.number, &a->items[0].message, why) < 0) {
+		append_free(a);
+		return -1;
+	}
+	if (ref.p != NULL) {
+		a->ref = mem_strdup(ref);
+		if (a->ref == NULL) {
+			append_free(a);
+			return append_refusal(-ENOMEM, why);
+		}
+	}
+	return caller_append(c, s->who.hub, a, why);
+}
+
+int
+command_chat(struct session *s, struct caller *c, const struct command *cmd, struct refusal *why)
+{
+	struct draft d = {.topic_field = "room"};
+	const cJSON *reply_to = json_member(cmd->json, "reply_to");
+	const cJSON *data = json_member(cmd->json, "data");
+	struct slice room;
+
+	if (command_take_string(cmd, "content", &d.text, why) < 0 || command_take_string(cmd, "key", &d.key, why) < 0 ||
+	    command_take_string(cmd, "room", &room, why) < 0)
+		return -1;
+	if (reply_to != NULL && json_u64(reply_to, &d.reply_to) < 0)
+		return refuse(why, ERROR_BAD_FIELD, "reply_to must be a message id");
+	if (d.text.p == NULL && data == NULL)
+		return refuse(why, ERROR_BAD_FIELD, "content (a string) or data is missing");
+	if (data != NULL) {
+		d.data = json_raw_member(cmd->text, "data");
+		d.data_text = json_string(data);
+	}
+	return command_send_chat(s, c, room, &d, cmd->ref, why);
+}
+
+int
+command_typing(struct session *s, struct caller *c, const struct command *cmd, struct refusal *why)
+{
+	const cJSON *typing = json_member(cmd->json, "typing");
+	struct append *a;
+	struct slice room;
+	struct sub *sub;
+
+	(void)c; /* typing has no answer */
+	if (command_take_string(cmd, "room", &room, why) < 0 || joined_room(s, room, &sub, why) < 0)
+		return -1;
+	if (typing != NULL && !cJSON_IsBool(typing))
+		return refuse(why, ERROR_BAD_FIELD, "typing must be true or false");
+	if (!claims_may_publish(s->claims, sub_pattern(sub)))
+		return refuse(why, ERROR_INSUFFICIENT_SCOPE, "this room is not in belfry.publish");
+	a = append_new(1);
+	if (a != NULL)
+		a->items[0].message = message_typing(sub_pattern(sub), session_user(s),
+		    typing == NULL || cJSON_IsTrue(typing), s->who.number);
+	if (a == NULL || a->items[0].message == NULL) {
+		append_free(a);
+		return append_refusal(-ENOMEM, why);
+	}
+	a->now_ms = s->who.hub->now_ms;
+	a->worker = LOG_NO_WORKER; /* nobody waits */
+	if (log_append(s->who.hub->log, a, s->who.hub->worker) < 0)
+		append_free(a); /* ephemeral: under load typing is the first to go */
+	return 0;
+}
+
+int
+command_members(struct session *s, struct caller *c, const struct command *cmd, struct refusal *why)
+{
+	struct buf members = BUF_INIT(64 * 1024);
+	struct presence_view view;
+	struct slice room;
+	struct sub *sub;
+	struct buf b;
+
+	if (command_take_string(cmd, "room", &room, why) < 0 || joined_room(s, room, &sub, why) < 0)
+		return -1;
+	if (presence_members(s->who.hub->log, sub_pattern(sub), &members, &view) < 0) {
+		buf_done(&members);
+		return append_refusal(-ENOMEM, why);
+	}
+	answer_start(&b, "members", cmd->ref);
+	(void)json_add_member_string(&b, "room", topic_room(sub_pattern(sub)));
+	(void)json_add_member_u64(&b, "count", view.count);
+	(void)json_add_member_raw(&b, "members", buf_slice(&members));
+	caller_answer(c, "members", &b, cmd->ref);
+	buf_done(&members);
+	return 0;
+}
+
+struct room_list {
+	const struct claims *claims;
+	struct buf *out;
+	size_t n;
+};
+
+static bool
+add_room(const struct log_topic_info *t, void *ctx)
+{
+	struct room_list *list = ctx;
+	struct slice room = topic_room(t->name);
+
+	if (room.p == NULL || !claims_may_subscribe(list->claims, t->name))
+		return true;
+	if (list->n++ > 0)
+		(void)buf_add_char(list->out, ',');
+	(void)buf_add_char(list->out, '{');
+	(void)json_add_member_string(list->out, "room", room);
+	(void)json_add_member_u64(list->out, "count", t->members);
+	(void)json_add_member_u64(list->out, "latest", t->last_id);
+	(void)buf_add_char(list->out, '}');
+	return list->n < ROOMS_LISTED && !list->out->failed;
+}
+
+int
+command_rooms(struct session *s, struct caller *c, const struct command *cmd, struct refusal *why)
+{
+	struct room_list list = {.claims = s->claims};
+	struct buf b;
+
+	(void)why;
+	answer_start(&b, "rooms", cmd->ref);
+	b.max = ROOMS_LISTED * (2 * TOPIC_MAX + 80);
+	list.out = &b;
+	(void)json_add_key(&b, "rooms");
+	(void)buf_add_char(&b, '[');
+	log_each_topic(s->who.hub->log, add_room, &list);
+	(void)buf_add_char(&b, ']');
+	caller_answer(c, "rooms", &b, cmd->ref);
+	return 0;
+}
+
+int
+command_ping(struct session *s, struct caller *c, const struct command *cmd, struct refusal *why)
+{
+	struct buf b;
+
+	(void)why;
+	answer_start(&b, "pong", cmd->ref);
+	(void)json_add_member_i64(&b, "time", s->who.hub->now_ms);
+	caller_answer(c, "pong", &b, cmd->ref);
+	return 0;
+}
+
+/* --- topics --- */
+
+int
+command_subscribe(struct session *s, struct caller *c, const struct command *cmd, struct refusal *why)
+{
+	struct position from;
+	struct slice topic;
+
+	if (need_string(cmd, "topic", &topic, why) < 0 || command_take_position(cmd, 0, s->who.hub->now_ms, &from, why) < 0)
+		return -1;
+	return session_subscribe(s, c, topic, &from, cmd->ref, why);
+}
+
+int
+command_unsubscribe(struct session *s, struct caller *c, const struct command *cmd, struct refusal *why)
+{
+	char clean[REFUSE_CLEAN];
+	struct slice topic;
+	struct sub *sub;
+
+	if (need_string(cmd, "topic", &topic, why) < 0)
+		return -1;
+	sub = sub_find(&s->who, topic);
+	if (sub == NULL || sub->is_room)
+		return refuse(why, ERROR_NOT_JOINED, "not subscribed to '%s'", refuse_clean(topic, clean));
+	session_unsubscribe(s, c, sub, NULL, cmd->ref);
+	return 0;
+}
+
+int
+command_publish(struct session *s, struct caller *c, const struct command *cmd, struct refusal *why)
+{
+	struct append *a;
+	struct draft d;
+
+	if (draft_from_json(cmd->json, cmd->text, &d, why) < 0)
+		return -1;
+	a = append_new(1);
+	if (a != NULL && cmd->ref.p != NULL) {
+		a->ref = mem_strdup(cmd->ref);
+		if (a->ref == NULL) {
+			append_free(a);
+			a = NULL;
+		}
+	}
+	if (a == NULL)
+		return append_refusal(-ENOMEM, why);
+	if (draft_message(s->who.hub, s->claims, session_user(s), &d, s->who.number, &a->items[0].message, why) < 0) {
+		append_free(a);
+		return -1;
+	}
+	return caller_append(c, s->who.hub, a, why);
+}
+
+int
+command_refresh(struct session *s, struct caller *c, const struct command *cmd, struct refusal *why)
+{
+	struct claims *claims = NULL;
+	struct slice token;
+	struct buf b;
+
+	if (need_string(cmd, "token", &token, why) < 0)
+		return -1;
+	if (s->who.hub->verify(s->who.hub, token, &claims, why) < 0 || session_refresh(s, claims, why) < 0)
+		return -1;
+	answer_start(&b, "refreshed", cmd->ref);
+	if (s->claims->exp != 0)
+		(void)json_add_member_i64(&b, "expires", s->claims->exp);
+	caller_answer(c, "refreshed", &b, cmd->ref);
+	return 0;
+}

@@ -1,0 +1,340 @@
+#include "core/hub.h"
+
+#include <errno.h>
+
+#include "base/mem.h"
+#include "core/config.h"
+#include "core/reader.h"
+#include "core/topic.h"
+
+#define TAIL_BATCH    256 /* slots taken from the tail at once */
+#define READS_A_TURN  64  /* readers that take a step in one loop turn */
+#define SUBS_FIRST    2
+
+int
+hub_init(struct hub *h, struct log *log, unsigned worker, struct config *config, struct counters *counters)
+{
+	struct log_extent extent;
+
+	log_extent(log, &extent);
+	*h = (struct hub){.log = log,
+	    .worker = worker,
+	    .config = config_ref(config),
+	    .counters = counters,
+	    .position = extent.last};
+	map_init(&h->topics);
+	map_init(&h->sessions);
+	TAILQ_INIT(&h->ready);
+	return 0;
+}
+
+void
+hub_done(struct hub *h)
+{
+	map_done(&h->topics);
+	map_done(&h->sessions);
+	mem_free(h->patterns);
+	config_unref(h->config);
+}
+
+const struct topic_rule *
+config_rule(const struct config *c, struct slice topic)
+{
+	static const struct topic_rule nothing_kept = {0};
+
+	for (size_t i = 0; i < c->n_topics; i++) {
+		struct slice match = slice_str(c->topics[i].match);
+
+		/* a rule is the operator's: its leading wildcard reaches user/… too */
+		if (pattern_matches(match, topic) || slice_eq(match, SLICE("**")))
+			return &c->topics[i];
+	}
+	return &nothing_kept;
+}
+
+/* --- subscriptions --- */
+
+static struct hub_topic *
+topic_find(const struct hub *h, struct slice pattern)
+{
+	struct hub_topic *t = map_get(&h->topics, pattern);
+
+	if (t != NULL)
+		return t;
+	for (size_t i = 0; i < h->n_patterns; i++) {
+		if (slice_eq(h->patterns[i]->pattern, pattern))
+			return h->patterns[i];
+	}
+	return NULL;
+}
+
+static int
+topic_insert(struct hub *h, struct hub_topic *t)
+{
+	struct hub_topic **more;
+
+	if (t->is_topic)
+		return map_set(&h->topics, t->pattern, t);
+	more = mem_realloc(h->patterns, (h->n_patterns + 1) * sizeof(struct hub_topic *));
+	if (more == NULL)
+		return -ENOMEM;
+	h->patterns = more;
+	h->patterns[h->n_patterns++] = t;
+	return 0;
+}
+
+static void
+topic_remove(struct hub *h, struct hub_topic *t)
+{
+	if (t->is_topic) {
+		(void)map_remove(&h->topics, t->pattern);
+	} else {
+		for (size_t i = 0; i < h->n_patterns; i++) {
+			if (h->patterns[i] == t)
+				h->patterns[i] = h->patterns[--h->n_patterns];
+		}
+	}
+	log_interest_remove(h->log, h->worker, t->pattern);
+	mem_free(t->subs);
+	mem_free(t);
+}
+
+static struct hub_topic *
+topic_new(struct hub *h, struct slice pattern, int *status)
+{
+	struct hub_topic *t = mem_calloc(1, sizeof(*t) + pattern.n);
+
+	*status = -ENOMEM;
+	if (t == NULL)
+		return NULL;
+	memcpy(t + 1, pattern.p, pattern.n);
+	t->pattern = slice_of((const char *)(t + 1), pattern.n);
+	t->is_topic = pattern_is_topic(pattern);
+	*status = log_interest_add(h->log, h->worker, t->pattern);
+	if (*status == 0 && topic_insert(h, t) == 0)
+		return t;
+	if (*status == 0) {
+		log_interest_remove(h->log, h->worker, t->pattern);
+		*status = -ENOMEM;
+	}
+	mem_free(t);
+	return NULL;
+}
+
+static int
+topic_grow(struct hub_topic *t)
+{
+	uint32_t cap = t->cap == 0 ? SUBS_FIRST : t->cap * 2;
+	struct sub **subs;
+
+	if (t->n < t->cap)
+		return 0;
+	subs = mem_realloc(t->subs, cap * sizeof(struct sub *));
+	if (subs == NULL)
+		return -ENOMEM;
+	t->subs = subs;
+	t->cap = cap;
+	return 0;
+}
+
+struct sub *
+sub_find(const struct subscriber *s, struct slice pattern)
+{
+	for (struct sub *sub = s->subs; sub != NULL; sub = sub->next) {
+		if (slice_eq(sub->at->pattern, pattern))
+			return sub;
+	}
+	return NULL;
+}
+
+struct sub *
+hub_subscribe(struct hub *h, struct subscriber *s, struct slice pattern, bool is_room, int *status)
+{
+	struct hub_topic *t;
+	struct sub *sub;
+
+	hub_tail(h); /* what was committed before this moment is not live for it */
+	t = topic_find(h, pattern);
+	if (t == NULL)
+		t = topic_new(h, pattern, status);
+	if (t == NULL)
+		return NULL;
+	sub = mem_calloc(1, sizeof(*sub));
+	if (sub == NULL || topic_grow(t) < 0) {
+		mem_free(sub);
+		if (t->n == 0)
+			topic_remove(h, t);
+		*status = -ENOMEM;
+		return NULL;
+	}
+	sub->who = s;
+	sub->at = t;
+	sub->is_room = is_room;
+	sub->slot = t->n;
+	t->subs[t->n++] = sub;
+	sub->next = s->subs;
+	s->subs = sub;
+	return sub;
+}
+
+void
+hub_unsubscribe(struct hub *h, struct sub *sub)
+{
+	struct hub_topic *t = sub->at;
+	struct sub **at = &sub->who->subs;
+
+	reader_drop(h, sub);
+	while (*at != sub)
+		at = &(*at)->next;
+	*at = sub->next;
+	t->subs[sub->slot] = t->subs[--t->n];
+	t->subs[sub->slot]->slot = sub->slot;
+	mem_free(sub);
+	if (t->n == 0)
+		topic_remove(h, t);
+}
+
+void
+hub_forget(struct hub *h, struct subscriber *s)
+{
+	reader_free_all(h, s);
+	while (s->subs != NULL)
+		hub_unsubscribe(h, s->subs);
+}
+
+/* --- delivering --- */
+
+struct delivery {
+	struct hub *hub;
+	struct message *message;
+	uint64_t sequence;
+	uint64_t delivered;
+	struct wire *wires[MESSAGE_FORMS];
+};
+
+/* The wire of a form, made at its first need in this delivery: 1; 0 when there is nothing to say in it; -ENOMEM. */
+static int
+wire_for(struct delivery *d, enum message_form form)
+{
+	struct slice bytes;
+
+	if (d->wires[form] != NULL)
+		return 1;
+	if (message_form(d->message, form, &bytes) < 0)
+		return -ENOMEM;
+	if (bytes.n == 0)
+		return 0;
+	d->wires[form] = wire_of_message(d->message, bytes);
+	return d->wires[form] == NULL ? -ENOMEM : 1;
+}
+
+static bool
+is_for_rooms_only(const struct message *m)
+{
+	return !message_is_content(m) && m->kind != MESSAGE_RAW;
+}
+
+/*
+ * Nothing in here calls back into connections' ends: push and fail only note a failure, so the list of subscriptions stays as it is while it is walked.
+ */
+static void
+deliver_to(struct delivery *d, struct sub *sub)
+{
+	struct subscriber *s = sub->who;
+	const struct message *m = d->message;
+	int r;
+
+	if (s->seen == d->sequence + 1 || (m->origin != 0 && m->origin == s->number))
+		return;
+	if (is_for_rooms_only(m) && (!sub->is_room || d->sequence < sub->presence_from))
+		return;
+	if ((m->kind == MESSAGE_RAW) != (s->form == FORM_WS_RAW))
+		return;
+	if (sub->reader == NULL && !s->ops->has_room(s))
+		reader_fall_behind(d->hub, s);
+	if (sub->reader != NULL) {
+		reader_skipped(sub, m);
+		return;
+	}
+	r = wire_for(d, (enum message_form)s->form);
+	if (r < 0)
+		s->ops->fail(s); /* never silently robbed */
+	if (r <= 0)
+		return;
+	s->seen = d->sequence + 1;
+	s->ops->push(s, d->wires[s->form]);
+	d->delivered++;
+}
+
+static void
+deliver_topic(struct delivery *d, const struct hub_topic *t)
+{
+	for (uint32_t i = 0; i < t->n; i++)
+		deliver_to(d, t->subs[i]);
+}
+
+static void
+deliver(struct hub *h, struct message *m, uint64_t sequence)
+{
+	struct delivery d = {.hub = h, .message = m, .sequence = sequence};
+	const struct hub_topic *t = map_get(&h->topics, m->topic);
+
+	if (t != NULL)
+		deliver_topic(&d, t);
+	for (size_t i = 0; i < h->n_patterns; i++) {
+		if (pattern_matches(h->patterns[i]->pattern, m->topic))
+			deliver_topic(&d, h->patterns[i]);
+	}
+	for (size_t i = 0; i < MESSAGE_FORMS; i++)
+		wire_unref(d.wires[i]);
+	counter_add(h->counters, COUNTER_DELIVERIES, d.delivered);
+}
+
+void
+hub_tail(struct hub *h)
+{
+	struct tail_slot slots[TAIL_BATCH];
+	unsigned n;
+
+	if (h->in_tail)
+		return; /* a completion subscribes: the walk that called it goes on afterwards */
+	h->in_tail = true;
+	while ((n = log_take(h->log, h->worker, slots, TAIL_BATCH, &h->sequence)) > 0) {
+		for (unsigned i = 0; i < n; i++) {
+			struct message *m = slots[i].message;
+
+			if (m != NULL) {
+				deliver(h, m, h->sequence);
+				h->position = max_u64(h->position, m->id);
+			}
+			h->sequence++;
+			if (slots[i].append != NULL)
+				slots[i].append->done(slots[i].append);
+		}
+	}
+	h->in_tail = false;
+}
+
+bool
+hub_read(struct hub *h)
+{
+	for (unsigned i = 0; i < READS_A_TURN; i++) {
+		struct reader *r = TAILQ_FIRST(&h->ready);
+
+		if (r == NULL)
+			return false;
+		if (reader_step(h, r))
+			reader_schedule(h, r);
+	}
+	return !TAILQ_EMPTY(&h->ready);
+}
+
+int
+hub_append(struct hub *h, struct append *a)
+{
+	a->worker = h->worker;
+	a->now_ms = h->now_ms;
+	a->started_us = h->mono_us;
+	counter_add(h->counters, COUNTER_APPENDS, a->n);
+	return log_append(h->log, a, h->worker);
+}

@@ -1,0 +1,125 @@
+/*
+ * One worker's part of the domain: who on this worker subscribes to what; delivering the log's tail to them; readers that are behind. Worker thread only.
+ *
+ * A subscription is *level* when it is fed from the tail, or *behind* when a reader (core/reader.h) brings it what the log has between its cursor and the worker's position.
+ */
+#ifndef CORE_HUB_H
+#define CORE_HUB_H
+
+#include "base/list.h"
+#include "base/map.h"
+#include "core/counters.h"
+#include "core/log.h"
+#include "core/wire.h"
+
+struct config;
+struct hub;
+struct reader;
+struct subscriber;
+struct session;
+struct claims;
+struct refusal;
+TAILQ_HEAD(reader_list, reader);
+
+/* A subscription: one pattern of one subscriber. */
+struct sub {
+	struct subscriber *who;
+	struct hub_topic *at;     /* the pattern and all its subscriptions here */
+	struct reader *reader;    /* NULL: level */
+	struct sub *next;         /* of the same subscriber */
+	uint64_t presence_from;   /* tail sequence: earlier presence changes are in the snapshot it was given */
+	uint32_t slot;            /* index in at->subs */
+	uint32_t dropped;         /* ephemeral messages not kept for it while it was behind */
+	bool is_room;             /* joined: presence and typing too */
+};
+
+struct hub_topic {
+	struct slice pattern; /* behind the struct */
+	bool is_topic;
+	uint32_t n;
+	uint32_t cap;
+	struct sub **subs;
+};
+
+/* How a subscriber is reached: implemented by the endpoints over net, and by the tests. */
+struct subscriber_ops {
+	/* Room for one more message in the queue? */
+	bool (*has_room)(struct subscriber *s);
+	/* Shares w. A failure ends the connection, but not within this call. */
+	void (*push)(struct subscriber *s, struct wire *w);
+	/*
+	 * A subscription (or the whole stream, sub NULL) learns that something is missing; dropped: ephemeral messages not kept for it. gap_id: where it stands in a stream's merge.
+	 */
+	void (*gap)(struct subscriber *s, struct sub *sub, const struct log_resume *gap, uint64_t asked,
+	    uint32_t dropped);
+	/* No memory to let it fall behind: it must end (later, not in this call). */
+	void (*fail)(struct subscriber *s);
+	/* A reader brought it level: rooms get fresh members when presence changes were skipped. */
+	void (*level)(struct subscriber *s, struct sub *sub, bool presence_skipped);
+};
+
+struct subscriber {
+	const struct subscriber_ops *ops;
+	struct hub *hub;
+	struct sub *subs;         /* its subscriptions */
+	struct reader *catch_up;  /* of those that were level when its queue filled; NULL: none */
+	struct reader_list *readers; /* all its readers, NULL when level everywhere: owned */
+	uint64_t number;          /* unique in the process, never reused: the origin of what it sends */
+	uint64_t seen;            /* sequence + 1 of the last slot delivered: once, however many subscriptions match */
+	uint8_t form;             /* enum message_form */
+	bool is_stream;           /* one merged cursor for all its subscriptions (SSE) */
+};
+
+struct hub {
+	struct log *log;
+	unsigned worker;
+	struct config *config;
+	struct counters *counters;
+	int64_t now_ms;      /* wall clock of this turn */
+	uint64_t mono_us;    /* monotonic */
+	uint64_t position;   /* P: the id up to which the tail was delivered */
+	uint64_t sequence;   /* of the next slot */
+	bool in_tail;
+	struct map topics;   /* exact, by name */
+	struct hub_topic **patterns;
+	size_t n_patterns;
+	struct reader_list ready; /* readers with something to do */
+	struct map sessions;      /* chats over SSE by session id */
+	/* Verify a token sent in a `refresh`: set by serve. 0 and *out (one reference), or -1 with *why. */
+	int (*verify)(struct hub *h, struct slice token, struct claims **out, struct refusal *why);
+	void *owner;              /* serve's context */
+};
+
+/* 0 or -ENOMEM. The position starts at the log's end. */
+MUST_CHECK int hub_init(struct hub *h, struct log *log, unsigned worker, struct config *config, struct counters *counters);
+void hub_done(struct hub *h);
+
+/* Deliver what the tail has. Called at the end of a turn, and before a subscription starts so that the position is the log's. */
+void hub_tail(struct hub *h);
+/* Let readers that are behind read on, each one bounded step. True when some are left to do. */
+bool hub_read(struct hub *h);
+
+/*
+ * Subscribe, level from the current position. Returns the subscription (owned by the subscriber), or NULL with *status -ENOMEM / -ENOSPC. Not twice for one pattern: see sub_find.
+ */
+MUST_CHECK struct sub *hub_subscribe(struct hub *h, struct subscriber *s, struct slice pattern, bool is_room, int *status);
+void hub_unsubscribe(struct hub *h, struct sub *sub);
+/* Ends every subscription and reader. */
+void hub_forget(struct hub *h, struct subscriber *s);
+struct sub *sub_find(const struct subscriber *s, struct slice pattern);
+static inline struct slice
+sub_pattern(const struct sub *sub)
+{
+	return sub->at->pattern;
+}
+
+/* The topic's rule in this configuration (first match; never NULL: without a match nothing is kept). */
+const struct topic_rule *config_rule(const struct config *c, struct slice topic);
+
+/* The queue of a subscriber has drained: its readers may go on. */
+void hub_drained(struct hub *h, struct subscriber *s);
+
+/* Append on behalf of this worker: sets worker and times. As log_append. */
+MUST_CHECK int hub_append(struct hub *h, struct append *a);
+
+#endif

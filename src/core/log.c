@@ -1,0 +1,554 @@
+#include "core/log.h"
+
+#include <errno.h>
+
+#include "base/mem.h"
+#include "core/log_private.h"
+#include "core/topic.h"
+
+#define RING_FIRST_CAP  256
+#define FORGET_AFTER_MS ((int64_t)30 * 24 * 3600 * 1000) /* a trimmed topic is remembered that long */
+
+struct append *
+append_new(unsigned n)
+{
+	struct append *a = mem_calloc(1, sizeof(*a));
+
+	if (a == NULL)
+		return NULL;
+	a->n = n;
+	a->items = &a->one;
+	if (n > 1) {
+		a->items = mem_calloc(n, sizeof(*a->items));
+		if (a->items == NULL) {
+			mem_free(a);
+			return NULL;
+		}
+	}
+	return a;
+}
+
+void
+append_free(struct append *a)
+{
+	if (a == NULL)
+		return;
+	for (unsigned i = 0; i < a->n; i++)
+		message_unref(a->items[i].message);
+	if (a->items != &a->one)
+		mem_free(a->items);
+	mem_free(a->ref);
+	mem_free(a);
+}
+
+const char *
+log_gap_name(enum log_gap_reason reason)
+{
+	static const char *const names[] = {"none", "trimmed", "outside", "unreadable", "slow"};
+
+	return names[reason];
+}
+
+struct log *
+log_new(const struct log_options *options, struct store *store)
+{
+	struct log *l = mem_calloc(1, sizeof(*l));
+
+	if (l != NULL)
+		l->ring = mem_calloc(RING_FIRST_CAP, sizeof(*l->ring));
+	if (l == NULL || l->ring == NULL || store == NULL) {
+		mem_free(l == NULL ? NULL : l->ring);
+		mem_free(l);
+		if (store != NULL)
+			store->ops->free(store);
+		return NULL;
+	}
+	(void)pthread_mutex_init(&l->lock, NULL); /* cannot fail without attributes */
+	map_init(&l->topics);
+	TAILQ_INIT(&l->leaving);
+	l->ring_cap = RING_FIRST_CAP;
+	l->n_workers = options->n_workers;
+	l->begin = options->now_us;
+	l->last = options->now_us;
+	l->max_topics = options->max_topics;
+	l->store = store;
+	store->log = l;
+	return l;
+}
+
+static void
+topic_free(struct log *l, struct log_topic *t)
+{
+	presence_free_room(t->room);
+	l->store->ops->forget(l->store, t);
+	mem_free(t);
+}
+
+void
+log_free(struct log *l)
+{
+	struct log_topic *t;
+	size_t at = 0;
+
+	if (l == NULL)
+		return;
+	for (; l->released < l->next; l->released++) {
+		struct tail_slot *slot = &l->ring[l->released & (l->ring_cap - 1)];
+
+		message_unref(slot->message);
+		append_free(slot->append);
+	}
+	while ((t = map_next(&l->topics, &at)) != NULL)
+		topic_free(l, t);
+	map_done(&l->topics);
+	for (size_t i = 0; i < l->n_patterns; i++)
+		mem_free(l->patterns[i]);
+	mem_free(l->patterns);
+	l->store->ops->free(l->store);
+	mem_free(l->ring);
+	(void)pthread_mutex_destroy(&l->lock);
+	mem_free(l);
+}
+
+void
+log_set_max_topics(struct log *l, uint32_t max)
+{
+	log_lock(l);
+	l->max_topics = max;
+	log_unlock(l);
+}
+
+/* --- topics --- */
+
+struct log_topic *
+log_topic_find(struct log *l, struct slice name)
+{
+	return map_get(&l->topics, name);
+}
+
+static bool
+topic_is_idle(const struct log_topic *t)
+{
+	return t->n_stored == 0 && t->interest == 0 && t->room == NULL;
+}
+
+/* Forget topics that hold nothing; those that were trimmed only after a while, or when room is needed. How far they were trimmed lives on in `folded`. */
+static void
+fold_topics(struct log *l, int64_t now_ms, bool make_room)
+{
+	size_t at = 0;
+
+	while (at < l->topics.cap) {
+		struct log_topic *t = l->topics.entries[at].value;
+
+		if (t == NULL || !topic_is_idle(t) ||
+		    (t->trimmed_id != 0 && !make_room && now_ms - t->used_ms < FORGET_AFTER_MS)) {
+			at++;
+			continue;
+		}
+		l->folded = max_u64(l->folded, t->trimmed_id);
+		(void)map_remove(&l->topics, t->name); /* another may have moved into this slot: look again */
+		topic_free(l, t);
+	}
+}
+
+struct log_topic *
+log_topic_get(struct log *l, struct slice name, int *status)
+{
+	struct log_topic *t = log_topic_find(l, name);
+
+	if (t != NULL)
+		return t;
+	if (l->max_topics != 0 && l->topics.n >= l->max_topics) {
+		fold_topics(l, 0, true);
+		if (l->topics.n >= l->max_topics) {
+			*status = -ENOSPC;
+			return NULL;
+		}
+	}
+	t = mem_calloc(1, sizeof(*t) + name.n);
+	if (t == NULL) {
+		*status = -ENOMEM;
+		return NULL;
+	}
+	memcpy(t + 1, name.p, name.n);
+	t->name = slice_of((const char *)(t + 1), name.n);
+	if (map_set(&l->topics, t->name, t) < 0) {
+		mem_free(t);
+		*status = -ENOMEM;
+		return NULL;
+	}
+	return t;
+}
+
+/* The workers that may want a message of this topic. */
+static uint64_t
+interested(struct log *l, struct slice name)
+{
+	struct log_topic *t = log_topic_find(l, name);
+	uint64_t mask = 0;
+
+	if (t != NULL && t->pattern_generation == l->pattern_generation)
+		return t->interest | t->pattern_mask;
+	for (size_t i = 0; i < l->n_patterns; i++) {
+		if (pattern_matches(l->patterns[i]->text, name))
+			mask |= l->patterns[i]->mask;
+	}
+	if (t == NULL)
+		return mask;
+	t->pattern_mask = mask;
+	t->pattern_generation = l->pattern_generation;
+	return t->interest | mask;
+}
+
+static struct log_pattern *
+pattern_find(struct log *l, struct slice text, size_t *at)
+{
+	for (size_t i = 0; i < l->n_patterns; i++) {
+		if (slice_eq(l->patterns[i]->text, text)) {
+			*at = i;
+			return l->patterns[i];
+		}
+	}
+	return NULL;
+}
+
+static int
+pattern_add(struct log *l, unsigned worker, struct slice text)
+{
+	size_t at;
+	struct log_pattern *p = pattern_find(l, text, &at);
+	struct log_pattern **more;
+
+	l->pattern_generation++;
+	if (p != NULL) {
+		p->mask |= 1ull << worker;
+		return 0;
+	}
+	more = mem_realloc(l->patterns, (l->n_patterns + 1) * sizeof(struct log_pattern *));
+	if (more == NULL)
+		return -ENOMEM;
+	l->patterns = more;
+	p = mem_alloc(sizeof(*p) + text.n);
+	if (p == NULL)
+		return -ENOMEM;
+	memcpy(p + 1, text.p, text.n);
+	*p = (struct log_pattern){slice_of((const char *)(p + 1), text.n), 1ull << worker};
+	l->patterns[l->n_patterns++] = p;
+	return 0;
+}
+
+int
+log_interest_add(struct log *l, unsigned worker, struct slice pattern)
+{
+	int r = 0;
+
+	log_lock(l);
+	if (pattern_is_topic(pattern)) {
+		struct log_topic *t = log_topic_get(l, pattern, &r);
+
+		if (t != NULL)
+			t->interest |= 1ull << worker;
+	} else {
+		r = pattern_add(l, worker, pattern);
+	}
+	log_unlock(l);
+	return r;
+}
+
+void
+log_interest_remove(struct log *l, unsigned worker, struct slice pattern)
+{
+	struct log_pattern *p;
+	struct log_topic *t;
+	size_t at;
+
+	log_lock(l);
+	t = pattern_is_topic(pattern) ? log_topic_find(l, pattern) : NULL;
+	if (t != NULL)
+		t->interest &= ~(1ull << worker);
+	p = t == NULL ? pattern_find(l, pattern, &at) : NULL;
+	if (p != NULL) {
+		l->pattern_generation++;
+		p->mask &= ~(1ull << worker);
+		if (p->mask == 0) {
+			l->patterns[at] = l->patterns[--l->n_patterns];
+			mem_free(p);
+		}
+	}
+	log_unlock(l);
+}
+
+/* --- the tail --- */
+
+uint64_t
+log_next_id(struct log *l, uint64_t now_us)
+{
+	l->last = max_u64(l->last + 1, now_us);
+	return l->last;
+}
+
+int
+log_reserve(struct log *l, size_t n)
+{
+	size_t used = (size_t)(l->next - l->released);
+	size_t cap = l->ring_cap;
+	struct tail_slot *bigger;
+
+	if (used + n > LOG_TAIL_MAX)
+		return -EAGAIN;
+	while (cap < used + n)
+		cap *= 2;
+	if (cap == l->ring_cap)
+		return 0;
+	bigger = mem_calloc(cap, sizeof(*bigger));
+	if (bigger == NULL)
+		return -ENOMEM;
+	for (uint64_t s = l->released; s < l->next; s++)
+		bigger[s & (cap - 1)] = l->ring[s & (l->ring_cap - 1)];
+	mem_free(l->ring);
+	l->ring = bigger;
+	l->ring_cap = cap;
+	return 0;
+}
+
+void
+log_link(struct log *l, struct message *m, struct append *a, unsigned caller, uint64_t *wakes)
+{
+	struct tail_slot *slot = &l->ring[l->next & (l->ring_cap - 1)];
+	uint64_t mask = m == NULL ? 0 : interested(l, m->topic);
+
+	*slot = (struct tail_slot){m == NULL ? NULL : message_ref(m), a};
+	l->next++;
+	if (a != NULL && a->worker < l->n_workers)
+		mask |= 1ull << a->worker;
+	if (caller < LOG_MAX_WORKERS)
+		mask &= ~(1ull << caller); /* it looks at the tail at the end of this turn anyway */
+	for (uint64_t left = mask; left != 0; left &= left - 1) {
+		struct log_worker *w = &l->workers[__builtin_ctzll(left)];
+
+		if (!w->is_woken && w->wake != NULL) {
+			w->is_woken = true;
+			*wakes |= left & -left;
+		}
+	}
+}
+
+void
+log_wake(struct log *l, uint64_t wakes)
+{
+	for (; wakes != 0; wakes &= wakes - 1) {
+		struct log_worker *w = &l->workers[__builtin_ctzll(wakes)];
+
+		w->wake(w->ctx);
+	}
+}
+
+void
+log_publish(struct log *l, struct append *a, unsigned caller, uint64_t *wakes)
+{
+	bool has_origin = a->worker < l->n_workers;
+	bool is_done = false;
+
+	for (unsigned i = 0; i < a->n; i++) {
+		bool is_last = has_origin && i + 1 == a->n;
+
+		if (a->status < 0 || a->items[i].duplicate)
+			continue;
+		log_link(l, a->items[i].message, is_last ? a : NULL, caller, wakes);
+		is_done = is_last;
+	}
+	if (!has_origin)
+		append_free(a); /* nobody waits; the tail has references of its own */
+	else if (!is_done)
+		log_link(l, NULL, a, caller, wakes);
+}
+
+int
+log_append(struct log *l, struct append *a, unsigned caller)
+{
+	return l->store->ops->append(l->store, a, caller);
+}
+
+void
+log_attach(struct log *l, unsigned worker, void (*wake)(void *ctx), void *ctx)
+{
+	log_lock(l);
+	l->workers[worker].wake = wake;
+	l->workers[worker].ctx = ctx;
+	l->workers[worker].taken = l->next;
+	log_unlock(l);
+}
+
+/* Slots that every worker has passed go. */
+static void
+release_passed(struct log *l)
+{
+	uint64_t slowest = l->next;
+
+	for (unsigned i = 0; i < l->n_workers; i++)
+		slowest = min_u64(slowest, l->workers[i].taken);
+	for (; l->released < slowest; l->released++)
+		message_unref(l->ring[l->released & (l->ring_cap - 1)].message);
+}
+
+/*
+ * A slot is released at the first take of the slowest worker after it was handed out, so what a worker was given stays until it comes again: `taken` moves past a batch only then.
+ */
+unsigned
+log_take(struct log *l, unsigned worker, struct tail_slot *out, unsigned max, uint64_t *sequence)
+{
+	struct log_worker *w = &l->workers[worker];
+	unsigned n = 0;
+
+	log_lock(l);
+	w->is_woken = false;
+	if (w->taken < *sequence) {
+		w->taken = *sequence;
+		release_passed(l);
+	} else {
+		*sequence = w->taken;
+	}
+	for (; n < max && w->taken + n < l->next; n++) {
+		out[n] = l->ring[(w->taken + n) & (l->ring_cap - 1)];
+		if (out[n].append != NULL && out[n].append->worker != worker)
+			out[n].append = NULL;
+	}
+	log_unlock(l);
+	return n;
+}
+
+/* --- what is known without reading --- */
+
+void
+log_read(struct log *l, struct log_read *r)
+{
+	r->n = 0;
+	r->status = 0;
+	r->more = false;
+	l->store->ops->read(l->store, r);
+}
+
+void
+log_read_release(struct log_read *r)
+{
+	for (unsigned i = 0; i < r->n; i++)
+		message_unref(r->messages[i]);
+	r->n = 0;
+}
+
+struct extent_of {
+	uint64_t trimmed;
+	uint64_t oldest;
+};
+
+static void
+add_topic(struct extent_of *e, const struct log_topic *t)
+{
+	e->trimmed = max_u64(e->trimmed, t->trimmed_id);
+	if (t->first_id != 0 && (e->oldest == 0 || t->first_id < e->oldest))
+		e->oldest = t->first_id;
+}
+
+static void
+add_filter(struct log *l, struct extent_of *e, const struct log_filter *f)
+{
+	struct log_topic *t;
+	size_t at = 0;
+
+	if (f->is_topic) {
+		t = log_topic_find(l, f->pattern);
+		if (t != NULL)
+			add_topic(e, t);
+		else
+			e->trimmed = max_u64(e->trimmed, l->folded);
+		return;
+	}
+	e->trimmed = max_u64(e->trimmed, l->folded);
+	while ((t = map_next(&l->topics, &at)) != NULL) {
+		if (pattern_matches(f->pattern, t->name))
+			add_topic(e, t);
+	}
+}
+
+uint64_t
+log_trimmed(struct log *l, const struct log_filter *filters, size_t n, uint64_t after)
+{
+	struct extent_of e = {0};
+
+	if (l->trimmed <= after)
+		return 0;
+	for (size_t i = 0; i < n; i++)
+		add_filter(l, &e, &filters[i]);
+	return e.trimmed > after ? e.trimmed : 0;
+}
+
+void
+log_resume(struct log *l, const struct log_filter *filters, size_t n, uint64_t after, struct log_resume *out)
+{
+	struct extent_of e = {0};
+
+	log_lock(l);
+	for (size_t i = 0; i < n; i++)
+		add_filter(l, &e, &filters[i]);
+	*out = (struct log_resume){.oldest = e.oldest, .start = after};
+	if (after > l->last) {
+		out->reason = LOG_GAP_OUTSIDE;
+		out->gap_id = e.trimmed != 0 ? e.trimmed : l->last;
+		out->start = 0;
+	} else if (after < l->begin) {
+		out->reason = LOG_GAP_OUTSIDE;
+		out->gap_id = e.trimmed != 0 ? e.trimmed : l->begin;
+	} else if (e.trimmed > after) {
+		out->reason = LOG_GAP_TRIMMED;
+		out->gap_id = e.trimmed;
+	}
+	log_unlock(l);
+}
+
+void
+log_extent(struct log *l, struct log_extent *out)
+{
+	log_lock(l);
+	*out = (struct log_extent){.begin = l->begin, .last = l->last, .topics = l->topics.n};
+	l->store->ops->extent(l->store, out);
+	log_unlock(l);
+}
+
+uint64_t
+log_topic_last(struct log *l, struct slice topic)
+{
+	struct log_topic *t;
+	uint64_t last;
+
+	log_lock(l);
+	t = log_topic_find(l, topic);
+	last = t == NULL ? 0 : t->last_id;
+	log_unlock(l);
+	return last;
+}
+
+void
+log_each_topic(struct log *l, bool (*each)(const struct log_topic_info *t, void *ctx), void *ctx)
+{
+	struct log_topic *t;
+	size_t at = 0;
+
+	log_lock(l);
+	while ((t = map_next(&l->topics, &at)) != NULL) {
+		struct log_topic_info info = {t->name, t->n_stored, presence_count(t->room), t->last_id};
+
+		if ((info.messages > 0 || info.members > 0) && !each(&info, ctx))
+			break;
+	}
+	log_unlock(l);
+}
+
+void
+log_sweep(struct log *l, int64_t now_ms)
+{
+	l->store->ops->sweep(l->store, now_ms);
+	log_lock(l);
+	fold_topics(l, now_ms, false);
+	log_unlock(l);
+}

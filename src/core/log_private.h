@@ -1,0 +1,101 @@
+/*
+ * The inside of the log, for its own files (log*.c, presence.c) and the stores. Everything here is under the log's lock unless it says otherwise.
+ */
+#ifndef CORE_LOG_PRIVATE_H
+#define CORE_LOG_PRIVATE_H
+
+#include <pthread.h>
+
+#include "base/map.h"
+#include "core/log.h"
+
+struct room;
+TAILQ_HEAD(leaving_list, room_member);
+
+struct log_topic {
+	struct slice name;    /* bytes behind the struct */
+	uint64_t interest;    /* bit set of workers with an exact subscriber */
+	uint64_t pattern_mask; /* bit set of workers with a matching pattern, of pattern_generation */
+	uint64_t pattern_generation;
+	uint64_t first_id;    /* oldest stored message; 0: none */
+	uint64_t last_id;     /* newest stored message; 0: none */
+	uint64_t trimmed_id;  /* highest id that retention took; 0: none */
+	uint32_t n_stored;
+	uint32_t keep_count;  /* of the newest message's rule */
+	uint64_t keep_ms;
+	int64_t used_ms;      /* when it last had something */
+	void *stored;         /* the store's */
+	struct room *room;    /* who is present; NULL: nobody */
+};
+
+struct log_pattern {
+	struct slice text; /* owned, behind the struct */
+	uint64_t mask;
+};
+
+struct log_worker {
+	uint64_t taken; /* sequence of the next slot it will take */
+	bool is_woken;
+	void (*wake)(void *ctx);
+	void *ctx;
+};
+
+struct log {
+	pthread_mutex_t lock;
+	struct store *store;
+	uint64_t begin;
+	uint64_t last;
+	uint64_t trimmed; /* highest trimmed id of all topics: a quick no */
+	uint64_t folded; /* highest trimmed id of topics no longer known */
+	uint32_t max_topics;
+
+	struct map topics;
+	struct log_pattern **patterns;
+	size_t n_patterns;
+	uint64_t pattern_generation;
+
+	struct tail_slot *ring; /* slots [released, next) at index & (cap - 1) */
+	size_t ring_cap;
+	uint64_t released;
+	uint64_t next;
+
+	unsigned n_workers;
+	struct log_worker workers[LOG_MAX_WORKERS + 1];
+	struct leaving_list leaving;
+};
+
+static inline void
+log_lock(struct log *l)
+{
+	(void)pthread_mutex_lock(&l->lock);
+}
+
+static inline void
+log_unlock(struct log *l)
+{
+	(void)pthread_mutex_unlock(&l->lock);
+}
+
+struct log_topic *log_topic_find(struct log *l, struct slice name);
+/* Found or made. NULL with *status -ENOMEM or -ENOSPC. */
+struct log_topic *log_topic_get(struct log *l, struct slice name, int *status);
+/* The next id in commit order: max(last + 1, now). */
+uint64_t log_next_id(struct log *l, uint64_t now_us);
+/* Room for n more slots: 0, -EAGAIN, -ENOMEM. */
+int log_reserve(struct log *l, size_t n);
+/*
+ * Link one slot (log_reserve came before). Takes a reference of its own to m. Adds to *wakes the workers to wake: pass it to log_wake after unlocking.
+ */
+void log_link(struct log *l, struct message *m, struct append *a, unsigned caller, uint64_t *wakes);
+/* Without the lock. */
+void log_wake(struct log *l, uint64_t wakes);
+/* A committed append: its messages (ids set) and its completion. */
+void log_publish(struct log *l, struct append *a, unsigned caller, uint64_t *wakes);
+
+/* The highest id above `after` that retention took from topics of these filters; 0: none. */
+uint64_t log_trimmed(struct log *l, const struct log_filter *filters, size_t n, uint64_t after);
+
+void presence_free_room(struct room *room);
+size_t presence_count(const struct room *room);
+
+#endif

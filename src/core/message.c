@@ -1,0 +1,328 @@
+#include "core/message.h"
+
+#include <errno.h>
+
+#include "base/mem.h"
+#include "core/topic.h"
+#include "proto/json.h"
+#include "proto/ws.h"
+
+/* The places in the JSON that the finished message must point at. */
+struct draft {
+	struct buf json;
+	size_t id_at;
+	size_t sse_at; /* 0: none */
+};
+
+#define ID_BLANK "0000000000000000"
+
+static struct slice
+place(char **at, struct slice s)
+{
+	char *to = *at;
+
+	if (s.p == NULL)
+		return SLICE_NONE;
+	if (s.n > 0)
+		memcpy(to, s.p, s.n);
+	*at += s.n;
+	return slice_of(to, s.n);
+}
+
+struct parts {
+	struct slice topic, event, content, name, user_id, key;
+};
+
+/* One allocation: struct, room for the frame head, JSON, then the other texts. Frees the draft. */
+static struct message *
+finish(struct draft *d, const struct parts *parts)
+{
+	size_t texts = parts->topic.n + parts->event.n + parts->content.n + parts->name.n +
+	    parts->user_id.n + parts->key.n;
+	struct message *m = NULL;
+	uint8_t head[WS_SERVER_HEAD];
+	size_t head_n;
+	char *at;
+
+	if (d->json.failed)
+		goto out;
+	m = mem_alloc(sizeof(*m) + WS_SERVER_HEAD + d->json.n + texts);
+	if (m == NULL)
+		goto out;
+	*m = (struct message){.id_at = (uint16_t)d->id_at};
+	atomic_init(&m->refs, 1);
+	at = (char *)(m + 1) + WS_SERVER_HEAD;
+	m->json = place(&at, buf_slice(&d->json));
+	if (d->sse_at > 0)
+		m->sse = slice_skip(m->json, d->sse_at);
+	head_n = ws_head_encode(head, WS_TEXT, false, m->json.n);
+	m->frame = (char *)(m + 1) + WS_SERVER_HEAD - head_n;
+	memcpy(m->frame, head, head_n);
+	m->topic = place(&at, parts->topic);
+	m->event = place(&at, parts->event);
+	m->content = place(&at, parts->content);
+	m->name = place(&at, parts->name);
+	m->user_id = place(&at, parts->user_id);
+	m->key = place(&at, parts->key);
+out:
+	buf_done(&d->json);
+	return m;
+}
+
+static void
+start(struct draft *d, const char *type)
+{
+	*d = (struct draft){.json = BUF_INIT(MESSAGE_JSON_MAX)};
+	(void)buf_add_char(&d->json, '{'); /* failures stick until finish() */
+	(void)json_add_member_string(&d->json, "type", slice_str(type));
+}
+
+/* Room for the digits that commit puts in. */
+static void
+add_id(struct draft *d)
+{
+	(void)json_add_key(&d->json, "id");
+	d->id_at = d->json.n;
+	(void)BUF_ADD_LIT(&d->json, ID_BLANK);
+}
+
+static void
+add_user(struct buf *b, const char *member, const struct message_from *u)
+{
+	(void)json_add_key(b, member);
+	(void)buf_add_char(b, '{');
+	(void)json_add_member_string(b, "id", u->user_id);
+	(void)json_add_member_string(b, "name", u->name);
+	(void)buf_add_char(b, '}');
+}
+
+static void
+set_rule(struct message *m, const struct topic_rule *rule, int64_t now_ms, uint64_t origin)
+{
+	m->is_logged = rule->history > 0;
+	m->keep_count = rule->history;
+	m->keep_ms = rule->keep_ms;
+	m->time_ms = now_ms;
+	m->origin = origin;
+}
+
+struct message *
+message_chat(const struct message_chat *in, const struct topic_rule *rule, int64_t now_ms, uint64_t origin)
+{
+	struct parts parts = {.topic = in->topic,
+	    .content = in->content,
+	    .name = in->from.name,
+	    .user_id = in->from.user_id,
+	    .key = in->key};
+	struct message *m;
+	struct draft d;
+
+	start(&d, "chat");
+	if (rule->history > 0)
+		add_id(&d);
+	(void)json_add_member_string(&d.json, "room", topic_room(in->topic));
+	add_user(&d.json, "from", &in->from);
+	(void)json_add_member_string(&d.json, "content", in->content.p == NULL ? SLICE("") : in->content);
+	if (in->data.p != NULL)
+		(void)json_add_member_raw(&d.json, "data", in->data);
+	(void)json_add_member_i64(&d.json, "time", now_ms);
+	if (in->key.p != NULL)
+		(void)json_add_member_string(&d.json, "key", in->key);
+	if (in->reply_to != 0)
+		(void)json_add_member_u64(&d.json, "reply_to", in->reply_to);
+	(void)buf_add_char(&d.json, '}');
+	m = finish(&d, &parts);
+	if (m == NULL)
+		return NULL;
+	m->kind = MESSAGE_CHAT;
+	m->event = SLICE("chat");
+	m->expires_ms = in->expires_ms;
+	set_rule(m, rule, now_ms, origin);
+	return m;
+}
+
+static void
+add_tags(struct buf *b, const struct message_notice *in)
+{
+	(void)json_add_key(b, "tags");
+	(void)buf_add_char(b, '[');
+	for (size_t i = 0; i < in->n_tags; i++) {
+		if (i > 0)
+			(void)buf_add_char(b, ',');
+		(void)json_add_string(b, in->tags[i]);
+	}
+	(void)buf_add_char(b, ']');
+}
+
+/* Members of a notification, in the order of CONTRACT 6. */
+static void
+add_notice(struct buf *b, const struct message_notice *in, int64_t now_ms)
+{
+	if (in->title.p != NULL)
+		(void)json_add_member_string(b, "title", in->title);
+	if (in->text.p != NULL)
+		(void)json_add_member_string(b, "message", in->text);
+	(void)json_add_member_i64(b, "timestamp", now_ms / 1000);
+	if (in->priority > 0)
+		(void)json_add_member_u64(b, "priority", in->priority);
+	if (in->n_tags > 0)
+		add_tags(b, in);
+	if (in->click.p != NULL)
+		(void)json_add_member_string(b, "click", in->click);
+	if (in->data.p != NULL)
+		(void)json_add_member_raw(b, "data", in->data);
+	if (in->from.user_id.p != NULL)
+		add_user(b, "from", &in->from);
+}
+
+/*
+ * The JSON begins {"type":…,"event":…,"id":… so that the data of an event stream, which has neither type nor event, is its tail: a '{' in the place of the comma before `id` or `topic`
+ * is put in when the form is made.
+ */
+struct message *
+message_notice(const struct message_notice *in, struct slice data_text, const struct topic_rule *rule,
+    int64_t now_ms, uint64_t origin)
+{
+	bool is_event = in->title.p == NULL && in->text.p == NULL;
+	struct slice event = in->event.p != NULL ? in->event : is_event ? SLICE("message") : SLICE("notification");
+	struct parts parts = {.topic = in->topic,
+	    .event = event,
+	    .content = is_event ? data_text : in->text,
+	    .name = in->from.name,
+	    .user_id = in->from.user_id,
+	    .key = in->key};
+	struct message *m;
+	struct draft d;
+
+	start(&d, is_event ? "event" : "notification");
+	(void)json_add_member_string(&d.json, "event", event);
+	d.sse_at = d.json.n;
+	if (rule->history > 0)
+		add_id(&d);
+	(void)json_add_member_string(&d.json, "topic", in->topic);
+	if (is_event) {
+		(void)json_add_key(&d.json, "data");
+		d.sse_at = d.json.n;
+		(void)buf_add_slice(&d.json, in->data);
+	} else {
+		add_notice(&d.json, in, now_ms);
+	}
+	if (in->key.p != NULL)
+		(void)json_add_member_string(&d.json, "key", in->key);
+	(void)buf_add_char(&d.json, '}');
+	m = finish(&d, &parts);
+	if (m == NULL)
+		return NULL;
+	m->kind = is_event ? MESSAGE_EVENT : MESSAGE_NOTIFICATION;
+	if (is_event)
+		m->sse.n = in->data.n; /* the value alone, without what follows it */
+	m->is_data_text = is_event && data_text.p != NULL;
+	m->expires_ms = in->expires_ms;
+	set_rule(m, rule, now_ms, origin);
+	return m;
+}
+
+struct message *
+message_typing(struct slice topic, struct message_from user, bool typing, uint64_t origin)
+{
+	struct parts parts = {.topic = topic, .name = user.name, .user_id = user.user_id};
+	struct message *m;
+	struct draft d;
+
+	start(&d, "typing");
+	(void)json_add_member_string(&d.json, "room", topic_room(topic));
+	add_user(&d.json, "user", &user);
+	(void)json_add_member_bool(&d.json, "typing", typing);
+	(void)buf_add_char(&d.json, '}');
+	m = finish(&d, &parts);
+	if (m == NULL)
+		return NULL;
+	m->kind = MESSAGE_TYPING;
+	m->event = SLICE("typing");
+	m->origin = origin;
+	return m;
+}
+
+struct message *
+message_presence(struct slice topic, struct message_from user, bool joined, size_t count, uint64_t origin)
+{
+	struct parts parts = {.topic = topic, .name = user.name, .user_id = user.user_id};
+	struct message *m;
+	struct draft d;
+
+	start(&d, joined ? "user_joined" : "user_left");
+	(void)json_add_member_string(&d.json, "room", topic_room(topic));
+	add_user(&d.json, "user", &user);
+	(void)json_add_member_u64(&d.json, "count", count);
+	(void)buf_add_char(&d.json, '}');
+	m = finish(&d, &parts);
+	if (m == NULL)
+		return NULL;
+	m->kind = joined ? MESSAGE_USER_JOINED : MESSAGE_USER_LEFT;
+	m->event = joined ? SLICE("user_joined") : SLICE("user_left");
+	m->origin = origin;
+	return m;
+}
+
+struct message *
+message_raw(struct slice topic, uint8_t opcode, struct slice payload, uint64_t origin)
+{
+	struct parts parts = {.topic = topic};
+	struct draft d = {.json = BUF_INIT(payload.n + 1)};
+	uint8_t head[WS_SERVER_HEAD];
+	struct message *m;
+	size_t head_n;
+
+	(void)buf_add_slice(&d.json, payload);
+	m = finish(&d, &parts);
+	if (m == NULL)
+		return NULL;
+	head_n = ws_head_encode(head, (enum ws_opcode)opcode, false, payload.n);
+	memcpy(m->frame, head, head_n); /* of the same size: only the opcode differs */
+	m->kind = MESSAGE_RAW;
+	m->opcode = opcode;
+	m->origin = origin;
+	return m;
+}
+
+struct message *
+message_ref(struct message *m)
+{
+	atomic_fetch_add_explicit(&m->refs, 1, memory_order_relaxed);
+	return m;
+}
+
+void
+message_unref(struct message *m)
+{
+	if (m == NULL || atomic_fetch_sub_explicit(&m->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	for (size_t i = 0; i < MESSAGE_FORMS; i++)
+		mem_free(atomic_load_explicit(&m->forms[i], memory_order_relaxed));
+	mem_free(m);
+}
+
+void
+message_commit(struct message *m, uint64_t id)
+{
+	char *digits = m->frame + ((m->json.p - m->frame) + m->id_at);
+
+	m->id = id;
+	for (size_t i = MESSAGE_ID_DIGITS; i > 0; i--) {
+		digits[i - 1] = (char)('0' + id % 10);
+		id /= 10;
+	}
+}
+
+bool
+message_is_content(const struct message *m)
+{
+	return m->kind == MESSAGE_CHAT || m->kind == MESSAGE_NOTIFICATION || m->kind == MESSAGE_EVENT;
+}
+
+size_t
+message_memory(const struct message *m)
+{
+	return sizeof(*m) + WS_SERVER_HEAD + m->json.n + m->topic.n + m->content.n + m->name.n +
+	    m->user_id.n + m->key.n + 32;
+}

@@ -1,0 +1,129 @@
+/*
+ * Messages: what is appended to the log and delivered. Encoded once, immutable once committed (only the digits of the id are put in then), shared by an atomic count between
+ * workers. Each wire form is made at the first need and then belongs to the message. Any thread.
+ */
+#ifndef CORE_MESSAGE_H
+#define CORE_MESSAGE_H
+
+#include <stdatomic.h>
+
+#include "base/buf.h"
+#include "base/slice.h"
+#include "core/config.h"
+#include "core/wire.h"
+
+#define MESSAGE_ID_DIGITS 16
+#define MESSAGE_ID_MAX    ((uint64_t)1 << 53)
+#define MESSAGE_JSON_MAX  (8 * 1024 * 1024) /* an encoded message: escapes can grow what limits.message let in */
+
+enum message_kind {
+	MESSAGE_CHAT,
+	MESSAGE_NOTIFICATION,
+	MESSAGE_EVENT, /* published as `data` alone */
+	/* ephemeral, for those who joined the room */
+	MESSAGE_TYPING,
+	MESSAGE_USER_JOINED,
+	MESSAGE_USER_LEFT,
+	/* a frame between `format=raw` connections */
+	MESSAGE_RAW,
+};
+
+/* The shapes in which a message leaves. */
+enum message_form {
+	FORM_WS_JSON,         /* text frame with the JSON */
+	FORM_WS_TEXT,         /* text frame with a line: `<Ada>: hi` */
+	FORM_WS_RAW,          /* the frame of a MESSAGE_RAW */
+	FORM_WS_DEFLATE,      /* as FORM_WS_JSON, compressed */
+	FORM_EVENTS,          /* SSE block of /events */
+	FORM_CHAT_SSE,        /* SSE block of a chat over SSE, data the JSON */
+	FORM_CHAT_SSE_TEXT,   /* the same with the text line */
+	FORM_LINE,            /* NDJSON */
+	MESSAGE_FORMS,
+};
+
+struct message_blob {
+	size_t n;
+	char bytes[];
+};
+
+struct message {
+	_Atomic unsigned refs;
+	uint8_t kind;      /* enum message_kind */
+	bool is_logged;    /* has an id, is kept */
+	bool is_data_text; /* MESSAGE_EVENT: data was a string: SSE sends it line by line */
+	uint8_t opcode;    /* MESSAGE_RAW */
+	uint16_t id_at;    /* offset of the id's digits in json */
+	uint64_t id;       /* 0: none (yet) */
+	int64_t time_ms;
+	int64_t expires_ms; /* from ttl; 0: never */
+	uint64_t origin;    /* number of the session that sent it; 0: none */
+	uint32_t keep_count; /* of the topic's rule when it was made */
+	uint64_t keep_ms;
+	/* all point into this allocation */
+	struct slice json;
+	struct slice topic;
+	struct slice event;   /* SSE event name; absent: the kind's own */
+	struct slice sse;     /* data of FORM_EVENTS when it is not json: the tail of json after type and event */
+	struct slice content; /* for text lines and search: chat content or notification message */
+	struct slice name;    /* display name of the sender */
+	struct slice user_id; /* of the sender; with key it makes idempotency */
+	struct slice key;     /* absent: none */
+	char *frame;          /* start of the WebSocket frame: head right before json */
+	struct message_blob *_Atomic forms[MESSAGE_FORMS];
+};
+
+struct message_from {
+	struct slice user_id;
+	struct slice name;
+};
+
+/* What a chat message is made of; absent slices are left out. All borrowed. */
+struct message_chat {
+	struct slice topic; /* chat/<room> */
+	struct message_from from;
+	struct slice content;
+	struct slice data; /* JSON text */
+	struct slice key;
+	uint64_t reply_to;
+	int64_t expires_ms;
+};
+
+struct message_notice {
+	struct slice topic;
+	struct slice event; /* absent: the default */
+	struct slice title, text, click, data;
+	struct slice *tags;
+	size_t n_tags;
+	unsigned priority; /* 0: none */
+	struct message_from from; /* absent user_id: none */
+	struct slice key;
+	int64_t expires_ms;
+};
+
+/* One owned reference, or NULL on no memory. rule says whether it is logged. */
+MUST_CHECK struct message *message_chat(const struct message_chat *in, const struct topic_rule *rule, int64_t now_ms, uint64_t origin);
+/* MESSAGE_NOTIFICATION, or MESSAGE_EVENT when neither title nor text is there. data_text: the decoded string when data is a JSON string. */
+MUST_CHECK struct message *message_notice(const struct message_notice *in, struct slice data_text,
+    const struct topic_rule *rule, int64_t now_ms, uint64_t origin);
+MUST_CHECK struct message *message_typing(struct slice topic, struct message_from user, bool typing, uint64_t origin);
+MUST_CHECK struct message *message_presence(struct slice topic, struct message_from user, bool joined, size_t count, uint64_t origin);
+MUST_CHECK struct message *message_raw(struct slice topic, uint8_t opcode, struct slice payload, uint64_t origin);
+
+struct message *message_ref(struct message *m);
+void message_unref(struct message *m);
+/* At commit, once, before anybody else sees it: writes the digits. */
+void message_commit(struct message *m, uint64_t id);
+/* Counts against histories: chat, notifications, events; not typing or presence. */
+bool message_is_content(const struct message *m);
+/* Bytes it takes without its forms. */
+size_t message_memory(const struct message *m);
+
+/*
+ * The bytes of a form: made at the first call. Borrowed, live as long as m. Empty when this kind has nothing to say in this form. -ENOMEM on no memory.
+ */
+MUST_CHECK int message_form(struct message *m, enum message_form form, struct slice *out);
+
+/* `<Ada>: hi` with line breaks in content indented, so that nobody can fake a speaker; `* Ada joined`. Appends nothing for kinds without a line. */
+int message_line(struct buf *out, const struct message *m);
+
+#endif

@@ -1,0 +1,212 @@
+#include <errno.h>
+
+#include "base/mem.h"
+#include "core/message.h"
+#include "proto/sse.h"
+#include "proto/ws.h"
+
+/* Content with its line breaks indented: a reader sees at once that no new speaker begins. */
+static void
+add_indented(struct buf *out, struct slice s)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		if (s.p[i] == '\r' && i + 1 < s.n && s.p[i + 1] == '\n')
+			continue;
+		if (s.p[i] == '\n' || s.p[i] == '\r')
+			(void)BUF_ADD_LIT(out, "\n    ");
+		else
+			(void)buf_add_char(out, s.p[i]);
+	}
+}
+
+/* A name on one line, without what could end the brackets. */
+static void
+add_name(struct buf *out, struct slice s)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		if ((unsigned char)s.p[i] >= 0x20 && s.p[i] != '<' && s.p[i] != '>')
+			(void)buf_add_char(out, s.p[i]);
+	}
+}
+
+int
+message_line(struct buf *out, const struct message *m)
+{
+	switch ((enum message_kind)m->kind) {
+	case MESSAGE_CHAT:
+		(void)buf_add_char(out, '<');
+		add_name(out, m->name);
+		(void)BUF_ADD_LIT(out, ">: ");
+		add_indented(out, m->content);
+		break;
+	case MESSAGE_USER_JOINED:
+	case MESSAGE_USER_LEFT:
+		(void)BUF_ADD_LIT(out, "* ");
+		add_name(out, m->name);
+		(void)buf_add_str(out, m->kind == MESSAGE_USER_JOINED ? " joined" : " left");
+		break;
+	case MESSAGE_NOTIFICATION:
+	case MESSAGE_EVENT:
+		(void)BUF_ADD_LIT(out, "* ");
+		(void)buf_add_slice(out, m->topic);
+		(void)BUF_ADD_LIT(out, ": ");
+		add_indented(out, m->content.p != NULL ? m->content : m->sse);
+		break;
+	case MESSAGE_TYPING:
+	case MESSAGE_RAW:
+		break;
+	}
+	return out->failed ? -ENOMEM : 0;
+}
+
+static int
+make_ws_text(struct buf *out, const struct message *m)
+{
+	struct buf line = BUF_INIT(MESSAGE_JSON_MAX);
+	uint8_t head[WS_SERVER_HEAD];
+	int r = message_line(&line, m);
+
+	if (r == 0 && line.n > 0) {
+		(void)buf_add(out, head, ws_head_encode(head, WS_TEXT, false, line.n));
+		r = buf_add_slice(out, buf_slice(&line));
+	}
+	buf_done(&line);
+	return r;
+}
+
+/* Of /events: notifications without their type and event, bare data as it came, chat whole. */
+static int
+make_events(struct buf *out, const struct message *m)
+{
+	struct buf data = BUF_INIT(MESSAGE_JSON_MAX);
+	struct slice body = m->json;
+	int r = 0;
+
+	switch ((enum message_kind)m->kind) {
+	case MESSAGE_NOTIFICATION:
+		(void)buf_add_char(&data, '{');
+		r = buf_add_slice(&data, slice_skip(m->sse, 1)); /* its first byte is the comma */
+		body = buf_slice(&data);
+		break;
+	case MESSAGE_EVENT:
+		body = m->is_data_text ? m->content : m->sse;
+		break;
+	case MESSAGE_CHAT:
+		break;
+	case MESSAGE_TYPING:
+	case MESSAGE_USER_JOINED:
+	case MESSAGE_USER_LEFT:
+	case MESSAGE_RAW:
+		return 0;
+	}
+	if (r == 0)
+		r = sse_event(out, m->event, m->id, body);
+	buf_done(&data);
+	return r;
+}
+
+static int
+make_chat_sse(struct buf *out, const struct message *m, bool as_text)
+{
+	struct buf line = BUF_INIT(MESSAGE_JSON_MAX);
+	struct slice name = m->event;
+	struct slice data = m->json;
+	int r = 0;
+
+	if (m->kind == MESSAGE_RAW)
+		return 0;
+	/* every message of CONTRACT 4 is named by its type, `chat` as `message` */
+	if (m->kind == MESSAGE_CHAT)
+		name = SLICE("message");
+	else if (m->kind == MESSAGE_NOTIFICATION)
+		name = SLICE("notification");
+	else if (m->kind == MESSAGE_EVENT)
+		name = SLICE("event");
+	if (as_text) {
+		r = message_line(&line, m);
+		data = buf_slice(&line);
+		if (m->kind != MESSAGE_TYPING && r == 0)
+			r = sse_event(out, name, m->id, data);
+	} else {
+		r = sse_event(out, name, m->id, data);
+	}
+	buf_done(&line);
+	return r;
+}
+
+static int
+make_line(struct buf *out, const struct message *m)
+{
+	if (!message_is_content(m))
+		return 0;
+	(void)buf_add_slice(out, m->json);
+	return buf_add_char(out, '\n');
+}
+
+static int
+make(struct buf *out, const struct message *m, enum message_form form)
+{
+	switch (form) {
+	case FORM_WS_TEXT:
+		return make_ws_text(out, m);
+	case FORM_EVENTS:
+		return make_events(out, m);
+	case FORM_CHAT_SSE:
+		return make_chat_sse(out, m, false);
+	case FORM_CHAT_SSE_TEXT:
+		return make_chat_sse(out, m, true);
+	case FORM_LINE:
+		return make_line(out, m);
+	case FORM_WS_JSON:
+	case FORM_WS_RAW:
+	case FORM_WS_DEFLATE:
+	case MESSAGE_FORMS:
+		break;
+	}
+	return 0;
+}
+
+/* Keep what was made; another thread may have been first: then its blob serves. */
+static int
+keep(struct message *m, enum message_form form, struct slice made, struct slice *out)
+{
+	struct message_blob *blob = mem_alloc(sizeof(*blob) + made.n);
+	struct message_blob *first = NULL;
+
+	if (blob == NULL)
+		return -ENOMEM;
+	blob->n = made.n;
+	if (made.n > 0)
+		memcpy(blob->bytes, made.p, made.n);
+	if (!atomic_compare_exchange_strong(&m->forms[form], &first, blob)) {
+		mem_free(blob);
+		blob = first;
+	}
+	*out = slice_of(blob->bytes, blob->n);
+	return 0;
+}
+
+int
+message_form(struct message *m, enum message_form form, struct slice *out)
+{
+	struct message_blob *blob;
+	struct buf b = BUF_INIT(2 * MESSAGE_JSON_MAX);
+	int r;
+
+	if (form == FORM_WS_JSON || form == FORM_WS_RAW) {
+		bool fits = (m->kind == MESSAGE_RAW) == (form == FORM_WS_RAW);
+
+		*out = fits ? slice_of(m->frame, (size_t)(m->json.p - m->frame) + m->json.n) : SLICE("");
+		return 0;
+	}
+	blob = atomic_load_explicit(&m->forms[form], memory_order_acquire);
+	if (blob != NULL) {
+		*out = slice_of(blob->bytes, blob->n);
+		return 0;
+	}
+	r = make(&b, m, form);
+	if (r == 0)
+		r = keep(m, form, buf_slice(&b), out);
+	buf_done(&b);
+	return r;
+}

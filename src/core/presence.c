@@ -1,0 +1,252 @@
+#include <errno.h>
+
+#include "base/mem.h"
+#include "core/log_private.h"
+#include "proto/json.h"
+
+/*
+ * Who is in which room. A user is a member while any of his connections is, and for the grace after the last one was lost. A room exists while it has members.
+ */
+
+struct room_member {
+	struct slice user_id; /* bytes behind the struct, then the name's */
+	struct slice name;
+	uint32_t connections;
+	int64_t leave_at_ms; /* while no connection is left: when it is announced */
+	struct log_topic *topic;
+	TAILQ_ENTRY(room_member) order;   /* in the room, by joining */
+	TAILQ_ENTRY(room_member) leaving; /* in the log's list, while leave_at_ms != 0 */
+};
+
+struct room {
+	struct map members; /* by user id */
+	TAILQ_HEAD(, room_member) order;
+};
+
+size_t
+presence_count(const struct room *room)
+{
+	return room == NULL ? 0 : room->members.n;
+}
+
+static struct room *
+room_new(void)
+{
+	struct room *room = mem_alloc(sizeof(*room));
+
+	if (room == NULL)
+		return NULL;
+	map_init(&room->members);
+	TAILQ_INIT(&room->order);
+	return room;
+}
+
+void
+presence_free_room(struct room *room)
+{
+	struct room_member *m;
+
+	if (room == NULL)
+		return;
+	while ((m = TAILQ_FIRST(&room->order)) != NULL) {
+		TAILQ_REMOVE(&room->order, m, order);
+		mem_free(m);
+	}
+	map_done(&room->members);
+	mem_free(room);
+}
+
+static void
+cancel_leaving(struct log *l, struct room_member *m)
+{
+	if (m->leave_at_ms == 0)
+		return;
+	TAILQ_REMOVE(&l->leaving, m, leaving);
+	m->leave_at_ms = 0;
+}
+
+static struct room_member *
+member_new(struct log_topic *t, const struct message_from *user)
+{
+	struct room_member *m = mem_calloc(1, sizeof(*m) + user->user_id.n + user->name.n);
+	char *at;
+
+	if (m == NULL)
+		return NULL;
+	at = (char *)(m + 1);
+	memcpy(at, user->user_id.p, user->user_id.n);
+	if (user->name.n > 0)
+		memcpy(at + user->user_id.n, user->name.p, user->name.n);
+	m->user_id = slice_of(at, user->user_id.n);
+	m->name = slice_of(at + user->user_id.n, user->name.n);
+	m->topic = t;
+	if (map_set(&t->room->members, m->user_id, m) < 0) {
+		mem_free(m);
+		return NULL;
+	}
+	TAILQ_INSERT_TAIL(&t->room->order, m, order);
+	return m;
+}
+
+static void
+member_remove(struct log *l, struct room_member *m)
+{
+	struct log_topic *t = m->topic;
+
+	cancel_leaving(l, m);
+	(void)map_remove(&t->room->members, m->user_id);
+	TAILQ_REMOVE(&t->room->order, m, order);
+	mem_free(m);
+	if (t->room->members.n == 0) {
+		presence_free_room(t->room);
+		t->room = NULL;
+	}
+}
+
+static void
+add_members(struct buf *out, const struct room *room)
+{
+	struct room_member *m;
+	size_t n = 0;
+
+	(void)buf_add_char(out, '[');
+	if (room != NULL) {
+		TAILQ_FOREACH(m, &room->order, order) {
+			if (n++ == PRESENCE_LISTED)
+				break;
+			if (n > 1)
+				(void)buf_add_char(out, ',');
+			(void)buf_add_char(out, '{');
+			(void)json_add_member_string(out, "id", m->user_id);
+			(void)json_add_member_string(out, "name", m->name);
+			(void)buf_add_char(out, '}');
+		}
+	}
+	(void)buf_add_char(out, ']');
+}
+
+/* Tell the room. The change itself stands even when there is no memory or room in the tail to announce it: the next snapshot shows it. */
+static void
+announce(struct log *l, const struct room_member *m, bool joined, size_t count, uint64_t origin,
+    unsigned caller, uint64_t *wakes)
+{
+	struct message_from user = {m->user_id, m->name};
+	struct message *msg = message_presence(m->topic->name, user, joined, count, origin);
+
+	if (msg != NULL && log_reserve(l, 1) == 0)
+		log_link(l, msg, NULL, caller, wakes);
+	message_unref(msg);
+}
+
+int
+presence_join(struct log *l, struct slice topic, struct message_from user, uint64_t origin,
+    unsigned caller, struct buf *members, struct presence_view *out)
+{
+	struct room_member *m = NULL;
+	struct log_topic *t;
+	uint64_t wakes = 0;
+	int r = 0;
+
+	log_lock(l);
+	t = log_topic_get(l, topic, &r);
+	if (t == NULL)
+		goto out;
+	if (t->room == NULL)
+		t->room = room_new();
+	if (t->room == NULL) {
+		r = -ENOMEM;
+		goto out;
+	}
+	m = map_get(&t->room->members, user.user_id);
+	if (m == NULL) {
+		m = member_new(t, &user);
+		if (m == NULL) {
+			r = -ENOMEM;
+			if (t->room->members.n == 0) {
+				presence_free_room(t->room);
+				t->room = NULL;
+			}
+			goto out;
+		}
+		announce(l, m, true, t->room->members.n, origin, caller, &wakes);
+	}
+	cancel_leaving(l, m);
+	m->connections++;
+	if (members != NULL)
+		add_members(members, t->room);
+	*out = (struct presence_view){l->next, t->room->members.n};
+out:
+	log_unlock(l);
+	log_wake(l, wakes);
+	return r;
+}
+
+void
+presence_leave(struct log *l, struct slice topic, struct slice user_id, uint64_t origin,
+    int64_t leave_at_ms, unsigned caller)
+{
+	struct room_member *m = NULL;
+	struct log_topic *t;
+	uint64_t wakes = 0;
+
+	log_lock(l);
+	t = log_topic_find(l, topic);
+	if (t != NULL && t->room != NULL)
+		m = map_get(&t->room->members, user_id);
+	if (m == NULL || m->connections == 0 || --m->connections > 0)
+		goto out;
+	if (leave_at_ms != 0) {
+		m->leave_at_ms = leave_at_ms;
+		TAILQ_INSERT_TAIL(&l->leaving, m, leaving);
+	} else {
+		announce(l, m, false, t->room->members.n - 1, origin, caller, &wakes);
+		member_remove(l, m);
+	}
+out:
+	log_unlock(l);
+	log_wake(l, wakes);
+}
+
+int
+presence_members(struct log *l, struct slice topic, struct buf *members, struct presence_view *out)
+{
+	struct log_topic *t;
+
+	log_lock(l);
+	t = log_topic_find(l, topic);
+	add_members(members, t == NULL ? NULL : t->room);
+	*out = (struct presence_view){l->next, t == NULL ? 0 : presence_count(t->room)};
+	log_unlock(l);
+	return members->failed ? -ENOMEM : 0;
+}
+
+bool
+presence_has(struct log *l, struct slice topic, struct slice user_id)
+{
+	struct log_topic *t;
+	bool has;
+
+	log_lock(l);
+	t = log_topic_find(l, topic);
+	has = t != NULL && t->room != NULL && map_get(&t->room->members, user_id) != NULL;
+	log_unlock(l);
+	return has;
+}
+
+void
+presence_expire(struct log *l, int64_t now_ms)
+{
+	struct room_member *m;
+	struct room_member *next;
+	uint64_t wakes = 0;
+
+	log_lock(l);
+	TAILQ_FOREACH_SAFE(m, &l->leaving, leaving, next) {
+		if (m->leave_at_ms > now_ms)
+			continue; /* a reload may have changed the grace: the list is not quite in order */
+		announce(l, m, false, m->topic->room->members.n - 1, 0, LOG_NO_WORKER, &wakes);
+		member_remove(l, m);
+	}
+	log_unlock(l);
+	log_wake(l, wakes);
+}

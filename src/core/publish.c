@@ -1,0 +1,304 @@
+#include "core/publish.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "base/utf8.h"
+#include "core/config.h"
+#include "core/reader.h"
+#include "core/topic.h"
+#include "proto/json.h"
+#include "proto/sse.h"
+
+#define TTL_MAX_S ((uint64_t)10 * 365 * 24 * 3600)
+
+/* --- from JSON --- */
+
+static int
+take_string(const cJSON *object, const char *name, struct slice *out, struct refusal *why)
+{
+	const cJSON *item = json_member(object, name);
+
+	if (item == NULL)
+		return 0;
+	if (!cJSON_IsString(item))
+		return refuse(why, ERROR_BAD_FIELD, "%s must be a string", name);
+	*out = json_string(item);
+	return 0;
+}
+
+static int
+take_tags(const cJSON *object, struct draft *d, struct refusal *why)
+{
+	const cJSON *tags = json_member(object, "tags");
+	const cJSON *tag;
+
+	if (tags == NULL)
+		return 0;
+	if (!cJSON_IsArray(tags))
+		return refuse(why, ERROR_BAD_FIELD, "tags must be an array of strings");
+	cJSON_ArrayForEach(tag, tags) {
+		if (!cJSON_IsString(tag))
+			return refuse(why, ERROR_BAD_FIELD, "tags must be an array of strings");
+		if (d->n_tags == DRAFT_TAGS)
+			return refuse(why, ERROR_BAD_FIELD, "tags may be at most %d", DRAFT_TAGS);
+		d->tags[d->n_tags++] = json_string(tag);
+	}
+	return 0;
+}
+
+static int
+take_integer(const cJSON *object, const char *name, uint64_t min, uint64_t max, uint64_t *out, struct refusal *why)
+{
+	const cJSON *item = json_member(object, name);
+
+	if (item == NULL)
+		return 0;
+	if (json_u64(item, out) < 0 || *out < min || *out > max)
+		return refuse(why, ERROR_BAD_FIELD, "%s must be an integer from %llu to %llu", name,
+		    (unsigned long long)min, (unsigned long long)max);
+	return 0;
+}
+
+int
+draft_from_json(const cJSON *object, struct slice text, struct draft *out, struct refusal *why)
+{
+	uint64_t priority = 0;
+
+	*out = (struct draft){.topic_field = "topic"};
+	if (!cJSON_IsObject(object))
+		return refuse(why, ERROR_BAD_FIELD, "a message must be a JSON object");
+	if (take_string(object, "topic", &out->topic, why) < 0 ||
+	    take_string(object, "event", &out->event, why) < 0 ||
+	    take_string(object, "title", &out->title, why) < 0 ||
+	    take_string(object, "message", &out->text, why) < 0 ||
+	    take_string(object, "click", &out->click, why) < 0 ||
+	    take_string(object, "key", &out->key, why) < 0 ||
+	    take_string(object, "to", &out->to, why) < 0 || take_tags(object, out, why) < 0 ||
+	    take_integer(object, "priority", 1, 5, &priority, why) < 0 ||
+	    take_integer(object, "ttl", 1, TTL_MAX_S, &out->ttl_s, why) < 0)
+		return -1;
+	if (json_member(object, "at") != NULL)
+		return refuse(why, ERROR_NOT_IMPLEMENTED, "at (scheduled publishing) is not built yet");
+	out->priority = (unsigned)priority;
+	if (json_member(object, "data") != NULL) {
+		out->data = json_raw_member(text, "data");
+		out->data_text = json_string(json_member(object, "data"));
+	}
+	return 0;
+}
+
+int
+draft_set_tags(struct draft *d, struct slice list, struct refusal *why)
+{
+	struct slice rest = list;
+
+	while (rest.p != NULL) {
+		struct slice tag = slice_trim(slice_cut(&rest, ','));
+
+		if (tag.n == 0)
+			continue;
+		if (d->n_tags == DRAFT_TAGS)
+			return refuse(why, ERROR_BAD_FIELD, "tags may be at most %d", DRAFT_TAGS);
+		d->tags[d->n_tags++] = tag;
+	}
+	return 0;
+}
+
+unsigned
+draft_priority(struct slice s)
+{
+	return s.n == 1 && s.p[0] >= '1' && s.p[0] <= '5' ? (unsigned)(s.p[0] - '0') : 0;
+}
+
+/* --- checks --- */
+
+static int
+resolve_topic(struct draft *d, const struct config *c, const struct claims *who, struct refusal *why)
+{
+	struct buf b = BUF_INIT(sizeof(d->topic_room));
+	int r = 0;
+
+	if (d->to.p != NULL) {
+		(void)BUF_ADD_LIT(&b, "user/");
+		r = d->to.n == 0 ? -1 : topic_add_segment(&b, d->to);
+		if (r == 0 && d->topic.p != NULL && !slice_eq(d->topic, buf_slice(&b)))
+			r = refuse(why, ERROR_BAD_FIELD, "topic and to name different topics: give one of them");
+		else if (r < 0 || b.n > TOPIC_MAX)
+			r = refuse(why, ERROR_BAD_FIELD, "to must be a user id of 1 to 128 bytes");
+	} else if (d->topic.p == NULL) {
+		if (c->events.topics.n == 0)
+			return refuse(why, ERROR_BAD_FIELD, "topic is missing and events.topics is empty");
+		r = pattern_expand(&b, slice_str(c->events.topics.v[0]), slice_str(who->user_id));
+	}
+	if (r == 0 && b.n > 0) {
+		memcpy(d->topic_room, b.p, b.n);
+		d->topic = slice_of(d->topic_room, b.n);
+	}
+	buf_done(&b);
+	return r < 0 ? -1 : 0;
+}
+
+static int
+check_topic(struct draft *d, const struct claims *who, struct refusal *why)
+{
+	const char *error = topic_error(d->topic);
+	char clean[REFUSE_CLEAN];
+
+	if (error != NULL)
+		return refuse(why, ERROR_BAD_FIELD, "%s '%s' %s", d->topic_field, refuse_clean(d->topic, clean), error);
+	if (slice_has_prefix(d->topic, SLICE("server/")))
+		return refuse(why, ERROR_INSUFFICIENT_SCOPE, "topic '%s' is the server's own: nobody publishes under server/",
+		    refuse_clean(d->topic, clean));
+	if (!claims_may_publish(who, d->topic))
+		return refuse(why, ERROR_INSUFFICIENT_SCOPE, "topic '%s' is not in belfry.publish",
+		    refuse_clean(d->topic, clean));
+	return 0;
+}
+
+static bool
+is_blank(struct slice s)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		if (s.p[i] != ' ' && s.p[i] != '\t' && s.p[i] != '\r' && s.p[i] != '\n')
+			return false;
+	}
+	return true;
+}
+
+/* Names that streams use themselves: a publisher cannot fake them (CONTRACT 6). */
+static bool
+is_reserved_event(struct slice event)
+{
+	static const char *const reserved[] = {"gap", "denied", "closing", "expiring", "expired", "error",
+	    "open", "user", "problem", "heartbeat"};
+
+	for (size_t i = 0; i < ARRAY_LEN(reserved); i++) {
+		if (slice_eq(event, slice_str(reserved[i])))
+			return true;
+	}
+	return false;
+}
+
+static int
+check_text(const char *name, struct slice s, size_t max, bool one_line, struct refusal *why)
+{
+	if (s.p == NULL)
+		return 0;
+	if (!utf8_is_valid(s))
+		return refuse(why, ERROR_BAD_FIELD, "%s is not UTF-8", name);
+	if (s.n > max)
+		return refuse(why, ERROR_BAD_FIELD, "%s has %zu bytes, at most %zu are allowed", name, s.n, max);
+	if (one_line && utf8_has_control(s))
+		return refuse(why, ERROR_BAD_FIELD, "%s has a control character", name);
+	return 0;
+}
+
+static int
+check_fields(struct hub *h, struct draft *d, struct refusal *why)
+{
+	size_t size = d->title.n + d->text.n + d->data.n;
+
+	if (d->key.n == 0)
+		d->key = SLICE_NONE; /* an empty key is none */
+	if (d->event.n == 0)
+		d->event = SLICE_NONE;
+	if (d->title.n == 0)
+		d->title = SLICE_NONE;
+	if (d->text.n == 0)
+		d->text = SLICE_NONE;
+	if (check_text("event", d->event, DRAFT_NAME_MAX, true, why) < 0 ||
+	    check_text("title", d->title, DRAFT_TITLE_MAX, true, why) < 0 ||
+	    check_text("message", d->text, SIZE_MAX, false, why) < 0 ||
+	    check_text("click", d->click, DRAFT_CLICK_MAX, true, why) < 0 ||
+	    check_text("key", d->key, DRAFT_KEY_MAX, true, why) < 0)
+		return -1;
+	for (size_t i = 0; i < d->n_tags; i++) {
+		if (check_text("tags", d->tags[i], DRAFT_TAG_MAX, true, why) < 0)
+			return -1;
+	}
+	if (is_reserved_event(d->event))
+		return refuse(why, ERROR_BAD_FIELD, "event '%.*s' is reserved for the stream itself", SLICE_ARG(d->event));
+	if (size > h->config->limits.message)
+		return refuse_limit(why, ERROR_TOO_LARGE, "limits.message", 0,
+		    "the message has %zu bytes, limits.message allows %u", size, h->config->limits.message);
+	if ((d->text.p == NULL || is_blank(d->text)) && d->title.p == NULL && d->data.p == NULL)
+		return refuse(why, ERROR_BAD_FIELD, "the message is empty: message, title or data is needed");
+	return 0;
+}
+
+static int
+make_chat(const struct draft *d, struct message_from from, const struct topic_rule *rule, struct hub *h,
+    uint64_t origin, struct message **out, struct refusal *why)
+{
+	struct message_chat chat = {.topic = d->topic,
+	    .from = from,
+	    .content = d->text,
+	    .data = d->data,
+	    .key = d->key,
+	    .reply_to = d->reply_to};
+
+	if (d->title.p != NULL || d->event.p != NULL)
+		return refuse(why, ERROR_BAD_FIELD, "%s cannot be given on a chat room: message is the content",
+		    d->title.p != NULL ? "title" : "event");
+	if (d->ttl_s != 0)
+		chat.expires_ms = h->now_ms + (int64_t)d->ttl_s * 1000;
+	*out = message_chat(&chat, rule, h->now_ms, origin);
+	return 0;
+}
+
+static void
+make_notice(const struct draft *d, struct message_from from, const struct topic_rule *rule, struct hub *h,
+    uint64_t origin, struct message **out)
+{
+	struct message_notice notice = {.topic = d->topic,
+	    .event = d->event,
+	    .title = d->title,
+	    .text = d->text,
+	    .click = d->click.n == 0 ? SLICE_NONE : d->click,
+	    .data = d->data,
+	    .n_tags = d->n_tags,
+	    .priority = d->priority,
+	    .from = from,
+	    .key = d->key};
+	struct slice tags[DRAFT_TAGS];
+
+	memcpy(tags, d->tags, sizeof(tags));
+	notice.tags = tags;
+	if (d->ttl_s != 0)
+		notice.expires_ms = h->now_ms + (int64_t)d->ttl_s * 1000;
+	*out = message_notice(&notice, d->data_text, rule, h->now_ms, origin);
+}
+
+int
+draft_message(struct hub *h, const struct claims *who, struct message_from from, struct draft *d,
+    uint64_t origin, struct message **out, struct refusal *why)
+{
+	const struct topic_rule *rule;
+
+	if (resolve_topic(d, h->config, who, why) < 0 || check_topic(d, who, why) < 0 ||
+	    check_fields(h, d, why) < 0)
+		return -1;
+	rule = config_rule(h->config, d->topic);
+	if (rule->history == 0 && d->key.p != NULL)
+		return refuse(why, ERROR_BAD_FIELD, "key cannot be given: this topic keeps no history to know it by");
+	if (topic_room(d->topic).p != NULL) {
+		if (make_chat(d, from, rule, h, origin, out, why) < 0)
+			return -1;
+	} else {
+		make_notice(d, from, rule, h, origin, out);
+	}
+	if (*out == NULL)
+		return refuse(why, ERROR_UNAVAILABLE, "no memory for the message; try again");
+	return 0;
+}
+
+int
+append_refusal(int status, struct refusal *why)
+{
+	if (status == -EAGAIN)
+		return refuse_limit(why, ERROR_UNAVAILABLE, NULL, 1, "the log cannot take more at this moment; try again");
+	if (status == -ENOSPC)
+		return refuse_limit(why, ERROR_TOO_MANY, "limits.topics", 60, "the server knows as many topics as limits.topics allows");
+	return refuse_limit(why, ERROR_UNAVAILABLE, NULL, 1, "the message could not be stored; try again");
+}

@@ -1,0 +1,551 @@
+#include "core/reader.h"
+
+#include <errno.h>
+
+#include "base/mem.h"
+
+#define READ_BYTES (64 * 1024) /* JSON bytes of one step */
+
+struct reader {
+	struct subscriber *who;
+	TAILQ_ENTRY(reader) mine;  /* of the subscriber */
+	TAILQ_ENTRY(reader) ready; /* of the hub */
+	struct hub *hub;
+	uint64_t cursor;     /* everything up to here was queued */
+	uint64_t asked_upto; /* own messages up to here were asked for; later ones are skipped */
+	uint64_t known_trimmed; /* losses up to this id were told, or are none of a question's business */
+	int64_t min_time_ms; /* since when, by the wall clock; 0: not asked */
+	struct log_resume gap;
+	uint64_t gap_asked;
+	struct log_filter *filters; /* with the patterns' bytes behind them: a read may outlive a subscription */
+	size_t n_filters;
+	bool filters_stale;
+	bool gap_due;        /* gap is to be told when the cursor reaches gap.gap_id */
+	bool accept_trimmed; /* the first read of a question: what was gone before is no gap */
+	bool is_catch_up;
+	bool is_seeking;
+	bool is_reading;     /* a read is under way */
+	bool is_ready;       /* in the hub's list */
+	bool is_parked;      /* level but for the catch-up reader it waits for */
+	bool is_dead;        /* freed when its read comes back */
+	bool presence_skipped;
+	struct log_read read;
+};
+
+static struct reader *
+reader_new(struct hub *h, struct subscriber *s)
+{
+	struct reader *r;
+
+	if (s->readers == NULL) {
+		s->readers = mem_alloc(sizeof(*s->readers));
+		if (s->readers == NULL)
+			return NULL;
+		TAILQ_INIT(s->readers);
+	}
+	r = mem_calloc(1, sizeof(*r));
+	if (r == NULL)
+		return NULL;
+	r->who = s;
+	r->hub = h;
+	r->filters_stale = true;
+	TAILQ_INSERT_TAIL(s->readers, r, mine);
+	counter_add(h->counters, COUNTER_BEHIND, 1);
+	return r;
+}
+
+static void
+reader_free(struct reader *r)
+{
+	struct subscriber *s = r->who;
+
+	if (s != NULL) {
+		TAILQ_REMOVE(s->readers, r, mine);
+		if (s->catch_up == r)
+			s->catch_up = NULL;
+		if (TAILQ_EMPTY(s->readers)) {
+			mem_free(s->readers);
+			s->readers = NULL;
+		}
+		r->who = NULL;
+		counter_sub(r->hub->counters, COUNTER_BEHIND, 1);
+	}
+	if (r->is_ready)
+		TAILQ_REMOVE(&r->hub->ready, r, ready);
+	r->is_ready = false;
+	if (r->is_reading) {
+		r->is_dead = true; /* the store still writes into it */
+		return;
+	}
+	mem_free(r->filters);
+	mem_free(r);
+}
+
+void
+reader_schedule(struct hub *h, struct reader *r)
+{
+	if (r->is_ready)
+		return;
+	r->is_ready = true;
+	TAILQ_INSERT_TAIL(&h->ready, r, ready);
+}
+
+void
+hub_drained(struct hub *h, struct subscriber *s)
+{
+	struct reader *r;
+
+	if (s->readers == NULL)
+		return;
+	TAILQ_FOREACH(r, s->readers, mine) {
+		if (!r->is_parked)
+			reader_schedule(h, r);
+	}
+}
+
+void
+reader_free_all(struct hub *h, struct subscriber *s)
+{
+	(void)h;
+	for (struct sub *sub = s->subs; sub != NULL; sub = sub->next)
+		sub->reader = NULL;
+	while (s->readers != NULL)
+		reader_free(TAILQ_FIRST(s->readers));
+}
+
+static bool
+has_subs(const struct reader *r)
+{
+	for (const struct sub *sub = r->who->subs; sub != NULL; sub = sub->next) {
+		if (sub->reader == r)
+			return true;
+	}
+	return false;
+}
+
+void
+reader_drop(struct hub *h, struct sub *sub)
+{
+	struct reader *r = sub->reader;
+	struct reader *other;
+
+	(void)h;
+	if (r == NULL)
+		return;
+	sub->reader = NULL;
+	r->filters_stale = true;
+	if (has_subs(r))
+		return;
+	reader_free(r);
+	if (sub->who->readers == NULL || sub->who->catch_up != NULL)
+		return;
+	TAILQ_FOREACH(other, sub->who->readers, mine) {
+		other->is_parked = false; /* nothing to wait for any more */
+		reader_schedule(other->hub, other);
+	}
+}
+
+void
+reader_skipped(struct sub *sub, const struct message *m)
+{
+	if (sub->reader == NULL)
+		return;
+	if (!message_is_content(m))
+		sub->reader->presence_skipped = true;
+	else if (!m->is_logged)
+		sub->dropped++;
+}
+
+void
+reader_fall_behind(struct hub *h, struct subscriber *s)
+{
+	struct reader *r = reader_new(h, s);
+
+	if (r == NULL) {
+		s->ops->fail(s);
+		return;
+	}
+	r->is_catch_up = s->catch_up == NULL; /* a later one parks and is merged into the first */
+	r->cursor = h->position;
+	if (r->is_catch_up)
+		s->catch_up = r;
+	for (struct sub *sub = s->subs; sub != NULL; sub = sub->next) {
+		if (sub->reader == NULL)
+			sub->reader = r;
+	}
+	counter_add(h->counters, COUNTER_FELL_BEHIND, 1);
+}
+
+/* --- starting --- */
+
+static void
+cover(struct reader *r, struct sub *only)
+{
+	for (struct sub *sub = r->who->subs; sub != NULL; sub = sub->next) {
+		if (only == NULL || sub == only)
+			sub->reader = r;
+	}
+}
+
+static int
+make_filters(struct reader *r)
+{
+	size_t n = 0;
+	size_t bytes = 0;
+	char *text;
+
+	for (const struct sub *sub = r->who->subs; sub != NULL; sub = sub->next) {
+		if (sub->reader == r) {
+			n++;
+			bytes += sub_pattern(sub).n;
+		}
+	}
+	mem_free(r->filters);
+	r->n_filters = 0;
+	r->filters = mem_alloc(n * sizeof(*r->filters) + bytes);
+	if (r->filters == NULL)
+		return -ENOMEM;
+	text = (char *)(r->filters + n);
+	for (const struct sub *sub = r->who->subs; sub != NULL; sub = sub->next) {
+		struct slice pattern = sub_pattern(sub);
+
+		if (sub->reader != r)
+			continue;
+		memcpy(text, pattern.p, pattern.n);
+		r->filters[r->n_filters++] = (struct log_filter){slice_of(text, pattern.n), sub->at->is_topic};
+		text += pattern.n;
+	}
+	r->filters_stale = false;
+	return 0;
+}
+
+static void
+start_at_id(struct reader *r, uint64_t id)
+{
+	log_resume(r->hub->log, r->filters, r->n_filters, id, &r->gap);
+	r->cursor = r->gap.start;
+	r->gap_asked = id;
+	r->gap_due = r->gap.reason != LOG_GAP_NONE;
+	r->known_trimmed = r->gap.gap_id;
+	if (!r->who->is_stream)
+		r->gap.gap_id = 0; /* told before anything else */
+}
+
+static void
+start_unreadable(struct reader *r)
+{
+	struct log_resume now;
+
+	log_resume(r->hub->log, r->filters, r->n_filters, r->hub->position, &now);
+	r->cursor = r->hub->position;
+	r->gap = (struct log_resume){.reason = LOG_GAP_UNREADABLE, .oldest = now.oldest, .gap_id = r->cursor};
+	r->gap_due = true;
+}
+
+static void
+start_seek(struct reader *r, const struct position *from)
+{
+	r->is_seeking = true;
+	r->accept_trimmed = true;
+	r->min_time_ms = from->kind == POSITION_TIME ? from->time_ms : 0;
+	r->read.mode = from->kind == POSITION_TIME ? LOG_SEEK_TIME : LOG_SEEK_LAST;
+	r->read.time_ms = from->time_ms;
+	r->read.count = from->last;
+}
+
+int
+reader_start(struct hub *h, struct subscriber *s, struct sub *sub, const struct position *from, bool *resumed)
+{
+	struct reader *r;
+
+	*resumed = false;
+	if (from->kind == POSITION_NONE || (from->kind == POSITION_LAST && from->last == 0))
+		return 0;
+	if (sub != NULL)
+		reader_drop(h, sub);
+	r = reader_new(h, s);
+	if (r == NULL)
+		return -ENOMEM;
+	cover(r, sub);
+	if (make_filters(r) < 0) {
+		for (struct sub *each = s->subs; each != NULL; each = each->next) {
+			if (each->reader == r)
+				each->reader = NULL;
+		}
+		reader_free(r);
+		return -ENOMEM;
+	}
+	r->asked_upto = h->position;
+	switch (from->kind) {
+	case POSITION_ID:
+		start_at_id(r, from->id);
+		break;
+	case POSITION_BAD:
+		start_unreadable(r);
+		break;
+	case POSITION_LAST:
+	case POSITION_TIME:
+		start_seek(r, from);
+		break;
+	case POSITION_ALL:
+	case POSITION_NONE:
+		r->accept_trimmed = true;
+		break;
+	}
+	*resumed = !r->gap_due && from->kind != POSITION_LAST;
+	reader_schedule(h, r);
+	return 0;
+}
+
+/* --- stepping --- */
+
+static void
+tell_gap(struct reader *r)
+{
+	struct subscriber *s = r->who;
+
+	r->gap_due = false;
+	counter_add(r->hub->counters, COUNTER_GAPS, 1);
+	if (s->is_stream) {
+		s->ops->gap(s, NULL, &r->gap, r->gap_asked, 0);
+		return;
+	}
+	for (struct sub *sub = s->subs; sub != NULL; sub = sub->next) {
+		struct log_filter filter = {sub_pattern(sub), sub->at->is_topic};
+		struct log_resume gap = r->gap;
+
+		if (sub->reader != r)
+			continue;
+		if (r->is_catch_up) { /* each of its subscriptions has a fate of its own */
+			log_resume(r->hub->log, &filter, 1, r->gap_asked, &gap);
+			if (gap.reason == LOG_GAP_NONE)
+				continue;
+		}
+		s->ops->gap(s, sub, &gap, r->gap_asked, 0);
+	}
+}
+
+/* Retention overtook the reader. */
+static void
+note_trimmed(struct reader *r)
+{
+	uint64_t trimmed = r->read.trimmed;
+
+	if (r->accept_trimmed) {
+		r->accept_trimmed = false;
+		r->known_trimmed = trimmed;
+	}
+	if (trimmed <= max_u64(r->cursor, r->known_trimmed) || r->gap_due)
+		return;
+	log_resume(r->hub->log, r->filters, r->n_filters, r->cursor, &r->gap);
+	r->gap.reason = LOG_GAP_TRIMMED;
+	r->gap.gap_id = r->who->is_stream ? trimmed : 0;
+	r->gap_asked = r->cursor;
+	r->gap_due = true;
+	r->known_trimmed = trimmed;
+}
+
+/* Queue one message that was read. 0: it is behind us; 1: the queue is full, it stays for later; -ENOMEM. */
+static int
+pass_on(struct reader *r, struct message *m)
+{
+	struct subscriber *s = r->who;
+	bool is_own = m->origin != 0 && m->origin == s->number && m->id > r->asked_upto;
+	struct slice bytes;
+	struct wire *w;
+
+	if (is_own || m->time_ms < r->min_time_ms)
+		return 0;
+	if (!s->ops->has_room(s))
+		return 1;
+	if (message_form(m, (enum message_form)s->form, &bytes) < 0)
+		return -ENOMEM;
+	if (bytes.n == 0)
+		return 0;
+	w = wire_of_message(m, bytes);
+	if (w == NULL)
+		return -ENOMEM;
+	s->ops->push(s, w);
+	wire_unref(w);
+	counter_add(r->hub->counters, COUNTER_DELIVERIES, 1);
+	counter_add(r->hub->counters, COUNTER_REPLAYED, 1);
+	return 0;
+}
+
+static void
+pass_on_all(struct reader *r)
+{
+	struct log_read *read = &r->read;
+
+	note_trimmed(r);
+	for (unsigned i = 0; i < read->n; i++) {
+		struct message *m = read->messages[i];
+		int status;
+
+		if (r->gap_due && m->id > r->gap.gap_id)
+			tell_gap(r);
+		status = pass_on(r, m);
+		if (status < 0) {
+			r->who->ops->fail(r->who);
+			return;
+		}
+		if (status > 0)
+			return;
+		r->cursor = m->id;
+	}
+	r->cursor = max_u64(r->cursor, read->reached);
+}
+
+static void
+on_read(struct log_read *read)
+{
+	struct reader *r = CONTAINER(read, struct reader, read);
+
+	r->is_reading = false;
+	if (r->is_dead) {
+		log_read_release(read);
+		reader_free(r);
+		return;
+	}
+	if (read->status < 0) {
+		r->who->ops->fail(r->who);
+	} else if (r->is_seeking) {
+		r->is_seeking = false;
+		r->cursor = read->reached;
+	} else {
+		pass_on_all(r);
+	}
+	log_read_release(read);
+	if (r->who->ops->has_room(r->who))
+		reader_schedule(r->hub, r);
+}
+
+/* Where the catch-up reader must stop for one that waits for it; its position otherwise. */
+static uint64_t
+bound(const struct reader *r)
+{
+	uint64_t upto = r->hub->position;
+	const struct reader *other;
+
+	if (!r->is_catch_up)
+		return upto;
+	TAILQ_FOREACH(other, r->who->readers, mine) {
+		if (other->is_parked)
+			upto = min_u64(upto, other->cursor);
+	}
+	return upto;
+}
+
+/* Readers parked at the catch-up reader's cursor become part of it: nobody gets a message twice. True when there was one. */
+static bool
+merge_parked(struct reader *r)
+{
+	struct reader *other;
+	struct reader *next;
+	bool merged = false;
+
+	TAILQ_FOREACH_SAFE(other, r->who->readers, mine, next) {
+		if (!other->is_parked || other->cursor > r->cursor)
+			continue;
+		for (struct sub *sub = r->who->subs; sub != NULL; sub = sub->next) {
+			if (sub->reader == other)
+				sub->reader = r;
+		}
+		r->presence_skipped = r->presence_skipped || other->presence_skipped;
+		reader_free(other);
+		r->filters_stale = true;
+		merged = true;
+	}
+	return merged;
+}
+
+static void
+tell_dropped(struct reader *r, struct sub *sub)
+{
+	struct log_resume slow = {.reason = LOG_GAP_SLOW, .gap_id = r->cursor};
+	struct log_filter filter = {sub_pattern(sub), sub->at->is_topic};
+	struct log_resume now;
+
+	if (sub->dropped == 0)
+		return;
+	log_resume(r->hub->log, &filter, 1, r->cursor, &now);
+	slow.oldest = now.oldest;
+	counter_add(r->hub->counters, COUNTER_DROPPED, sub->dropped);
+	r->who->ops->gap(r->who, sub, &slow, r->cursor, sub->dropped);
+	sub->dropped = 0;
+}
+
+/* Level: from here on the tail feeds its subscriptions. */
+static void
+finish(struct reader *r)
+{
+	struct subscriber *s = r->who;
+	bool presence_skipped = r->presence_skipped;
+
+	for (struct sub *sub = s->subs; sub != NULL; sub = sub->next) {
+		if (sub->reader != r)
+			continue;
+		tell_dropped(r, sub);
+		sub->reader = NULL;
+		s->ops->level(s, sub, presence_skipped && sub->is_room);
+	}
+	if (s->is_stream)
+		s->ops->level(s, NULL, false);
+	reader_free(r);
+}
+
+static void
+read_on(struct reader *r, uint64_t upto)
+{
+	struct log_read *read = &r->read;
+
+	if (!r->is_seeking) {
+		read->mode = LOG_FORWARD;
+		read->count = LOG_READ_MAX;
+	}
+	read->filters = r->filters;
+	read->n_filters = r->n_filters;
+	read->after = r->cursor;
+	read->upto = upto;
+	read->max_bytes = READ_BYTES;
+	read->now_ms = r->hub->now_ms;
+	read->worker = r->hub->worker;
+	read->done = on_read;
+	r->is_reading = true;
+	log_read(r->hub->log, read);
+}
+
+bool
+reader_step(struct hub *h, struct reader *r)
+{
+	uint64_t upto;
+
+	if (r->is_ready) {
+		TAILQ_REMOVE(&h->ready, r, ready);
+		r->is_ready = false;
+	}
+	if (r->is_reading || r->is_parked)
+		return false;
+	if (r->gap_due && r->cursor >= r->gap.gap_id)
+		tell_gap(r);
+	if (r->filters_stale && make_filters(r) < 0) {
+		r->who->ops->fail(r->who);
+		return false;
+	}
+	upto = bound(r);
+	if (r->is_seeking || r->cursor < upto) {
+		if (!r->who->ops->has_room(r->who))
+			return false; /* hub_drained comes back to it */
+		read_on(r, upto);
+		return false; /* on_read schedules it again */
+	}
+	if (r->is_catch_up && merge_parked(r))
+		return true;
+	if (!r->is_catch_up && r->who->catch_up != NULL) {
+		r->is_parked = true;
+		reader_schedule(h, r->who->catch_up);
+		return false;
+	}
+	finish(r);
+	return false;
+}

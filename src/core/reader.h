@@ -1,0 +1,49 @@
+/*
+ * A reader brings subscriptions that are behind what the log has from their cursor on, in bounded steps as the queue drains, until they are level. Joining with `last` or `after`, resuming
+ * and having been too slow are all this; there is no other replay code. Worker thread only.
+ */
+#ifndef CORE_READER_H
+#define CORE_READER_H
+
+#include "core/hub.h"
+
+enum position_kind {
+	POSITION_NONE,   /* nothing asked: live only */
+	POSITION_LAST,   /* the newest n */
+	POSITION_ID,
+	POSITION_TIME,   /* since a wall-clock time */
+	POSITION_ALL,
+	POSITION_BAD,    /* unreadable: told so, then live */
+};
+
+struct position {
+	enum position_kind kind;
+	uint64_t id;
+	int64_t time_ms;
+	unsigned last;
+};
+
+#define POSITION_LAST_MAX 1000
+
+/* `after` as text: an id, `10m`, an RFC 3339 time, `all`; anything else is POSITION_BAD. */
+struct position position_parse(struct slice s, int64_t now_ms);
+
+/*
+ * Start reading for a subscription (stream: for all subscriptions of the subscriber, sub NULL) from a position. *resumed: nothing is missing after the id asked for. A gap is told through
+ * ops->gap. `upto`: own messages up to this id are included (what was asked for). 0, or -ENOMEM.
+ */
+MUST_CHECK int reader_start(struct hub *h, struct subscriber *s, struct sub *sub, const struct position *from, bool *resumed);
+
+/* The queue filled while `sequence` was being delivered: every level subscription falls behind at the position before it. */
+void reader_fall_behind(struct hub *h, struct subscriber *s);
+
+/* One bounded step. False when it has nothing to do until something is drained or read. May free r. */
+bool reader_step(struct hub *h, struct reader *r);
+void reader_schedule(struct hub *h, struct reader *r);
+/* Drops a subscription from its reader; frees a reader without any. */
+void reader_drop(struct hub *h, struct sub *sub);
+void reader_free_all(struct hub *h, struct subscriber *s);
+/* A message of the tail was skipped for this sub because it is behind. */
+void reader_skipped(struct sub *sub, const struct message *m);
+
+#endif

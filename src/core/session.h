@@ -1,0 +1,103 @@
+/*
+ * A session is somebody in a chat: a WebSocket or a chat over SSE. It carries out commands (core/command.h) and receives what its rooms and topics bring. Worker thread only.
+ */
+#ifndef CORE_SESSION_H
+#define CORE_SESSION_H
+
+#include "core/error.h"
+#include "core/hub.h"
+#include "core/limiter.h"
+#include "core/reader.h"
+#include "core/token.h"
+
+#define SESSION_PENDING_MAX 64 /* unanswered requests of a connection */
+
+struct session;
+struct caller;
+
+/* Where the answer of a command goes: the session's own connection, or the POST that brought it. */
+struct caller_ops {
+	void (*answer)(struct caller *c, const char *type, struct slice json);
+	/* ref: JSON text, absent if none. */
+	void (*refuse)(struct caller *c, const struct refusal *r, struct slice ref);
+	/* One command more or less is unanswered. May be NULL. */
+	void (*pending)(struct caller *c);
+};
+
+/* A question to the log that is under way for a caller; base of the asker's own struct. */
+struct lookup {
+	LIST_ENTRY(lookup) link;
+	struct caller *caller; /* NULL: it has gone */
+};
+LIST_HEAD(lookup_list, lookup);
+
+struct caller {
+	const struct caller_ops *ops;
+	struct append_list appends; /* under way for it */
+	struct lookup_list lookups;
+	unsigned n_pending;
+};
+
+struct session_ops {
+	/* One message to this session: JSON of that type. id: 0 unless logged. */
+	void (*send)(struct session *s, const char *type, uint64_t id, struct slice json);
+	/* The token changed (refresh): arm the deadline anew. */
+	void (*token_changed)(struct session *s);
+};
+
+struct session {
+	struct subscriber who;
+	struct caller caller; /* for its own connection */
+	const struct session_ops *ops;
+	struct claims *claims;
+	char *name;           /* display name asked for; NULL: the token's */
+	struct bucket rate;
+	uint16_t n_rooms;
+	uint16_t n_topics;
+	uint16_t n_refused;   /* consecutive messages over the rate */
+};
+
+/* Takes the reference to claims; name may be absent (copied). 0 or -ENOMEM. */
+MUST_CHECK int session_init(struct session *s, struct hub *h, const struct subscriber_ops *subscriber,
+    struct claims *claims, struct slice name);
+/* Leaves everything; lost: rooms keep the user for leave_grace. */
+void session_done(struct session *s, bool lost);
+
+static inline struct session *
+session_of(struct subscriber *who)
+{
+	return CONTAINER(who, struct session, who);
+}
+struct message_from session_user(const struct session *s);
+
+/* Of subscriber_ops, the same for every session. */
+void session_gap(struct subscriber *who, struct sub *sub, const struct log_resume *gap, uint64_t asked, uint32_t dropped);
+void session_level(struct subscriber *who, struct sub *sub, bool presence_skipped);
+
+/* Join a room as the query or a command asked. Answers `joined` through caller. ref: JSON text or absent. 0, or -1 with *why. */
+MUST_CHECK int session_join(struct session *s, struct caller *c, struct slice room, const struct position *from,
+    struct slice ref, struct refusal *why);
+/* reason absent: the client asked. */
+void session_leave(struct session *s, struct caller *c, struct sub *sub, const char *reason, struct slice ref);
+MUST_CHECK int session_subscribe(struct session *s, struct caller *c, struct slice pattern,
+    const struct position *from, struct slice ref, struct refusal *why);
+void session_unsubscribe(struct session *s, struct caller *c, struct sub *sub, const char *reason, struct slice ref);
+
+/* A new token: same user; what it no longer grants is left, and said. Takes claims. 0, or -1 with *why. */
+MUST_CHECK int session_refresh(struct session *s, struct claims *claims, struct refusal *why);
+
+/* The `welcome` message's JSON. */
+int session_welcome(struct buf *out, const struct session *s, struct slice session_id);
+/* Hand an append to the log; its ack goes to c. Takes a. 0, or -1 with *why. */
+MUST_CHECK int caller_append(struct caller *c, struct hub *h, struct append *a, struct refusal *why);
+void caller_done(struct caller *c);
+void caller_init(struct caller *c, const struct caller_ops *ops);
+
+/* An answer in the making: {"type":…,"ref":…; caller_answer closes and sends it, and frees b. */
+void answer_start(struct buf *b, const char *type, struct slice ref);
+void caller_answer(struct caller *c, const char *type, struct buf *b, struct slice ref);
+
+/* "chat/<room>" appended; 0, or -1 with *why when room is no room name. */
+MUST_CHECK int room_topic(struct buf *out, struct slice room, struct refusal *why);
+
+#endif

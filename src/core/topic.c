@@ -1,0 +1,201 @@
+#include "core/topic.h"
+
+#include "base/utf8.h"
+
+static const struct slice star = {"*", 1};
+static const struct slice star_star = {"**", 2};
+static const struct slice sub_placeholder = {"{sub}", 5};
+
+static bool
+is_all_stars(struct slice s)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		if (s.p[i] != '*')
+			return false;
+	}
+	return true;
+}
+
+/* What topics and patterns have in common; then each segment by its own rule. */
+static const char *
+path_error(struct slice s, bool is_pattern)
+{
+	struct slice rest = s;
+	unsigned segments = 0;
+
+	if (s.n == 0)
+		return "is empty";
+	if (s.n > TOPIC_MAX)
+		return "is longer than 200 bytes";
+	if (!utf8_is_valid(s))
+		return "is not UTF-8";
+	if (utf8_has_control(s))
+		return "has a control character";
+	while (rest.p != NULL) {
+		struct slice segment = slice_cut(&rest, '/');
+
+		if (segment.n == 0)
+			return "has an empty segment";
+		if (++segments > TOPIC_SEGMENTS)
+			return "has more than 8 segments";
+		if (!is_all_stars(segment))
+			continue;
+		if (!is_pattern)
+			return "has a segment made of '*' only";
+		if (segment.n > 2)
+			return "has a segment of more than two '*'";
+		if (segment.n == 2 && rest.p != NULL)
+			return "has '**' before its last segment";
+	}
+	return NULL;
+}
+
+const char *
+topic_error(struct slice s)
+{
+	return path_error(s, false);
+}
+
+const char *
+pattern_error(struct slice s)
+{
+	return path_error(s, true);
+}
+
+static bool
+is_wildcard(struct slice segment)
+{
+	return slice_eq(segment, star) || slice_eq(segment, star_star);
+}
+
+bool
+pattern_is_topic(struct slice s)
+{
+	struct slice rest = s;
+
+	while (rest.p != NULL) {
+		if (is_wildcard(slice_cut(&rest, '/')))
+			return false;
+	}
+	return true;
+}
+
+/* user/…: a user's own topics, which only the literal segment reaches. */
+static bool
+is_private(struct slice path)
+{
+	return slice_has_prefix(path, SLICE("user/"));
+}
+
+bool
+pattern_matches(struct slice pattern, struct slice topic)
+{
+	struct slice p = pattern;
+	struct slice t = topic;
+
+	if (is_private(topic) && pattern.n > 0 && is_wildcard(slice_cut(&(struct slice){p.p, p.n}, '/')))
+		return false;
+	while (p.p != NULL && t.p != NULL) {
+		struct slice want = slice_cut(&p, '/');
+		struct slice have;
+
+		if (slice_eq(want, star_star))
+			return true; /* always the last: one segment or more is there */
+		have = slice_cut(&t, '/');
+		if (!slice_eq(want, star) && !slice_eq(want, have))
+			return false;
+	}
+	return p.p == NULL && t.p == NULL;
+}
+
+bool
+pattern_contains(struct slice outer, struct slice inner)
+{
+	struct slice o = outer;
+	struct slice i = inner;
+	unsigned at = 0;
+
+	if (is_private(inner) && is_wildcard(slice_cut(&(struct slice){o.p, o.n}, '/')))
+		return false;
+	for (; o.p != NULL && i.p != NULL; at++) {
+		struct slice want = slice_cut(&o, '/');
+		struct slice have;
+
+		if (slice_eq(want, star_star))
+			return true;
+		have = slice_cut(&i, '/');
+		if (slice_eq(want, star)) {
+			/* `**` in the last possible place is one segment only */
+			if (slice_eq(have, star_star) && at + 1 < TOPIC_SEGMENTS)
+				return false;
+		} else if (!slice_eq(want, have)) {
+			return false;
+		}
+	}
+	return o.p == NULL && i.p == NULL;
+}
+
+static const char hex_digits[] = "0123456789ABCDEF";
+
+static int
+add_percent(struct buf *out, unsigned char c)
+{
+	char escape[3] = {'%', hex_digits[c >> 4], hex_digits[c & 15]};
+
+	return buf_add(out, escape, sizeof(escape));
+}
+
+int
+topic_add_segment(struct buf *out, struct slice id)
+{
+	for (size_t i = 0; i < id.n; i++) {
+		unsigned char c = (unsigned char)id.p[i];
+		bool is_c1 = c == 0xc2 && i + 1 < id.n && (unsigned char)id.p[i + 1] <= 0x9f;
+		int r;
+
+		if (is_c1) {
+			r = add_percent(out, c);
+			if (r < 0)
+				return r;
+			r = add_percent(out, (unsigned char)id.p[++i]);
+		} else if (c < 0x20 || c == 0x7f || c == '%' || c == '/' || c == '*') {
+			r = add_percent(out, c);
+		} else {
+			r = buf_add_char(out, (char)c);
+		}
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+int
+pattern_expand(struct buf *out, struct slice pattern, struct slice user_id)
+{
+	struct slice rest = pattern;
+	bool is_first = true;
+
+	while (rest.p != NULL) {
+		struct slice segment = slice_cut(&rest, '/');
+		int r = is_first ? 0 : buf_add_char(out, '/');
+
+		is_first = false;
+		if (r == 0)
+			r = slice_eq(segment, sub_placeholder) ? topic_add_segment(out, user_id)
+			                                       : buf_add_slice(out, segment);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+struct slice
+topic_room(struct slice topic)
+{
+	struct slice prefix = SLICE("chat/");
+
+	if (!slice_has_prefix(topic, prefix) || topic.n == prefix.n)
+		return SLICE_NONE;
+	topic = slice_skip(topic, prefix.n);
+	return memchr(topic.p, '/', topic.n) == NULL ? topic : SLICE_NONE;
+}
