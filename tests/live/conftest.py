@@ -2,6 +2,7 @@
 
 import pathlib
 import sys
+import tempfile
 import types
 
 import pytest
@@ -57,6 +58,13 @@ def start(tmp_path):
     finally:
         for d in started:
             d.kill()
+
+
+@pytest.fixture
+def sockets():
+    """A folder with a path short enough for local sockets."""
+    with tempfile.TemporaryDirectory(prefix="bf") as folder:
+        yield pathlib.Path(folder)
 
 
 @pytest.fixture

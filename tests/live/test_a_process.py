@@ -272,8 +272,9 @@ def test_ready_within_a_second(tmp_path):
         d.kill()
 
 
-def test_log_names_every_address(start, tmp_path):
-    d = start({"listen": ({"address": "127.0.0.1", "port": 0}, {"address": "127.0.0.1", "port": free_port()}, {"unix": "a.sock"})})
+def test_log_names_every_address(start, sockets):
+    d = start({"listen": ({"address": "127.0.0.1", "port": 0}, {"address": "127.0.0.1", "port": free_port()},
+                          {"unix": str(sockets / "a.sock")})})
     log = d.log()
     assert len(set(re.findall(r"127\.0\.0\.1:(\d+)", log))) == 2, log
     assert "a.sock" in log, log
@@ -293,9 +294,9 @@ def test_localhost_is_both_loopbacks(start):
     assert d.alive()
 
 
-def test_unix_listener(start, tmp_path):
-    d = start({"listen": ({"address": "127.0.0.1", "port": 0}, {"unix": "a.sock", "mode": "0640"})})
-    path = d.folder / "a.sock"
+def test_unix_listener(start, sockets):
+    path = sockets / "a.sock"
+    d = start({"listen": ({"address": "127.0.0.1", "port": 0}, {"unix": str(path), "mode": "0640"})})
     info = path.stat()
     assert stat.S_ISSOCK(info.st_mode) and stat.S_IMODE(info.st_mode) == 0o640
     with rawclient.Conn(str(path)) as c:
@@ -304,14 +305,12 @@ def test_unix_listener(start, tmp_path):
     assert not path.exists(), "the socket file outlived the daemon"
 
 
-def test_unix_listener_stale_file(start, tmp_path):
+def test_unix_listener_stale_file(start, sockets):
     """A socket file that nobody listens on is taken over."""
-    folder = tmp_path / "d0"
-    folder.mkdir()
     with socket.socket(socket.AF_UNIX) as s:
-        s.bind(str(folder / "a.sock"))
-    start({"listen": ({"address": "127.0.0.1", "port": 0}, {"unix": "a.sock"})})
-    with rawclient.Conn(str(folder / "a.sock")) as c:
+        s.bind(str(sockets / "a.sock"))
+    start({"listen": ({"address": "127.0.0.1", "port": 0}, {"unix": str(sockets / "a.sock")})})
+    with rawclient.Conn(str(sockets / "a.sock")) as c:
         assert c.request("GET", "/healthz").status == 200
 
 
@@ -620,11 +619,12 @@ def test_nobody_publishes_under_server(start):
     d.http("POST", "/publish/server/x", body="hello", token=d.token()).problem(403)
 
 
-def test_local_peer_name(start):
+def test_local_peer_name(start, sockets):
     """The peer of a local socket is local:<user name>, by the kernel's word."""
     me = pwd.getpwuid(os.getuid()).pw_name
-    d = start({"listen": ({"address": "127.0.0.1", "port": 0}, {"unix": "a.sock", "allow_users": [me]})})
-    with rawclient.Conn(str(d.folder / "a.sock")) as c:
+    d = start({"listen": ({"address": "127.0.0.1", "port": 0}, {"unix": str(sockets / "a.sock"), "allow_users": [me]})})
+    assert d.alive()
+    with rawclient.Conn(str(sockets / "a.sock")) as c:
         r = c.request("GET", "/token").ok().json()
     assert r["user"]["id"] == f"local:{me}", r
 

@@ -1,6 +1,6 @@
 """The clients people use from Node: npm `ws` and `eventsource`, each a small script in node/.
 
-BELFRY_NODE_MODULES names the node_modules folder that holds them.
+NODE_MODULES (or BELFRY_NODE_MODULES) names the node_modules folder that holds them.
 """
 
 import json
@@ -15,7 +15,7 @@ from support.daemon import mark
 
 CONF = {"chat": {"leave_grace": "1s"}, "events": {"retry": "1s"}, "topics": ({"match": "short/**", "history": 5}, {"match": "**", "history": 1000})}
 SCRIPTS = pathlib.Path(__file__).resolve().parent / "node"
-MODULES = os.environ.get("BELFRY_NODE_MODULES", "")
+MODULES = os.environ.get("BELFRY_NODE_MODULES") or os.environ.get("NODE_MODULES", "")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -24,7 +24,7 @@ def node():
         pytest.skip("no node on the path")
     missing = [m for m in ("ws", "eventsource") if not (pathlib.Path(MODULES) / m).is_dir()] if MODULES else ["ws", "eventsource"]
     if missing:
-        pytest.skip(f"BELFRY_NODE_MODULES={MODULES!r} has no {' and no '.join(missing)}: run `npm ci` in tests/web and point it at its node_modules")
+        pytest.skip(f"NODE_MODULES={MODULES!r} has no {' and no '.join(missing)}: `make check-live` installs them")
 
 
 def run(script, *args, timeout=25):

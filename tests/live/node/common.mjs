@@ -1,8 +1,8 @@
-// What the scripts share: the packages from BELFRY_NODE_MODULES, and waiting with a deadline.
+// What the scripts share: the packages from $BELFRY_NODE_MODULES, and waiting with a deadline.
 import { createRequire } from 'node:module'
 import path from 'node:path'
 
-const require = createRequire(path.join(process.env.BELFRY_NODE_MODULES ?? '.', 'x.js'))
+const require = createRequire(path.join(process.env.BELFRY_NODE_MODULES || '.', 'x.js'))
 export const WebSocket = require('ws')
 export const { EventSource } = require('eventsource')
 

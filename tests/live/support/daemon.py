@@ -27,7 +27,7 @@ BASE = {
     "auth": {"secret_file": "secret"},
     "storage": {"backend": "memory"},
     "chat": {"leave_grace": "1s"},
-    "limits": {"messages_per_second": 0, "drain": "5s"},
+    "limits": {"messages_per_second": 0, "drain": "2s"},
     "logging": {"level": "debug"},
 }
 
