@@ -10,7 +10,6 @@
 
 #include "base/diag.h"
 #include "daemon/config_read.h"
-#include "daemon/config_table.h"
 #include "daemon/config_value.h"
 #include "tests/unit/mem_faults.h"
 
@@ -423,84 +422,6 @@ START_TEST(bad_values_are_refused)
 }
 END_TEST
 
-/* Appends what an `.It Ic` line says: `No` and the escape for a quote left out. */
-static void
-add_plain(struct buf *out, struct slice line)
-{
-	const struct slice quote = SLICE("\\(dq");
-
-	while (line.p != NULL) {
-		struct slice word = slice_cut(&line, ' ');
-
-		while (word.n > 0 && !slice_eq(word, SLICE("No"))) {
-			if (slice_has_prefix(word, quote)) {
-				word = slice_skip(word, quote.n);
-				continue;
-			}
-			buf_add_char(out, word.p[0]);
-			word = slice_skip(word, 1);
-		}
-	}
-	buf_add_char(out, '\0');
-}
-
-/* Without blanks and quotes, which the manual may set as reads best. */
-static void
-squeeze(const char *s, char *out, size_t out_n)
-{
-	size_t n = 0;
-
-	for (; *s != '\0' && n + 1 < out_n; s++)
-		if (strchr(" \"\t", *s) == NULL)
-			out[n++] = *s;
-	out[n] = '\0';
-}
-
-/*
- * Every row of the table is `.It Ic KEY No = DEFAULT` (quotes as `\(dq`) in belfryd.conf(5), lists and
- * longer texts only `.It Ic KEY`.
- */
-START_TEST(manual_lists_every_option)
-{
-	struct buf man = BUF_INIT(1u << 20), line = BUF_INIT(4096);
-	FILE *f = fopen(SRCDIR "/man/belfryd.conf.5", "r");
-	size_t n;
-	const struct option *table = config_table(&n);
-	char chunk[4096], want[600], got[600], head[128];
-	size_t got_n;
-
-	ck_assert_ptr_nonnull(f);
-	buf_add_char(&man, '\n');
-	while ((got_n = fread(chunk, 1, sizeof(chunk), f)) > 0)
-		buf_add(&man, chunk, got_n);
-	(void)fclose(f); /* only read */
-	buf_add_char(&man, '\0');
-	ck_assert(!man.failed);
-	for (size_t i = 0; i < n; i++) {
-		const char *at, *end;
-
-		(void)snprintf(head, sizeof(head), "\n.It Ic %s", table[i].key);
-		at = strstr(man.p, head);
-		while (at != NULL && strchr(" \n", at[strlen(head)]) == NULL)
-			at = strstr(at + 1, head);
-		ck_assert_msg(at != NULL, "%s is not in belfryd.conf(5)", table[i].key);
-		if (table[i].initial == NULL || table[i].kind == KIND_LIST ||
-		    table[i].kind == KIND_PATH || strcmp(table[i].key, "web.csp") == 0)
-			continue;
-		at += strlen(head);
-		end = strchr(at, '\n');
-		buf_reset(&line);
-		add_plain(&line, slice_of(at, (size_t)(end - at)));
-		squeeze(line.p, got, sizeof(got));
-		squeeze(table[i].initial, want, sizeof(want));
-		ck_assert_msg(got[0] == '=' && strcmp(got + 1, want) == 0,
-		    "%s: '%s' in the manual, '%s' in the table", table[i].key, got, want);
-	}
-	buf_done(&man);
-	buf_done(&line);
-}
-END_TEST
-
 START_TEST(samples_are_right)
 {
 	static const char *const samples[] = {
@@ -542,7 +463,6 @@ main(void)
 	tcase_add_test(tc, no_memory_leaks_nothing);
 	tcase_add_loop_test(tc, durations_are_read_and_shown, 0, ARRAY_LEN(durations));
 	tcase_add_test(tc, bad_values_are_refused);
-	tcase_add_test(tc, manual_lists_every_option);
 	tcase_add_test(tc, samples_are_right);
 	suite_add_tcase(suite, tc);
 	srunner_run_all(runner, CK_NORMAL);
