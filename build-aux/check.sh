@@ -17,6 +17,8 @@ export BELFRYD=$BUILDDIR/belfryd BELFRYCTL=$BUILDDIR/belfryctl
 VENV=${VENV:-$BUILDDIR/venv}
 NODE_DIR=${NODE_DIR:-$BUILDDIR/node}
 export NODE_PATH=$NODE_DIR/node_modules NODE_MODULES=$NODE_DIR/node_modules
+# An allocation that cannot be made fails, as it does without a sanitizer.
+export ASAN_OPTIONS=${ASAN_OPTIONS:-allocator_may_return_null=1}
 export PYTHONDONTWRITEBYTECODE=1
 RUN=${RUN:-}
 jobs=$(nproc 2>/dev/null || echo 2)
