@@ -56,12 +56,15 @@ function showDoor() {
 	} else if (identity.guests) {
 		lead.textContent = 'Say how you want to be called, and choose a room.';
 	} else if (identity.loginUrl !== '') {
-		lead.replaceChildren('Please ', make('a', { href: identity.loginUrl }, 'sign in'), ' first, then come back.');
+		byId('door-title').textContent = 'Sign in first';
+		lead.replaceChildren('Please ', make('a', { href: identity.loginUrl }, 'sign in'), ', then come back.');
 	} else if (identity.problem === '') {
+		byId('door-title').textContent = 'By invitation';
 		lead.textContent = 'This server takes no guests and names no place to sign in. Ask whoever runs it for a link '
 			+ 'to this page that ends in #token=…';
 	} else {
-		lead.textContent = 'The way in is closed.';
+		byId('door-title').textContent = 'Not this time';
+		lead.textContent = 'Your way in did not work.';
 	}
 	form.hidden = identity.user === null && !identity.guests;
 	problem(identity.problem);

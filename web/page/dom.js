@@ -25,11 +25,11 @@ export function byId(id) {
 
 /** A colour for a person: the same everywhere, from the id. @param {string} id */
 export function hueOf(id) {
-	let hash = 0;
+	let hash = 2166136261;
 
 	for (const char of id)
-		hash = (hash * 31 + (char.codePointAt(0) ?? 0)) >>> 0;
-	return hash % 12 * 30;
+		hash = (Math.imul(hash, 16777619) ^ (char.codePointAt(0) ?? 0)) >>> 0;
+	return hash % 360;
 }
 
 /** @param {{id: string, name?: string}} user */

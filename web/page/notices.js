@@ -33,6 +33,8 @@ export class NoticesView {
 
 	/** @param {string} words */
 	say(words) {
+		if (this.list.firstElementChild?.textContent === words)
+			return;
 		this.list.prepend(make('li', { class: 'gap' }, words));
 		this.hint.hidden = true;
 	}

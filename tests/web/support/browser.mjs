@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: ISC
+/* Chromium, and what people do with the page. */
+
+import assert from 'node:assert/strict';
+import { createRequire } from 'node:module';
+import path from 'node:path';
+
+const { chromium } = createRequire(import.meta.url)('playwright-core');
+
+const SHOTS = path.join(process.env.BUILDDIR ?? path.resolve('build'), 'check/web');
+const WIDTHS = [320, 768, 1280];
+
+export async function launch() {
+	return chromium.launch({
+		executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+		args: ['--no-sandbox', '--disable-background-networking', '--disable-component-update', '--disable-sync',
+			'--disable-default-apps', '--no-first-run'],
+	});
+}
+
+/** Opens a page in a profile of its own, and watches for what must never happen there. */
+export async function open(browser, url, options = {}) {
+	const context = await browser.newContext({ locale: 'en-GB', ...options });
+	const page = await context.newPage();
+
+	page.faults = [];
+	page.on('pageerror', (error) => page.faults.push(String(error.stack ?? error)));
+	page.on('console', (line) => {
+		if (/Content Security Policy|Content-Security-Policy/.test(line.text()))
+			page.faults.push(line.text());
+	});
+	page.on('request', (request) => {
+		if (new URL(request.url()).hostname !== '127.0.0.1')
+			page.faults.push(`asked for ${request.url()}`);
+	});
+	page.setDefaultTimeout(10_000);
+	await page.goto(url);
+	return page;
+}
+
+export const connected = (page) => page.getByRole('status').filter({ hasText: /^connected$/ }).waitFor();
+export const reconnecting = (page) => page.getByRole('status').filter({ hasText: 'reconnecting' }).waitFor();
+
+export async function join(page, room, name) {
+	if (name !== undefined)
+		await page.getByRole('textbox', { name: 'Name', exact: true }).fill(name);
+	await page.getByRole('combobox', { name: 'Room', exact: true }).fill(room);
+	await page.getByRole('button', { name: 'Join', exact: true }).click();
+	await connected(page);
+	await page.getByRole('list', { name: 'People' }).getByText(name ?? 'you', { exact: true }).waitFor();
+}
+
+export async function say(page, text) {
+	const box = page.getByRole('textbox', { name: 'Message', exact: true });
+
+	await box.fill(text);
+	await box.press('Enter');
+}
+
+/** The texts of the conversation, from the top. */
+export const texts = (page) => page.getByRole('log').locator('.text').allTextContents();
+
+/** Waits until the conversation is exactly this. */
+export async function reads(page, want) {
+	const end = Date.now() + 10_000;
+	let have = await texts(page);
+
+	while (JSON.stringify(have) !== JSON.stringify(want) && Date.now() < end) {
+		await page.waitForTimeout(50);
+		have = await texts(page);
+	}
+	assert.deepEqual(have, want);
+}
+
+/** Pictures of the page as it stands, both themes and three widths, for somebody to look at. */
+export async function shoot(page, name) {
+	const before = page.viewportSize();
+
+	for (const colorScheme of ['light', 'dark']) {
+		await page.emulateMedia({ colorScheme });
+		for (const width of WIDTHS) {
+			await page.setViewportSize({ width, height: width < 400 ? 640 : 800 });
+			await page.waitForTimeout(50);
+			await page.screenshot({ path: path.join(SHOTS, `${name}-${colorScheme}-${width}.png`) });
+			const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+			assert.ok(wide <= 0, `${name} at ${width}: ${wide} pixels too wide`);
+		}
+	}
+	await page.emulateMedia({ colorScheme: 'light' });
+	await page.setViewportSize(before);
+}

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: ISC
+/* Compiled, never run: the declarations of belfry.d.ts are those that an application needs, and the library has what they declare. */
+
+import { BelfryError, Chat, Events, on, topicMatches, userTopic } from '../../web/belfry.js';
+import type { ChatMessage, Outgoing, Room } from '../../web/belfry.js';
+import { Chat as RealChat } from '../../web/client/chat.js';
+import { Events as RealEvents } from '../../web/client/events.js';
+import { Room as RealRoom, Subscription as RealSubscription } from '../../web/client/feeds.js';
+
+type Members<T> = { [K in keyof T]: unknown };
+
+/* Everything declared is there. */
+export const declared = (chat: RealChat, events: RealEvents, room: RealRoom, subscription: RealSubscription) => [
+	chat satisfies Members<Chat>,
+	events satisfies Members<Events>,
+	room satisfies Members<Room>,
+	subscription satisfies Members<ReturnType<Chat['subscribe']>>,
+];
+
+export async function talk(signal: AbortSignal): Promise<void> {
+	const chat = new Chat('https://chat.example.org', {
+		token: async ({ refused, expiring }) => (refused || expiring ? 'new' : 'old'), signal, backoff: { max: 5000 },
+	});
+	const room: Room = chat.room('lobby', { last: 20 });
+
+	chat.addEventListener('close', ({ detail }) => console.log(detail.code, detail.willRetry, detail.retryIn));
+	chat.addEventListener('state', ({ detail }) => console.log(detail.state));
+	room.addEventListener('message', ({ detail }) => say(detail));
+	room.addEventListener('sent', ({ detail }: { detail: Outgoing }) => console.log(detail.id, detail.key));
+	room.addEventListener('gap', ({ detail }) => console.log(detail.after, detail.oldest, detail.reason));
+	await chat.connect();
+	try {
+		const id: number | undefined = await room.send({ content: 'hi', data: { n: 1 } }).done;
+		console.log(id, (await room.history({ before: id, limit: 10 })).more);
+	} catch (error) {
+		if (error instanceof BelfryError)
+			console.log(error.code, error.retryAfter);
+	}
+	for await (const event of on(room, 'message', { signal }))
+		say(event.detail);
+}
+
+export function listen(): void {
+	const events = new Events(undefined, { topics: ['ops/**', userTopic('u1')], token: null });
+
+	events.addEventListener('notification', ({ detail }) => console.log(detail.data.title, detail.id));
+	events.addEventListener('price', (event) => console.log(event.detail));
+	events.connect().close();
+	console.log(topicMatches('a/*', 'a/b'));
+}
+
+function say(message: ChatMessage): void {
+	console.log(message.from.name, message.content, message.time);
+}
