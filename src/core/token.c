@@ -205,8 +205,8 @@ check_signature(struct reading *r)
 		return e;
 	if (!is_listed(r))
 		return refuse_algorithm(r);
-	return refuse_form(r, "signature",
-	    "the signature does not hold: made with another key, or the token was changed");
+	return refuse_form(
+	    r, "signature", "the signature does not hold (another key, or a changed token)");
 }
 
 /* --- claims (RFC 7519, section 4.1); from here on the signature holds --- */

@@ -1,0 +1,348 @@
+#include "ctl/ctl.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <openssl/crypto.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "core/token.h"
+#include "daemon/config_read.h"
+#include "proto/json.h"
+
+#define TARGET_TOKEN_S 3600 /* how long a token of our own is good */
+#define URL_MAX_BYTES  2048
+
+/* --- saying things --- */
+
+int
+ctl_fail(int exit_code, const char *fmt, ...)
+{
+	va_list args;
+
+	(void)fflush(stdout); /* so that the order on a terminal is right */
+	(void)fputs("belfryctl: ", stderr);
+	va_start(args, fmt);
+	(void)vfprintf(stderr, fmt, args); /* nowhere else to say it */
+	va_end(args);
+	(void)fputc('\n', stderr);
+	return exit_code;
+}
+
+int
+ctl_no_memory(void)
+{
+	return ctl_fail(EX_OSERR, "no memory");
+}
+
+void
+ctl_print_text(FILE *out, struct slice s)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		unsigned char c = (unsigned char)s.p[i];
+
+		/* C1 has two bytes in UTF-8, and terminals obey it too */
+		if (c == 0xc2 && i + 1 < s.n && (unsigned char)s.p[i + 1] < 0xa0) {
+			i++;
+			c = ' ';
+		}
+		if (c == '\n')
+			(void)fputs("\n    ", out);
+		else
+			(void)fputc(c < ' ' || c == 0x7f ? ' ' : c, out);
+	}
+}
+
+int64_t
+ctl_now(void)
+{
+	return (int64_t)(clock_wall_us() / 1000000);
+}
+
+int
+ctl_add_string(struct strings *list, const char *value)
+{
+	char **more = mem_realloc(list->v, (list->n + 1) * sizeof(*more));
+
+	if (more == NULL)
+		return -ENOMEM;
+	list->v = more;
+	more[list->n] = mem_strdup(slice_str(value));
+	if (more[list->n] == NULL)
+		return -ENOMEM;
+	list->n++;
+	return 0;
+}
+
+void
+ctl_strings_done(struct strings *list)
+{
+	for (size_t i = 0; i < list->n; i++)
+		mem_free(list->v[i]);
+	mem_free(list->v);
+	*list = (struct strings){NULL, 0};
+}
+
+/* --- where the daemon is --- */
+
+static const char default_file[] = BELFRY_SYSCONFDIR "/belfryd.conf";
+
+int
+ctl_load_config(const char *file, struct config **out)
+{
+	struct config_error error = {.line = 0};
+	int r = config_load(file == NULL ? default_file : file, out, &error);
+
+	if (r == 0)
+		return 0;
+	if (r == -ENOMEM)
+		return ctl_no_memory();
+	if (error.line == 0)
+		return ctl_fail(EX_CONFIG, "%s: %s", error.file, error.text);
+	return ctl_fail(EX_CONFIG, "%s:%u: %s", error.file, error.line, error.text);
+}
+
+/* What a listener's address is called from this machine. */
+static int
+listener_url(const struct config_listener *l, struct buf *out)
+{
+	const char *address = l->address;
+	const char *scheme = l->tls_certificate != NULL ? "https" : "http";
+
+	if (strcmp(address, "0.0.0.0") == 0)
+		address = "127.0.0.1";
+	else if (strcmp(address, "::") == 0)
+		address = "localhost";
+	if (strchr(address, ':') != NULL)
+		return buf_printf(out, "%s://[%s]:%u", scheme, address, l->port);
+	return buf_printf(out, "%s://%s:%u", scheme, address, l->port);
+}
+
+static const struct config_listener *
+best_listener(const struct config *c)
+{
+	for (size_t i = 0; i < c->n_listeners; i++) {
+		if (c->listeners[i].unix_path == NULL && c->listeners[i].port != 0)
+			return &c->listeners[i];
+	}
+	for (size_t i = 0; i < c->n_listeners; i++) {
+		if (c->listeners[i].unix_path != NULL)
+			return &c->listeners[i];
+	}
+	return NULL;
+}
+
+static int
+locate(const struct config *c, struct ctl_target *out)
+{
+	const struct config_listener *l = best_listener(c);
+	struct buf url = BUF_INIT(URL_MAX_BYTES);
+	int r;
+
+	if (l == NULL)
+		return ctl_fail(EX_CONFIG,
+		    "%s: no listener has a port that is known beforehand; set BELFRY_URL", c->path);
+	if (l->unix_path != NULL) {
+		r = buf_add_str(&url, "http://localhost");
+		out->unix_path = mem_strdup(slice_str(l->unix_path));
+		if (out->unix_path == NULL)
+			r = -ENOMEM;
+	} else {
+		r = listener_url(l, &url);
+	}
+	out->url = r < 0 ? NULL : mem_strdup(buf_slice(&url));
+	buf_done(&url);
+	return out->url == NULL ? ctl_no_memory() : 0;
+}
+
+/* A token for ourselves, if there is a secret to sign it with; else that of the environment. */
+static int
+sign_own(const struct config *c, struct ctl_target *out)
+{
+	char all[] = "**"; /* of every topic but the users' own */
+	char users[] = "user/**";
+	char anybody[] = "*";
+	char *everything[] = {all, users};
+	char *everybody[] = {anybody};
+	struct token_request q = {.sub = "belfryctl",
+	    .issuer = c->auth.issuer,
+	    .audience = c->auth.audience,
+	    .iat = ctl_now(),
+	    .with_grants = true,
+	    .subscribe = {everything, 2},
+	    .publish = {everything, 2},
+	    .direct = {everybody, 1},
+	    .role = "admin"};
+	const char *given = getenv("BELFRY_TOKEN"); /* NOLINT(concurrency-mt-unsafe): one thread */
+	char error[256];
+
+	q.exp = q.iat + TARGET_TOKEN_S;
+	out->token = token_sign(&c->auth, &q, error, sizeof(error));
+	out->can_sign = out->token != NULL;
+	if (out->token != NULL || out->unix_path != NULL)
+		return 0; /* on a local socket the daemon knows who asks */
+	if (given == NULL)
+		return ctl_fail(EX_CONFIG, "%s: %s; set BELFRY_TOKEN", c->path, error);
+	out->token = mem_strdup(slice_str(given));
+	return out->token == NULL ? ctl_no_memory() : 0;
+}
+
+static int
+from_config(const char *file, struct ctl_target *out)
+{
+	struct config *c;
+	int code = ctl_load_config(file, &c);
+
+	if (code != 0 && file == NULL)
+		return ctl_fail(
+		    code, "BELFRY_URL and BELFRY_TOKEN, or -c FILE, say where the daemon is");
+	if (code != 0)
+		return code;
+	code = locate(c, out);
+	if (code == 0)
+		code = sign_own(c, out);
+	config_unref(c);
+	return code;
+}
+
+static int
+from_environment(const char *url, struct ctl_target *out)
+{
+	const char *token = getenv("BELFRY_TOKEN"); /* NOLINT(concurrency-mt-unsafe): one thread */
+	size_t n = strlen(url);
+
+	if (strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0)
+		return ctl_fail(EX_USAGE, "BELFRY_URL is not an http:// or https:// address");
+	while (n > 0 && url[n - 1] == '/')
+		n--;
+	out->url = mem_strdup(slice_of(url, n));
+	if (token != NULL && token[0] != '\0') {
+		out->token = mem_strdup(slice_str(token));
+		if (out->token == NULL)
+			return ctl_no_memory();
+	}
+	return out->url == NULL ? ctl_no_memory() : 0;
+}
+
+int
+ctl_target_find(const char *file, struct ctl_target *out)
+{
+	const char *url = getenv("BELFRY_URL"); /* NOLINT(concurrency-mt-unsafe): one thread */
+
+	*out = (struct ctl_target){.url = NULL};
+	if (file == NULL && url != NULL && url[0] != '\0')
+		return from_environment(url, out);
+	return from_config(file, out);
+}
+
+void
+ctl_target_done(struct ctl_target *t)
+{
+	if (t->token != NULL)
+		OPENSSL_cleanse(t->token, strlen(t->token));
+	mem_free(t->token);
+	mem_free(t->unix_path);
+	mem_free(t->url);
+	*t = (struct ctl_target){.url = NULL};
+}
+
+/* --- HTTP --- */
+
+int
+ctl_add_header(struct curl_slist **headers, const char *line)
+{
+	struct curl_slist *more = curl_slist_append(*headers, line);
+
+	if (more == NULL)
+		return -ENOMEM;
+	*headers = more;
+	return 0;
+}
+
+CURL *
+ctl_request(const struct ctl_target *t, const char *url_path, struct curl_slist **headers)
+{
+	struct buf b = BUF_INIT(TOKEN_MAX + URL_MAX_BYTES * 16);
+	CURL *h = curl_easy_init();
+	int r = h == NULL ? -ENOMEM : 0;
+
+	if (r == 0)
+		r = buf_printf(&b, "%s%s%c", t->url, url_path, '\0');
+	/* nothing is followed: the token is for this daemon */
+	if (r == 0 &&
+	    (curl_easy_setopt(h, CURLOPT_URL, b.p) != CURLE_OK ||
+		curl_easy_setopt(h, CURLOPT_NOSIGNAL, 1L) != CURLE_OK ||
+		curl_easy_setopt(h, CURLOPT_CONNECTTIMEOUT, 10L) != CURLE_OK ||
+		curl_easy_setopt(h, CURLOPT_USERAGENT, "belfryctl/" BELFRY_VERSION) != CURLE_OK))
+		r = -ENOMEM;
+	if (r == 0 && t->unix_path != NULL &&
+	    curl_easy_setopt(h, CURLOPT_UNIX_SOCKET_PATH, t->unix_path) != CURLE_OK)
+		r = -ENOMEM;
+	buf_reset(&b);
+	if (r == 0 && t->token != NULL) {
+		r = buf_printf(&b, "Authorization: Bearer %s%c", t->token, '\0');
+		if (r == 0)
+			r = ctl_add_header(headers, b.p);
+		OPENSSL_cleanse(b.p, b.n);
+	}
+	buf_done(&b);
+	if (r == 0)
+		return h;
+	curl_easy_cleanup(h);
+	return NULL;
+}
+
+static int
+status_exit(long status)
+{
+	switch (status) {
+	case 401:
+	case 403:
+		return EX_NOPERM;
+	case 408:
+	case 429:
+	case 503:
+		return EX_TEMPFAIL;
+	case 501:
+		return EX_UNAVAILABLE;
+	default:
+		return status >= 500 ? EX_UNAVAILABLE : status >= 400 ? EX_DATAERR : EX_PROTOCOL;
+	}
+}
+
+int
+ctl_problem(long status, struct slice body)
+{
+	cJSON *problem = NULL;
+	struct slice detail = SLICE_NONE;
+	struct slice code = SLICE_NONE;
+
+	if (json_parse(body, &problem, NULL) == 0) {
+		detail = json_string(json_member(problem, "detail"));
+		code = json_string(json_member(problem, "code"));
+	}
+	(void)fflush(stdout); /* so that the order on a terminal is right */
+	(void)fputs("belfryctl: ", stderr);
+	if (detail.n > 0)
+		ctl_print_text(stderr, detail);
+	else
+		(void)fprintf(stderr, "the daemon answered with status %ld", status);
+	if (code.n > 0) {
+		(void)fputs(" (", stderr);
+		ctl_print_text(stderr, code);
+		(void)fputc(')', stderr);
+	}
+	(void)fputc('\n', stderr);
+	cJSON_Delete(problem);
+	return status_exit(status);
+}
+
+int
+ctl_unreachable(const struct ctl_target *t, CURLcode code)
+{
+	return ctl_fail(EX_UNAVAILABLE, "%s: %s", t->unix_path != NULL ? t->unix_path : t->url,
+	    curl_easy_strerror(code));
+}

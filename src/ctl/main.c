@@ -1,0 +1,77 @@
+#include "ctl/ctl.h"
+
+#include <stdio.h>
+
+static const char help[] =
+    "usage: belfryctl COMMAND [OPTION]... [ARGUMENT]...\n"
+    "\n"
+    "  token    make a token, or say why one would be refused\n"
+    "  secret   make a key file\n"
+    "  publish  publish a message\n"
+    "  listen   print what is published\n"
+    "\n"
+    "`belfryctl COMMAND --help` tells more. The daemon is found by -c FILE (its configuration), or by the\n"
+    "environment variables BELFRY_URL and BELFRY_TOKEN, or by the configuration " BELFRY_SYSCONFDIR
+    "/belfryd.conf.\n";
+
+static const struct {
+	const char *name;
+	int (*run)(int argc, char **argv); /* NULL: to come */
+} commands[] = {
+    {"token", ctl_token},
+    {"secret", ctl_secret},
+    {"publish", ctl_publish},
+    {"listen", ctl_listen},
+    {"chat", NULL},
+    {"history", NULL},
+    {"stats", NULL},
+    {"kick", NULL},
+    {"ban", NULL},
+    {"unban", NULL},
+    {"mute", NULL},
+    {"unmute", NULL},
+    {"revoke", NULL},
+    {"bench", NULL},
+};
+
+static int
+run(int argc, char **argv)
+{
+	const char *name = argv[0];
+
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
+		if (strcmp(name, commands[i].name) != 0)
+			continue;
+		if (commands[i].run == NULL)
+			return ctl_fail(EX_UNAVAILABLE, "%s is not built yet", name);
+		return commands[i].run(argc, argv);
+	}
+	(void)ctl_fail(
+	    EX_USAGE, "unknown %s '%s'", name[0] == '-' ? "option" : "command", name); /* below */
+	(void)fputs(help, stderr);
+	return EX_USAGE;
+}
+
+int
+main(int argc, char **argv)
+{
+	int code;
+
+	if (argc < 2) {
+		(void)fputs(help, stderr);
+		return EX_USAGE;
+	}
+	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
+		(void)fputs(help, stdout);
+		code = EX_OK;
+	} else if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0) {
+		(void)puts("belfryctl " BELFRY_VERSION);
+		code = EX_OK;
+	} else {
+		code = run(argc - 1, argv + 1);
+	}
+	/* a full disk or a closed pipe must not look like success */
+	if ((fflush(stdout) != 0 || ferror(stdout)) && code == EX_OK)
+		code = ctl_fail(EX_IOERR, "writing the output failed");
+	return code;
+}
