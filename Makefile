@@ -9,8 +9,8 @@ FUZZ_SECONDS = 60
 
 ifeq ($(wildcard config.mk),)
 
-TARGETS = all check check-unit check-live check-web install uninstall clean dist fuzz lint format run
-.PHONY: $(TARGETS) distclean deps deps-check deps-ci help
+TARGETS = all check check-unit check-live check-web install uninstall dist fuzz lint format run
+.PHONY: $(TARGETS) clean distclean deps deps-check deps-ci help
 .DEFAULT_GOAL := all
 
 # One job a processor, unless the caller has said how many.
@@ -34,6 +34,8 @@ build/config.mk: configure config.mk.in | deps
 	@mkdir -p build
 	cd build && ../configure -q $(CONFIGURE_ARGS)
 
+clean:
+	@[ ! -f build/config.mk ] || $(MAKE) --no-print-directory -C build clean
 distclean: ## remove build/ and everything that is generated
 	rm -rf build configure configure~ autom4te.cache
 help:
