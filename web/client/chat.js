@@ -30,6 +30,7 @@ const WELCOME_TIMEOUT_MS = 10_000;              // from the first byte out to `w
 const PONG_TIMEOUT_MS = 10_000;
 const STEADY_MS = 5_000;                        // a connection that lived so long ends a row of failures
 const BLOCKED_AFTER = 2;                        // refusals without a reason before SSE is tried
+const ANSWERS = new Set(['ack', 'history', 'left', 'unsubscribed']);
 const KICKED = 4403;
 const TOKEN_ENDED = 4401;
 const TOO_LARGE = 1009;
@@ -319,8 +320,8 @@ export class Chat extends EventTarget {
 			this.#stayAway = message.retry ?? null;
 		if (message.type === 'expiring')
 			this.#renew(message);
-		if (message.type === 'ack' || message.type === 'history')
-			return;
+		if (ANSWERS.has(message.type) && message.ref !== undefined)
+			return;         // whoever asked has it; a room of the same name may have been joined since
 		if (typeof message.room === 'string' && message.type !== 'rooms') {
 			this.rooms.get(message.room)?.[RECEIVE](message);
 			if (message.type === 'left')
