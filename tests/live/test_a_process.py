@@ -121,9 +121,9 @@ BAD_LINES = {
     "duplicate listener": ('listen = ( { address = "127.0.0.1"; port = 8123; }, { address = "127.0.0.1"; port = 8123; } );', ["8123"]),
     "mode as integer": ('listen = ( { unix = "s"; mode = 660; } );', ["mode"]),
     "mode not octal": ('listen = ( { unix = "s"; mode = "0999"; } );', ["mode"]),
-    "wrapped integer": ("limits = { connections = 5000000000; };", ["connections"]),
-    "wrapped to negative": ("limits = { connections = 0xffffffff; };", ["connections"]),
-    "octal look-alike": ("workers = 010;", ["workers"]),
+    "wrapped integer": ("limits = { connections = 5000000000; };", ["5000000000"]),
+    "wrapped to negative": ("limits = { connections = 0xffffffff; };", ["0xffffffff"]),
+    "octal look-alike": ("workers = 010;", ["010"]),
     "duration in words": ('chat = { heartbeat = "soon"; };', ["heartbeat"]),
     "duration of unknown unit": ('chat = { heartbeat = "5y"; };', ["heartbeat"]),
     "duration negative": ('chat = { heartbeat = "-5s"; };', ["heartbeat"]),
@@ -232,14 +232,16 @@ def test_check_secret_of_exact_length(tmp_path):
     assert r.returncode == SYSEXIT_CONFIG
 
 
-def test_check_include(tmp_path):
+@pytest.mark.parametrize("folder", ["", "{tmp_path}/"], ids=["relative", "absolute"])
+def test_check_include(tmp_path, folder):
     (tmp_path / "rest.conf").write_text("echo = true;\nworkers = -5;\n")
     body = config.text(config.merge(BASE, {"echo": None, "workers": None}))
-    r, file = check(tmp_path, body + f'@include "{tmp_path}/rest.conf"\n')
+    folder = folder.format(tmp_path=tmp_path)
+    r, file = check(tmp_path, body + f'@include "{folder}rest.conf"\n')
     assert r.returncode == SYSEXIT_CONFIG
     assert "rest.conf:2: " in r.stderr, r.stderr
     (tmp_path / "rest.conf").write_text("echo = true;\nworkers = 2;\n")
-    r, _ = check(tmp_path, body + f'@include "{tmp_path}/rest.conf"\n')
+    r, _ = check(tmp_path, body + f'@include "{folder}rest.conf"\n')
     assert r.returncode == 0, r
 
 
