@@ -78,64 +78,94 @@ step_size(struct http_body *b, char c, int n_digits)
 	return c == ' ' || c == '\t' ? BODY_EXT_BEFORE : HTTP_E_BAD_CHUNK;
 }
 
-/* What may stand behind a whole extension: white space before the next one, the next one, the end of the line. */
-static int
-after_ext(char c)
+/* Bytes as chunk extensions tell them apart. */
+enum ext_byte {
+	EXT_SPACE,
+	EXT_TOKEN,
+	EXT_EQUALS,
+	EXT_SEMICOLON,
+	EXT_QUOTE,
+	EXT_BACKSLASH,
+	EXT_TEXT, /* allowed in quotes only */
+	EXT_CR,
+	EXT_BAD,
+	EXT_BYTES,
+};
+
+static enum ext_byte
+ext_byte_of(char c)
 {
-	if (c == '\r')
-		return BODY_SIZE_LF;
-	if (c == ';')
-		return BODY_EXT_START;
-	return c == ' ' || c == '\t' ? BODY_EXT_BEFORE : HTTP_E_BAD_CHUNK;
+	switch (c) {
+	case ' ':
+	case '\t':
+		return EXT_SPACE;
+	case '=':
+		return EXT_EQUALS;
+	case ';':
+		return EXT_SEMICOLON;
+	case '"':
+		return EXT_QUOTE;
+	case '\\':
+		return EXT_BACKSLASH;
+	case '\r':
+		return EXT_CR;
+	default:
+		if (http_is(c, HTTP_C_TOKEN))
+			return EXT_TOKEN;
+		return http_is(c, HTTP_C_FIELD) ? EXT_TEXT : EXT_BAD;
+	}
 }
 
-/* chunk-ext = *( BWS ";" BWS chunk-ext-name [ BWS "=" BWS chunk-ext-val ] ) (RFC 9112 7.1.1) */
+/*
+ * chunk-ext = *( BWS ";" BWS chunk-ext-name [ BWS "=" BWS chunk-ext-val ] ) (RFC 9112 7.1.1): the next state for each
+ * byte; where nothing is named (0) the byte must not be.
+ */
+static const uint8_t ext_next[][EXT_BYTES] = {
+#define ROW(state) [BODY_EXT_##state - BODY_EXT_BEFORE]
+    ROW(BEFORE) = {[EXT_SPACE] = BODY_EXT_BEFORE, [EXT_SEMICOLON] = BODY_EXT_START},
+    ROW(START) = {[EXT_SPACE] = BODY_EXT_START, [EXT_TOKEN] = BODY_EXT_NAME},
+    ROW(NAME) = {[EXT_TOKEN] = BODY_EXT_NAME,
+	[EXT_SPACE] = BODY_EXT_NAME_BWS,
+	[EXT_EQUALS] = BODY_EXT_EQUALS,
+	[EXT_SEMICOLON] = BODY_EXT_START,
+	[EXT_CR] = BODY_SIZE_LF},
+    ROW(NAME_BWS) = {[EXT_SPACE] = BODY_EXT_NAME_BWS,
+	[EXT_EQUALS] = BODY_EXT_EQUALS,
+	[EXT_SEMICOLON] = BODY_EXT_START},
+    ROW(EQUALS) = {[EXT_SPACE] = BODY_EXT_EQUALS,
+	[EXT_TOKEN] = BODY_EXT_VALUE,
+	[EXT_QUOTE] = BODY_EXT_QUOTED},
+    ROW(VALUE) = {[EXT_TOKEN] = BODY_EXT_VALUE,
+	[EXT_SPACE] = BODY_EXT_BEFORE,
+	[EXT_SEMICOLON] = BODY_EXT_START,
+	[EXT_CR] = BODY_SIZE_LF},
+    ROW(QUOTED) = {[EXT_SPACE] = BODY_EXT_QUOTED,
+	[EXT_TOKEN] = BODY_EXT_QUOTED,
+	[EXT_EQUALS] = BODY_EXT_QUOTED,
+	[EXT_SEMICOLON] = BODY_EXT_QUOTED,
+	[EXT_TEXT] = BODY_EXT_QUOTED,
+	[EXT_QUOTE] = BODY_EXT_QUOTE,
+	[EXT_BACKSLASH] = BODY_EXT_ESCAPE},
+    ROW(ESCAPE) = {[EXT_SPACE] = BODY_EXT_QUOTED,
+	[EXT_TOKEN] = BODY_EXT_QUOTED,
+	[EXT_EQUALS] = BODY_EXT_QUOTED,
+	[EXT_SEMICOLON] = BODY_EXT_QUOTED,
+	[EXT_TEXT] = BODY_EXT_QUOTED,
+	[EXT_QUOTE] = BODY_EXT_QUOTED,
+	[EXT_BACKSLASH] = BODY_EXT_QUOTED},
+    ROW(QUOTE) =
+	{[EXT_SPACE] = BODY_EXT_BEFORE, [EXT_SEMICOLON] = BODY_EXT_START, [EXT_CR] = BODY_SIZE_LF},
+#undef ROW
+};
+
+_Static_assert(ARRAY_LEN(ext_next) == BODY_TRAILER - BODY_EXT_BEFORE, "a row for each state");
+
 static int
 step_ext(int state, char c)
 {
-	bool is_space = c == ' ' || c == '\t';
-	bool is_token = http_is(c, HTTP_C_TOKEN);
+	int next = ext_next[state - BODY_EXT_BEFORE][ext_byte_of(c)];
 
-	switch (state) {
-	case BODY_EXT_BEFORE:
-		if (is_space)
-			return state;
-		return c == ';' ? BODY_EXT_START : HTTP_E_BAD_CHUNK;
-	case BODY_EXT_START:
-		if (is_space)
-			return state;
-		return is_token ? BODY_EXT_NAME : HTTP_E_BAD_CHUNK;
-	case BODY_EXT_NAME:
-		if (is_token)
-			return state;
-		if (is_space)
-			return BODY_EXT_NAME_BWS;
-		return c == '=' ? BODY_EXT_EQUALS : after_ext(c);
-	case BODY_EXT_NAME_BWS:
-		if (is_space)
-			return state;
-		if (c == '=')
-			return BODY_EXT_EQUALS;
-		return c == ';' ? BODY_EXT_START : HTTP_E_BAD_CHUNK;
-	case BODY_EXT_EQUALS:
-		if (is_space)
-			return state;
-		if (c == '"')
-			return BODY_EXT_QUOTED;
-		return is_token ? BODY_EXT_VALUE : HTTP_E_BAD_CHUNK;
-	case BODY_EXT_VALUE:
-		return is_token ? state : after_ext(c);
-	case BODY_EXT_QUOTED:
-		if (c == '"')
-			return BODY_EXT_QUOTE;
-		if (c == '\\')
-			return BODY_EXT_ESCAPE;
-		return http_is(c, HTTP_C_QUOTE) ? state : HTTP_E_BAD_CHUNK;
-	case BODY_EXT_ESCAPE:
-		return http_is(c, HTTP_C_FIELD) ? BODY_EXT_QUOTED : HTTP_E_BAD_CHUNK;
-	default:
-		return after_ext(c);
-	}
+	return next == 0 ? HTTP_E_BAD_CHUNK : next;
 }
 
 /* Trailer fields have the form of header fields (RFC 9112 7.1.2); what they say is dropped. */

@@ -11,7 +11,6 @@
 #define HTTP_C_PATH  0x04 /* of a request target before '?' */
 #define HTTP_C_QUERY 0x08 /* of a request target from '?' on */
 #define HTTP_C_HEX   0x10
-#define HTTP_C_QUOTE 0x20 /* qdtext (RFC 9110 5.6.4) */
 
 extern const uint8_t http_byte_classes[256];
 

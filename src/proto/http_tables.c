@@ -19,12 +19,11 @@
 #define IS_PATH(c)                                                                                 \
 	(IS_QUERY(c) && (c) != '?' && (c) != '\\' && (c) != '^' && (c) != '`' && (c) != '{' &&     \
 	    (c) != '}')
-#define IS_QUOTE(c) (IS_FIELD(c) && (c) != '"' && (c) != '\\')
 
 #define CLASS(c)                                                                                   \
 	(uint8_t)((IS_TOKEN(c) ? HTTP_C_TOKEN : 0) | (IS_FIELD(c) ? HTTP_C_FIELD : 0) |            \
 		  (IS_PATH(c) ? HTTP_C_PATH : 0) | (IS_QUERY(c) ? HTTP_C_QUERY : 0) |              \
-		  (IS_HEX(c) ? HTTP_C_HEX : 0) | (IS_QUOTE(c) ? HTTP_C_QUOTE : 0))
+		  (IS_HEX(c) ? HTTP_C_HEX : 0))
 #define CLASS4(c)  CLASS(c), CLASS((c) + 1), CLASS((c) + 2), CLASS((c) + 3)
 #define CLASS16(c) CLASS4(c), CLASS4((c) + 4), CLASS4((c) + 8), CLASS4((c) + 12)
 #define CLASS64(c) CLASS16(c), CLASS16((c) + 16), CLASS16((c) + 32), CLASS16((c) + 48)
