@@ -14,52 +14,53 @@
  * enum name, kind, metric, labels, help. Rows of one metric stand together. A gauge may go down; a counter never does.
  */
 #define COUNTERS(X)                                                                                \
-	X(CONN_HTTP, gauge, "belfry_connections", "kind=\"http\"", "Connections open now, by kind.")   \
-	X(CONN_WEBSOCKET, gauge, "belfry_connections", "kind=\"websocket\"", "")                       \
-	X(CONN_EVENTS, gauge, "belfry_connections", "kind=\"events\"", "")                             \
-	X(CONN_CHAT_SSE, gauge, "belfry_connections", "kind=\"chat_sse\"", "")                         \
-	X(ACCEPTED, counter, "belfry_connections_accepted_total", "", "Connections accepted.")         \
-	X(REQUESTS, counter, "belfry_http_requests_total", "", "HTTP requests read.")                  \
-	X(ANSWERS_1XX, counter, "belfry_http_answers_total", "status=\"1xx\"",                         \
-	    "HTTP answers, by class of status.")                                                       \
-	X(ANSWERS_2XX, counter, "belfry_http_answers_total", "status=\"2xx\"", "")                     \
-	X(ANSWERS_3XX, counter, "belfry_http_answers_total", "status=\"3xx\"", "")                     \
-	X(ANSWERS_4XX, counter, "belfry_http_answers_total", "status=\"4xx\"", "")                     \
-	X(ANSWERS_5XX, counter, "belfry_http_answers_total", "status=\"5xx\"", "")                     \
-	X(BYTES_IN, counter, "belfry_bytes_total", "direction=\"in\"", "Bytes read and written.")      \
-	X(BYTES_OUT, counter, "belfry_bytes_total", "direction=\"out\"", "")                           \
-	X(MESSAGES_IN, counter, "belfry_messages_total", "direction=\"in\"",                           \
-	    "Messages that clients sent and that were written to clients.")                            \
-	X(MESSAGES_OUT, counter, "belfry_messages_total", "direction=\"out\"", "")                     \
-	X(APPENDS, counter, "belfry_appends_total", "", "Messages given to the log.")                  \
-	X(DUPLICATES, counter, "belfry_duplicates_total", "", "Messages whose key was known.")         \
-	X(DELIVERIES, counter, "belfry_deliveries_total", "",                                          \
-	    "Messages queued for a connection, live or replayed.")                                     \
-	X(REPLAYED, counter, "belfry_replayed_total", "", "Those of them that were read back.")        \
-	X(BEHIND, gauge, "belfry_behind", "", "Subscriptions reading the log behind its end now.")     \
-	X(FELL_BEHIND, counter, "belfry_fell_behind_total", "",                                        \
-	    "Times a subscription fell behind because its queue was full.")                            \
-	X(GAPS, counter, "belfry_gaps_total", "", "Gaps told to readers.")                             \
-	X(DROPPED, counter, "belfry_dropped_total", "",                                                \
-	    "Ephemeral messages not kept for a reader too slow.")                                      \
-	X(SUBSCRIPTIONS, gauge, "belfry_subscriptions", "", "Subscriptions and joined rooms now.")     \
-	X(QUEUED_BYTES, gauge, "belfry_queued_bytes", "", "Bytes waiting in output queues now.")       \
-	X(MEMORY_BYTES, gauge, "belfry_queue_memory_bytes", "",                                        \
-	    "Memory of queues and bodies, as limits.memory counts it.")                                \
-	X(TOKENS_CHECKED, counter, "belfry_tokens_checked_total", "", "Tokens looked at.")             \
-	X(TOKENS_CACHED, counter, "belfry_tokens_cached_total", "",                                    \
-	    "Those of them whose signature had been verified before.")                                 \
-	X(TOKENS_REFUSED, counter, "belfry_tokens_refused_total", "", "Those of them refused.")        \
-	X(GUEST_TOKENS, counter, "belfry_guest_tokens_total", "", "Guest tokens given out.")           \
-	X(TURNS, counter, "belfry_loop_turns_total", "", "Turns of the workers' event loops.")         \
-	X(BUSY_US, counter, "belfry_loop_busy_microseconds_total", "",                                 \
+	X(CONN_HTTP, gauge, "belfry_connections", "kind=\"http\"",                                 \
+	    "Connections open now, by kind.")                                                      \
+	X(CONN_WEBSOCKET, gauge, "belfry_connections", "kind=\"websocket\"", "")                   \
+	X(CONN_EVENTS, gauge, "belfry_connections", "kind=\"events\"", "")                         \
+	X(CONN_CHAT_SSE, gauge, "belfry_connections", "kind=\"chat_sse\"", "")                     \
+	X(ACCEPTED, counter, "belfry_connections_accepted_total", "", "Connections accepted.")     \
+	X(REQUESTS, counter, "belfry_http_requests_total", "", "HTTP requests read.")              \
+	X(ANSWERS_1XX, counter, "belfry_http_answers_total", "status=\"1xx\"",                     \
+	    "HTTP answers, by class of status.")                                                   \
+	X(ANSWERS_2XX, counter, "belfry_http_answers_total", "status=\"2xx\"", "")                 \
+	X(ANSWERS_3XX, counter, "belfry_http_answers_total", "status=\"3xx\"", "")                 \
+	X(ANSWERS_4XX, counter, "belfry_http_answers_total", "status=\"4xx\"", "")                 \
+	X(ANSWERS_5XX, counter, "belfry_http_answers_total", "status=\"5xx\"", "")                 \
+	X(BYTES_IN, counter, "belfry_bytes_total", "direction=\"in\"", "Bytes read and written.")  \
+	X(BYTES_OUT, counter, "belfry_bytes_total", "direction=\"out\"", "")                       \
+	X(MESSAGES_IN, counter, "belfry_messages_total", "direction=\"in\"",                       \
+	    "Messages that clients sent and that were written to clients.")                        \
+	X(MESSAGES_OUT, counter, "belfry_messages_total", "direction=\"out\"", "")                 \
+	X(APPENDS, counter, "belfry_appends_total", "", "Messages given to the log.")              \
+	X(DUPLICATES, counter, "belfry_duplicates_total", "", "Messages whose key was known.")     \
+	X(DELIVERIES, counter, "belfry_deliveries_total", "",                                      \
+	    "Messages queued for a connection, live or replayed.")                                 \
+	X(REPLAYED, counter, "belfry_replayed_total", "", "Those of them that were read back.")    \
+	X(BEHIND, gauge, "belfry_behind", "", "Subscriptions reading the log behind its end now.") \
+	X(FELL_BEHIND, counter, "belfry_fell_behind_total", "",                                    \
+	    "Times a subscription fell behind because its queue was full.")                        \
+	X(GAPS, counter, "belfry_gaps_total", "", "Gaps told to readers.")                         \
+	X(DROPPED, counter, "belfry_dropped_total", "",                                            \
+	    "Ephemeral messages not kept for a reader too slow.")                                  \
+	X(SUBSCRIPTIONS, gauge, "belfry_subscriptions", "", "Subscriptions and joined rooms now.") \
+	X(QUEUED_BYTES, gauge, "belfry_queued_bytes", "", "Bytes waiting in output queues now.")   \
+	X(MEMORY_BYTES, gauge, "belfry_queue_memory_bytes", "",                                    \
+	    "Memory of queues and bodies, as limits.memory counts it.")                            \
+	X(TOKENS_CHECKED, counter, "belfry_tokens_checked_total", "", "Tokens looked at.")         \
+	X(TOKENS_CACHED, counter, "belfry_tokens_cached_total", "",                                \
+	    "Those of them whose signature had been verified before.")                             \
+	X(TOKENS_REFUSED, counter, "belfry_tokens_refused_total", "", "Those of them refused.")    \
+	X(GUEST_TOKENS, counter, "belfry_guest_tokens_total", "", "Guest tokens given out.")       \
+	X(TURNS, counter, "belfry_loop_turns_total", "", "Turns of the workers' event loops.")     \
+	X(BUSY_US, counter, "belfry_loop_busy_microseconds_total", "",                             \
 	    "Time the workers' event loops spent working.")
 
 enum counter {
 #define X(name, kind, metric, labels, help) COUNTER_##name,
 	COUNTERS(X)
 #undef X
-	    COUNTER_COUNT,
+	COUNTER_COUNT,
 };
 
 #define COUNTERS_REASONS 24 /* room for net's close reasons, asserted there */

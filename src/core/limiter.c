@@ -13,7 +13,9 @@ uint64_t
 bucket_take(struct bucket *b, struct rate rate, uint32_t n, uint64_t now_ms)
 {
 	uint64_t now = now_ms * NS_PER_MS;
-	uint64_t each, room, full;
+	uint64_t each;
+	uint64_t room;
+	uint64_t full;
 
 	if (rate.count == 0)
 		return 0;
@@ -39,10 +41,12 @@ struct keyed {
 	char key[]; /* n bytes */
 };
 
+TAILQ_HEAD(keyed_list, keyed);
+
 struct limiter {
 	pthread_mutex_t lock;
 	struct map map;
-	TAILQ_HEAD(, keyed) used;
+	struct keyed_list used;
 	size_t max_keys;
 };
 
@@ -134,19 +138,18 @@ struct slice
 limiter_address_key(const char *address, char out[LIMITER_KEY_MAX])
 {
 	struct in6_addr v6;
-	size_t n = min_size(strlen(address), LIMITER_KEY_MAX);
+	struct slice text = slice_str(address);
 
 	if (inet_pton(AF_INET6, address, &v6) == 1 && !IN6_IS_ADDR_V4MAPPED(&v6)) {
 		out[0] = '6'; /* no text starts with that and eight such bytes by chance */
 		memcpy(out + 1, v6.s6_addr, 8);
 		return slice_of(out, 9);
 	}
-	if (n > 7 && strncasecmp(address, "::ffff:", 7) == 0 && strchr(address, '.') != NULL) {
-		address += 7;
-		n -= 7;
-	}
-	memcpy(out, address, n);
-	return slice_of(out, n);
+	if (strncasecmp(address, "::ffff:", 7) == 0 && strchr(address, '.') != NULL)
+		text = slice_skip(text, 7);
+	text.n = min_size(text.n, LIMITER_KEY_MAX);
+	memcpy(out, text.p, text.n);
+	return slice_of(out, text.n);
 }
 
 size_t

@@ -84,7 +84,8 @@ static int
 find_query(const struct exchange *x, struct buf *scratch, struct slice *out, struct refusal *r)
 {
 	struct slice rest = x->head->query;
-	struct slice name, value;
+	struct slice name;
+	struct slice value;
 	size_t count = 0;
 	int got;
 
@@ -118,7 +119,9 @@ int
 token_locate(const struct exchange *x, struct buf *scratch, struct slice *out_token,
     enum token_place *out_place, struct refusal *r)
 {
-	struct slice in_header, in_protocols, in_query;
+	struct slice in_header = SLICE_NONE;
+	struct slice in_protocols = SLICE_NONE;
+	struct slice in_query = SLICE_NONE;
 	struct slice cookie = find_cookie(x);
 	int header = find_authorization(x, &in_header, r);
 	int protocol = header < 0 ? -1 : find_subprotocol(x, &in_protocols, r);
@@ -207,7 +210,8 @@ find_local(const struct exchange *x)
 	struct passwd *found = NULL;
 	struct claims *claims = NULL;
 	unsigned listener;
-	uint32_t uid, gid;
+	uint32_t uid;
+	uint32_t gid;
 	char *scratch;
 
 	if (x->conn == NULL || !conn_is_unix(x->conn, &listener, &uid, &gid) ||

@@ -115,7 +115,8 @@ static bool
 wants_gzip(const struct exchange *x)
 {
 	struct slice accept = http_header(x->head, SLICE("Accept-Encoding"), NULL);
-	int gzip, identity;
+	int gzip;
+	int identity;
 
 	if (accept.p == NULL)
 		return false;

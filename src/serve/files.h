@@ -29,6 +29,10 @@ const struct media *files_media(const char *path);
  * descriptor (of whatever is there: look at *out_st) or negative errno.
  */
 MUST_CHECK int files_open(const char *root, const char *path, struct stat *out_st);
+/*
+ * What files_open does where there is no openat2: one step at a time below the folder root, and no symbolic link at all. path has no leading slash. The descriptor or negative errno.
+ */
+MUST_CHECK int files_open_by_steps(int root, const char *path);
 
 /* A small file in the cache. */
 struct file {

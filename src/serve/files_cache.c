@@ -68,9 +68,8 @@ files_media(const char *path)
 	return &unknown_media;
 }
 
-/* Where there is no openat2: one step at a time, and no symbolic link at all. */
-static int
-open_by_steps(int root, const char *path)
+int
+files_open_by_steps(int root, const char *path)
 {
 	int at = dup(root);
 
@@ -79,7 +78,8 @@ open_by_steps(int root, const char *path)
 		char name[NAME_MAX + 1];
 		size_t n = slash == NULL ? strlen(path) : (size_t)(slash - path);
 		int flags = slash == NULL ? OPEN_FLAGS : O_PATH | O_DIRECTORY | O_CLOEXEC;
-		int next, error;
+		int next;
+		int error;
 
 		if (n == 0 || n > NAME_MAX) {
 			(void)close(at);
@@ -112,7 +112,7 @@ open_below(int root, const char *path)
 	if (fd >= 0)
 		return (int)fd;
 	/* old kernels, and sandboxes that do not know the call */
-	return errno == ENOSYS || errno == EPERM ? open_by_steps(root, path) : -errno;
+	return errno == ENOSYS || errno == EPERM ? files_open_by_steps(root, path) : -errno;
 }
 
 int
@@ -243,12 +243,13 @@ static int
 read_file(const char *path, int fd, const struct stat *st, struct file **out)
 {
 	size_t path_n = strlen(path);
-	struct file *file = mem_calloc(1, sizeof(*file) + path_n);
-	char *key = (char *)(file + 1);
+	struct file *file = mem_calloc(1, sizeof(*file) + path_n + 1);
 	int result = -ENOMEM;
+	char *key;
 
 	if (file == NULL)
 		return -ENOMEM;
+	key = (char *)(file + 1);
 	file->st = *st;
 	file->content = mem_alloc(max_size((size_t)st->st_size, 1));
 	if (file->content == NULL)
@@ -256,7 +257,7 @@ read_file(const char *path, int fd, const struct stat *st, struct file **out)
 	result = read_whole(fd, st, file->content);
 	if (result < 0)
 		goto out;
-	memcpy(key, path, path_n);
+	memcpy(key, path, path_n + 1);
 	file->path = slice_of(key, path_n);
 	file->is_settled = time(NULL) > st->st_ctim.tv_sec + SETTLED_S;
 	set_etag(file);

@@ -130,7 +130,8 @@ origin_judge(const struct exchange *x, struct slice *out_origin)
 int
 serve_check_origin(struct exchange *x, struct refusal *r)
 {
-	char origin_text[REFUSE_CLEAN], host_text[REFUSE_CLEAN];
+	char origin_text[REFUSE_CLEAN];
+	char host_text[REFUSE_CLEAN];
 	struct slice origin;
 	struct slice host = forwarded_host(x);
 
@@ -200,7 +201,8 @@ serve_check_host(struct exchange *x, struct refusal *r)
 	bool on_loopback = x->conn != NULL && conn_on_loopback_listener(x->conn);
 	char text[REFUSE_CLEAN];
 	unsigned listener;
-	uint32_t uid, gid;
+	uint32_t uid;
+	uint32_t gid;
 	struct slice host;
 	int port;
 

@@ -133,7 +133,9 @@ is_server_options(const struct exchange *x)
 static int
 check_route(struct exchange *x, const struct route **out, struct refusal *r)
 {
-	char allow[ALLOW_MAX], method[REFUSE_CLEAN], path[REFUSE_CLEAN];
+	char allow[ALLOW_MAX];
+	char method[REFUSE_CLEAN];
+	char path[REFUSE_CLEAN];
 	const struct route *route;
 	struct slice tail;
 
@@ -224,7 +226,7 @@ serve_on_request(struct exchange *x)
 	struct refusal r;
 
 	if (is_server_options(x)) {
-		answer_options(x, GET_METHODS | POST_METHODS);
+		answer_options(x, GET_METHODS | BIT(POST));
 		return;
 	}
 	route = find_route(x, &tail);

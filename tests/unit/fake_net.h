@@ -297,7 +297,7 @@ fake_unlist(struct strings *list)
 }
 
 /* Set a list of the configuration from words; fake_done frees it. */
-static void
+static inline void
 fake_list(struct strings *list, const char *words)
 {
 	struct slice rest = slice_str(words);
@@ -411,7 +411,7 @@ fake_header(const struct fake *f, const char *name)
 static inline bool
 fake_says(const struct fake *f, const char *text)
 {
-	return memmem(f->body.p, f->body.n, text, strlen(text)) != NULL;
+	return f->body.n > 0 && memmem(f->body.p, f->body.n, text, strlen(text)) != NULL;
 }
 
 #endif
