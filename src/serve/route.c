@@ -173,7 +173,7 @@ check_body(struct exchange *x, const struct route *route, struct refusal *r)
 		    "the body has %llu bytes, at most %llu are taken here",
 		    (unsigned long long)x->head->content_length, (unsigned long long)x->body_limit);
 	if (route != NULL && route->is_big &&
-	    x->net->memory + x->head->content_length > limits->memory)
+	    x->net->memory + x->head->content_length > x->net->memory_limit)
 		return refuse_limit(r, ERROR_UNAVAILABLE, "limits.memory", 1,
 		    "the daemon's memory for queues and bodies is used up");
 	return 0;

@@ -279,7 +279,7 @@ fake_init(struct fake *f)
 	f->config.auth.login_url = empty;
 	f->config.auth.explain = true;
 	f->config.limits.body = 1024 * 1024;
-	f->config.limits.memory = 1024 * 1024 * 1024;
+	f->net.memory_limit = 1024 * 1024 * 1024;
 	f->config.listeners = &f->listener;
 	f->config.n_listeners = 1;
 	f->request.max = 65536;

@@ -142,7 +142,7 @@ START_TEST(body_limits)
 	ck_assert_int_eq(
 	    fake_ask(&f, "GET /events HTTP/1.1\nHost: localhost\nContent-Length: 10"), 200);
 	ck_assert_uint_eq(f.x.body_limit, 65536);
-	f.net.memory = f.config.limits.memory;
+	f.net.memory = f.net.memory_limit;
 	ck_assert_int_eq(
 	    fake_ask(&f, "POST /publish HTTP/1.1\nHost: localhost\nContent-Length: 1"), 503);
 	ck_assert(fake_has(&f, "Retry-After: 1"));
