@@ -153,7 +153,7 @@ read_document(const char *path)
 {
 	FILE *f = fopen(path, "r");
 	const char *base = strrchr(path, '/');
-	char line[8192];
+	char line[4096];
 	size_t at = 0;
 	size_t n_before = n_vectors;
 
