@@ -34,7 +34,16 @@ struct config_network {
 };
 
 enum config_algorithm { /* bit numbers of auth.algorithms */
-	ALG_HS256, ALG_HS384, ALG_HS512, ALG_RS256, ALG_RS384, ALG_RS512, ALG_ES256, ALG_ES384, ALG_ES512, ALG_COUNT,
+	ALG_HS256,
+	ALG_HS384,
+	ALG_HS512,
+	ALG_RS256,
+	ALG_RS384,
+	ALG_RS512,
+	ALG_ES256,
+	ALG_ES384,
+	ALG_ES512,
+	ALG_COUNT,
 };
 
 struct config_grants { /* patterns as written, may hold {sub} */
@@ -48,13 +57,13 @@ struct config_auth {
 	char *secret;        /* bytes, from secret or secret_file; NULL when neither is set */
 	char *secret_path;   /* of secret_file; NULL when not set */
 	size_t secret_n;
-	char *public_key;    /* PEM text of public_key_file, NUL-terminated; NULL when not set */
+	char *public_key; /* PEM text of public_key_file, NUL-terminated; NULL when not set */
 	char *public_key_path;
-	char *jwks;          /* JSON text of jwks_file, NUL-terminated; NULL */
+	char *jwks; /* JSON text of jwks_file, NUL-terminated; NULL */
 	char *jwks_path;
-	char *issuer;        /* "" when not checked; never NULL */
+	char *issuer; /* "" when not checked; never NULL */
 	char *audience;
-	char *cookie;        /* "" : no cookie */
+	char *cookie; /* "" : no cookie */
 	char *login_url;
 	uint64_t leeway_ms;
 	bool require_exp;
@@ -66,8 +75,16 @@ struct config_auth {
 	struct config_grants guest_defaults;
 };
 
-enum config_backend { STORAGE_SQLITE, STORAGE_MEMORY, STORAGE_REDIS };
-enum config_sync { SYNC_FULL, SYNC_NORMAL, SYNC_OFF };
+enum config_backend {
+	STORAGE_SQLITE,
+	STORAGE_MEMORY,
+	STORAGE_REDIS
+};
+enum config_sync {
+	SYNC_FULL,
+	SYNC_NORMAL,
+	SYNC_OFF
+};
 
 struct config_storage {
 	enum config_backend backend;
@@ -86,12 +103,12 @@ struct config_redis {
 	unsigned database;
 };
 
-struct topic_rule { /* first match wins */
-	char *match;       /* pattern */
-	uint32_t history;  /* messages kept; 0: ephemeral */
-	uint64_t keep_ms;  /* age; 0: no limit */
+struct topic_rule {       /* first match wins */
+	char *match;      /* pattern */
+	uint32_t history; /* messages kept; 0: ephemeral */
+	uint64_t keep_ms; /* age; 0: no limit */
 	bool presence;
-	uint64_t slow_ms;  /* slow mode, 0: off */
+	uint64_t slow_ms; /* slow mode, 0: off */
 	unsigned line;
 };
 

@@ -86,7 +86,9 @@ store(const struct option *o, const struct config_place *place, uint64_t v)
 static int
 fail_range(struct config_reader *r, const struct option *o, const config_setting_t *s, bool is_zero)
 {
-	char low[CONFIG_VALUE_TEXT], high[CONFIG_VALUE_TEXT], got[CONFIG_VALUE_TEXT];
+	char low[CONFIG_VALUE_TEXT];
+	char high[CONFIG_VALUE_TEXT];
+	char got[CONFIG_VALUE_TEXT];
 
 	if (o->kind == KIND_DURATION) {
 		(void)config_value_show_duration(o->min, low);
@@ -111,7 +113,8 @@ static int
 apply_number(struct config_reader *r, const struct option *o, const config_setting_t *s,
     struct config_place *place)
 {
-	uint64_t v, factor = o->kind == KIND_DURATION ? 1000 : 1;
+	uint64_t factor = o->kind == KIND_DURATION ? 1000 : 1;
+	uint64_t v;
 
 	if (is_integer(s)) {
 		long long plain = config_setting_get_int64(s);
@@ -166,40 +169,41 @@ apply_mode(struct config_reader *r, const struct option *o, const config_setting
 
 /* --- words --- */
 
-static int
-find_word(struct config_reader *r, const struct option *o, const config_setting_t *s,
-    const struct option_word **out)
+/* The word that a setting says, or NULL with the error filled. */
+static const struct option_word *
+find_word(struct config_reader *r, const struct option *o, const config_setting_t *s)
 {
+	const struct option_word *word = NULL;
+	const char *text = is_text(s) ? config_setting_get_string(s) : NULL;
 	char wanted[256];
-	const struct option_word *word;
-	const char *text;
 
 	config_table_words(o->form, wanted, sizeof(wanted));
-	if (!is_text(s))
-		return config_fail_at(r, s, "%s wants %s, got %s", o->key, wanted, kind_of(s));
-	text = config_setting_get_string(s);
-	word = config_table_word(o->form, slice_str(text));
-	if (word == NULL)
-		return config_fail_at(r, s, "%s is \"%.*s\"%s, want %s", o->key, SHOWN_MAX, text,
+	if (text != NULL)
+		word = config_table_word(o->form, slice_str(text));
+	if (word != NULL && !word->is_planned)
+		return word;
+	if (text == NULL)
+		(void)config_fail_at(r, s, "%s wants %s, got %s", o->key, wanted, kind_of(s));
+	else if (word != NULL)
+		(void)config_fail_at(r, s, "%s = \"%s\" is not built yet in this version, want %s",
+		    o->key, text, wanted);
+	else
+		(void)config_fail_at(r, s, "%s is \"%.*s\"%s, want %s", o->key, SHOWN_MAX, text,
 		    o->form == FORM_ALGORITHM ? ", which the installed libjwt does not have" : "",
 		    wanted);
-	if (word->is_planned)
-		return config_fail_at(r, s, "%s = \"%s\" is not built yet in this version, want %s",
-		    o->key, text, wanted);
-	*out = word;
-	return 0;
+	return NULL;
 }
 
 static int
 apply_choice(struct config_reader *r, const struct option *o, const config_setting_t *s,
     struct config_place *place)
 {
-	const struct option_word *word;
-	int status = find_word(r, o, s, &word);
+	const struct option_word *word = find_word(r, o, s);
 
-	if (status == 0)
-		store(o, place, word->value);
-	return status;
+	if (word == NULL)
+		return -EINVAL;
+	store(o, place, word->value);
+	return 0;
 }
 
 /* --- sequences --- */
@@ -228,16 +232,18 @@ apply_bits(struct config_reader *r, const struct option *o, const config_setting
 	unsigned bits = 0;
 	int status = check_sequence(r, o, s);
 
-	for (int i = 0; status == 0 && i < config_setting_length(s); i++) {
-		const struct option_word *word;
+	if (status < 0)
+		return status;
+	for (int i = 0; i < config_setting_length(s); i++) {
+		const struct option_word *word =
+		    find_word(r, o, config_setting_get_elem(s, (unsigned)i));
 
-		status = find_word(r, o, config_setting_get_elem(s, (unsigned)i), &word);
-		if (status == 0)
-			bits |= word->value;
+		if (word == NULL)
+			return -EINVAL;
+		bits |= word->value;
 	}
-	if (status == 0)
-		store(o, place, bits);
-	return status;
+	store(o, place, bits);
+	return 0;
 }
 
 /* A checked, owned copy of a text. */
@@ -473,13 +479,12 @@ apply_member(struct config_reader *r, const config_setting_t *s, struct config_p
 	int n = snprintf(key, sizeof(key), "%.*s%s%s", SLICE_ARG(group), group.n == 0 ? "" : ".",
 	    config_setting_name(s));
 	struct slice name = slice_of(key, min_size((size_t)n, sizeof(key) - 1));
-	const struct option *first, *o = config_table_find(place->scope, name);
+	const struct option *o = config_table_find(place->scope, name);
 	size_t n_rows;
 	bool is_planned;
 
 	if (o != NULL) {
-		first = config_table(&n_rows);
-		place->seen[o - first] = true;
+		place->seen[o - config_table(&n_rows)] = true;
 		return config_apply(r, o, s, place);
 	}
 	if (!config_table_is_group(place->scope, name, &is_planned))

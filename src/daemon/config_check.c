@@ -111,7 +111,8 @@ addresses_of(const struct config_listener *l)
 static bool
 listeners_collide(const struct config_listener *x, const struct config_listener *y)
 {
-	struct addresses a, b;
+	struct addresses a;
+	struct addresses b;
 
 	if (x->unix_path != NULL || y->unix_path != NULL)
 		return x->unix_path != NULL && y->unix_path != NULL &&

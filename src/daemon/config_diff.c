@@ -23,7 +23,8 @@ static bool same_list(const struct option *o, const void *a, const void *b);
 static bool
 same_field(const struct option *o, const void *a, const void *b)
 {
-	const void *x = (const char *)a + o->offset, *y = (const char *)b + o->offset;
+	const void *x = (const char *)a + o->offset;
+	const void *y = (const char *)b + o->offset;
 
 	switch (o->kind) {
 	case KIND_TEXT:
@@ -52,7 +53,8 @@ same_list(const struct option *o, const void *a, const void *b)
 {
 	const char *x = *(char *const *)(const void *)((const char *)a + o->offset);
 	const char *y = *(char *const *)(const void *)((const char *)b + o->offset);
-	size_t n, n_x = *(const size_t *)(const void *)((const char *)a + o->count_offset);
+	size_t n;
+	size_t n_x = *(const size_t *)(const void *)((const char *)a + o->count_offset);
 	size_t n_y = *(const size_t *)(const void *)((const char *)b + o->count_offset);
 	const struct option *table = config_table(&n);
 

@@ -26,33 +26,33 @@ check_address(const char *text, char *why, size_t why_n)
 	    why, why_n, "a numeric address such as 127.0.0.1, 0.0.0.0 or ::, or localhost");
 }
 
+static bool
+has_only_letters_digits_or(struct slice s, const char *others)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (!isalnum((unsigned char)s.p[i]) && strchr(others, s.p[i]) == NULL)
+			return false;
+	return s.n > 0;
+}
+
 /* Letters, digits, '-', '_' and '.', or an IPv6 address in brackets; then perhaps a port. */
 static bool
 is_host(struct slice s, bool may_star)
 {
+	bool has_brackets = s.n > 0 && s.p[0] == '[';
 	struct slice port = s;
+	struct slice host = slice_cut(&port, has_brackets ? ']' : ':');
 	uint64_t number;
 
-	if (may_star && slice_has_prefix(s, SLICE("*.")))
-		s = slice_skip(s, 2);
-	if (s.n > 0 && s.p[0] == '[') {
-		port = s;
-		s = slice_cut(&port, ']');
-		s = slice_skip(s, 1);
-		for (size_t i = 0; i < s.n; i++)
-			if (!isxdigit((unsigned char)s.p[i]) && s.p[i] != ':' && s.p[i] != '.')
-				return false;
+	if (has_brackets) {
 		if (port.p == NULL || (port.n > 0 && port.p[0] != ':'))
 			return false;
+		host = slice_skip(host, 1);
 		port = port.n == 0 ? SLICE_NONE : slice_skip(port, 1);
-	} else {
-		port = s;
-		s = slice_cut(&port, ':');
-		for (size_t i = 0; i < s.n; i++)
-			if (!isalnum((unsigned char)s.p[i]) && strchr("-_.", s.p[i]) == NULL)
-				return false;
+	} else if (may_star && slice_has_prefix(host, SLICE("*."))) {
+		host = slice_skip(host, 2);
 	}
-	return s.n > 0 && s.n <= 255 &&
+	return host.n <= 255 && has_only_letters_digits_or(host, has_brackets ? ":." : "-_.") &&
 	       (port.p == NULL || (slice_to_u64(port, &number) == 0 && number <= 65535));
 }
 

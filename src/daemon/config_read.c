@@ -68,7 +68,7 @@ note_auth(struct config_reader *r, const config_setting_t *root)
 {
 	const config_setting_t *auth = config_setting_get_member(root, "auth");
 	const char *file = auth == NULL ? NULL : config_setting_source_file(auth);
-	struct config_error where;
+	struct config_error where = {.line = 0};
 	struct config_reader probe = {.path = r->path, .error = &where};
 
 	(void)config_fail(

@@ -183,7 +183,10 @@ last_name(struct slice key, struct slice *group)
 bool
 config_table_guess(enum option_scope scope, struct slice key, char *out, size_t out_n)
 {
-	struct slice group, unused, best = SLICE_NONE, name = last_name(key, &group);
+	struct slice group;
+	struct slice unused;
+	struct slice best = SLICE_NONE;
+	struct slice name = last_name(key, &group);
 	size_t least = name.n / 3 + 2;
 
 	for (size_t i = 0; i < ARRAY_LEN(options); i++) {

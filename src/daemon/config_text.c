@@ -35,7 +35,8 @@ int
 config_text_read(const char *path, size_t max, bool only_regular, struct buf *out)
 {
 	struct stat st;
-	int r, fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | (only_regular ? O_NONBLOCK : 0));
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | (only_regular ? O_NONBLOCK : 0));
+	int r;
 
 	if (fd < 0)
 		return -errno;
@@ -164,7 +165,8 @@ check_integer(struct scan *sc, struct slice digits, struct slice whole, bool is_
 static int
 scan_number(struct scan *sc)
 {
-	size_t start = sc->at, first;
+	size_t start = sc->at;
+	size_t first;
 	bool is_hex, is_long;
 	struct slice digits;
 
@@ -199,7 +201,8 @@ scan_file(struct scan *from, struct slice name)
 {
 	struct buf text = BUF_INIT(0);
 	struct scan sc = {.r = from->r, .line = 1, .depth = from->depth + 1, .is_line_start = true};
-	char path[INCLUDE_NAME], shown[INCLUDE_NAME];
+	char path[INCLUDE_NAME];
+	char shown[INCLUDE_NAME];
 	int r;
 
 	if (sc.depth > INCLUDE_DEPTH)
@@ -227,7 +230,8 @@ scan_file(struct scan *from, struct slice name)
 static int
 scan_include(struct scan *sc)
 {
-	struct slice rest = slice_skip(sc->text, sc->at), name;
+	struct slice rest = slice_skip(sc->text, sc->at);
+	struct slice name;
 
 	sc->at++;
 	if (!slice_has_prefix(rest, SLICE("@include")))
@@ -248,7 +252,8 @@ scan_include(struct scan *sc)
 static int
 scan_token(struct scan *sc)
 {
-	char c = peek(sc, 0), next = peek(sc, 1);
+	char c = peek(sc, 0);
+	char next = peek(sc, 1);
 
 	if (c == '"') {
 		sc->at++;

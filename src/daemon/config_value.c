@@ -18,7 +18,8 @@ static int
 parse_units(struct slice s, const struct unit *units, size_t n_units, uint64_t plain, uint64_t *out)
 {
 	size_t digits = 0;
-	uint64_t value, factor = 0;
+	uint64_t factor = 0;
+	uint64_t value;
 	struct slice unit;
 
 	while (digits < s.n && s.p[digits] >= '0' && s.p[digits] <= '9')
@@ -81,11 +82,13 @@ clear_behind(struct in6_addr *address, unsigned prefix)
 int
 config_value_network(const char *s, struct config_network *out)
 {
-	struct slice bits = slice_str(s), head = slice_cut(&bits, '/');
+	struct slice bits = slice_str(s);
+	struct slice head = slice_cut(&bits, '/');
 	struct config_network net = {.prefix = 128};
 	struct in_addr v4;
 	char address[INET6_ADDRSTRLEN];
-	uint64_t prefix, longest = 128;
+	uint64_t longest = 128;
+	uint64_t prefix;
 
 	if (head.n >= sizeof(address))
 		return -1;
