@@ -513,7 +513,8 @@ check_value(struct check *c)
 		r = peek(c) == '-' || at_digit(c) ? check_number(c) : JSON_E_SYNTAX;
 		break;
 	}
-	skip_space(c);
+	if (r == 0)
+		skip_space(c);
 	return r;
 }
 

@@ -1,5 +1,6 @@
 /*
- * jansson as the judge of what is JSON: strict by default, and it can refuse a key that is there twice.
+ * jansson as the judge of what is JSON: strict by default, and it can refuse a key that is there
+ * twice.
  */
 #ifndef TESTS_UNIT_SUPPORT_JANSSON_H
 #define TESTS_UNIT_SUPPORT_JANSSON_H

@@ -1,6 +1,6 @@
 /*
- * WebSocket: the handshake, frames that we write, and what the decoder keeps in memory. What it makes
- * of bytes is in the documents tests/vectors/ws_*.txt.
+ * WebSocket: the handshake, frames that we write, and what the decoder keeps in memory. What it
+ * makes of bytes is in the documents tests/vectors/ws_*.txt.
  */
 #include <check.h>
 #include <errno.h>

@@ -3,15 +3,18 @@
  *
  *   "## "  begins a case; the rest is its name
  *   "! "   sets something: `deflate` (it was negotiated), `max-message N`
- *   "> "   is input: `hex 81 85 ...` is bytes as they are; otherwise it is a frame of the client, masked and with the
- *          right length: `[fin] [rsv1] [rsv2] [rsv3] [unmasked] opcode[ payload]`, where the opcode is continuation, text,
- *          binary, close, ping, pong or `op` with a hexadecimal digit, and the payload has C escapes (\r \n \t \0 \\ \xHH)
- *          and \{N*text} for N times the text
- *   "= "   is what is expected: `text T`, `binary B`, `ping P`, `pong P`, `close CODE REASON`, `error CODE`; `at N` behind an
- *          error or event: it is known as soon as N bytes of all input are there; `more` as the last: something is unfinished
+ *   "> "   is input. `hex 81 85 ...` is bytes as they are. Otherwise it is a frame of the client,
+ *          masked and with the right length: `[fin] [rsv1] [rsv2] [rsv3] [unmasked] opcode[ payload]`. The
+ *          opcode is continuation, text, binary, close, ping, pong, or `op` and a hexadecimal
+ *          digit; the payload has C escapes (\r \n \t \0 \\ \xHH) and \{N*text} for N times the
+ *          text
+ *   "= "   is what is expected: `text T`, `binary B`, `ping P`, `pong P`, `close CODE REASON`,
+ *          `error CODE`; then `at N`: the last of them is known as soon as N bytes of all input are
+ *          there; or `more`: something is left unfinished
  *
- * and any other line is prose. Each case runs whole, byte by byte and cut in two at each position; the input ends at an unreadable
- * page. Where nothing is left unfinished the decoder must hold no memory.
+ * and any other line is prose. Each case runs whole, byte by byte and cut in two at each position;
+ * the input ends at an unreadable page. Where nothing is left unfinished the decoder must hold no
+ * memory.
  */
 #include <check.h>
 #include <glob.h>

@@ -1,0 +1,70 @@
+/*
+ * The JSON check against jansson, over texts made from pieces by a generator with a fixed seed:
+ * both must be of one mind about what is JSON. Without jansson nothing is tested here.
+ */
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "proto/json.h"
+
+#ifdef HAVE_JANSSON
+#include "tests/unit/support_jansson.h"
+
+#define ROUNDS     200000
+#define MAX_PIECES 12
+
+static const char *const pieces[] = {"{", "}", "[", "]", ":", ",", "\"", "\"a\"", "\"b\"",
+    "\"a\":", "\"\\u0061\":", "{\"a\":1", ",\"b\":2}", "[1,", "]}", "0", "1", "-", ".", "e", "E+",
+    "01", "1.5", "1e308", "e400", "true", "false", "null", "nul", " ", "\n", "\t", "\\", "\\n",
+    "\\\"", "\\u", "\\u0000", "\\ud83d", "\\ude00", "\xc3\xa9", "\xc3", "\xe2\x82\xac", "\xff",
+    "\x01", "x", "/**/", "\"\\ud83d\\ude00\"", "{\"k\":[{}]}", "[[[[[[", "]]]]]]"};
+
+START_TEST(jansson_and_we_agree)
+{
+	uint32_t seed = (uint32_t)_i + 1;
+	unsigned good = 0;
+
+	for (int round = 0; round < ROUNDS; round++) {
+		char text[400];
+		size_t n = 0;
+		size_t left;
+		int r;
+
+		seed = seed * 1664525 + 1013904223;
+		for (left = 1 + (seed >> 16) % MAX_PIECES; left > 0; left--) {
+			const char *piece;
+
+			seed = seed * 1664525 + 1013904223;
+			piece = pieces[(seed >> 10) % ARRAY_LEN(pieces)];
+			memcpy(text + n, piece, strlen(piece));
+			n += strlen(piece);
+		}
+		r = json_check(slice_of(text, n), NULL);
+		good += r == 0;
+		ck_assert_msg(jansson_agrees(slice_of(text, n), r), "%d: %.*s", r, (int)n, text);
+	}
+	ck_assert_uint_gt(good, ROUNDS / 1000);
+}
+END_TEST
+#endif
+
+int
+main(void)
+{
+	Suite *s = suite_create("json_oracle");
+	TCase *tc = tcase_create("json_oracle");
+	SRunner *runner;
+	int n_failed;
+
+#ifdef HAVE_JANSSON
+	tcase_set_timeout(tc, 60);
+	tcase_add_loop_test(tc, jansson_and_we_agree, 0, 2);
+#endif
+	suite_add_tcase(s, tc);
+	runner = srunner_create(s);
+	srunner_run_all(runner, CK_ENV);
+	n_failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
