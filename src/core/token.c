@@ -100,6 +100,42 @@ split(struct reading *r, struct slice token)
 	return 0;
 }
 
+/* A whole number at *at: whether it is one of 64 bits, as libjwt's own parser wants; steps over it. */
+static bool
+is_small_number(struct slice json, size_t *at)
+{
+	size_t start = *at;
+	uint64_t v = 0;
+
+	while (*at < json.n && json.p[*at] >= '0' && json.p[*at] <= '9')
+		(*at)++;
+	if (*at < json.n && strchr(".eE", json.p[*at]) != NULL) {
+		while (*at < json.n && strchr("0123456789.eE+-", json.p[*at]) != NULL)
+			(*at)++;
+		return true;
+	}
+	return slice_to_u64(slice_of(json.p + start, *at - start), &v) == 0 && v <= INT64_MAX;
+}
+
+/* Whether all integers of checked JSON text are within 64 bits. */
+static bool
+has_small_numbers(struct slice json)
+{
+	bool in_string = false;
+
+	for (size_t i = 0; i < json.n;) {
+		char c = json.p[i];
+
+		if (in_string || c < '0' || c > '9') {
+			i += in_string && c == '\\' ? 2 : 1;
+			in_string = in_string != (c == '"');
+		} else if (!is_small_number(json, &i)) {
+			return false;
+		}
+	}
+	return true;
+}
+
 /* Decode one part to out; parses as a JSON object when tree is not NULL. */
 static int
 decode(struct reading *r, struct slice part, char *out, cJSON **tree, const char *wrong)
@@ -116,7 +152,7 @@ decode(struct reading *r, struct slice part, char *out, cJSON **tree, const char
 	e = json_parse(r->payload, tree, NULL);
 	if (e == JSON_E_MEMORY)
 		return -ENOMEM;
-	if (e < 0 || !cJSON_IsObject(*tree))
+	if (e < 0 || !cJSON_IsObject(*tree) || !has_small_numbers(r->payload))
 		return refuse_form(r, "malformed", wrong);
 	return 0;
 }
@@ -473,7 +509,7 @@ read_token(struct reading *r, struct slice token, struct claims **out)
 		e = decode(r, r->part[PART_SIGNATURE], decoded, NULL, NULL);
 	if (e == 0)
 		e = decode(r, r->part[PART_PAYLOAD], decoded, &r->claims,
-		    "the claims are not a JSON object in strict form (UTF-8, each member once, no NUL, at most 16 deep)");
+		    "the claims are not a JSON object in strict form (UTF-8, each member once, no NUL, integers of 64 bits, 16 deep)");
 	if (e == 0)
 		e = check_signature(r);
 	return e < 0 ? e : read_claims(r, out);
