@@ -335,7 +335,7 @@ apply_text(struct config_reader *r, const struct option *o, const config_setting
 	return copy_text(r, o, s, field_of(o, place));
 }
 
-/* Relative to the main file's folder; "" stays what it is. */
+/* Relative to the folder of the file it stands in; "" stays what it is. */
 static int
 apply_path(struct config_reader *r, const struct option *o, const config_setting_t *s,
     struct config_place *place)
@@ -346,11 +346,12 @@ apply_path(struct config_reader *r, const struct option *o, const config_setting
 
 	if (status < 0 || (*field)[0] == '\0' || (*field)[0] == '/')
 		return status;
-	(void)buf_printf(&path, "%s/%s", r->folder, *field);
+	status = config_folder(config_where(r, config_setting_source_line(s)).file, &path);
+	(void)buf_printf(&path, "/%s", *field);
 	(void)buf_add_char(&path, '\0');
-	if (path.failed) {
+	if (status < 0 || path.failed) {
 		buf_done(&path);
-		return config_fail_memory(r);
+		return config_fail_at(r, s, "%s: cannot find the folder of the file", o->key);
 	}
 	mem_free(*field);
 	*field = path.p;
@@ -520,7 +521,8 @@ apply_default(struct config_reader *r, const struct option *o, struct config_pla
 	(void)snprintf(text, sizeof(text), "value = %s;", o->initial);
 	r->is_default = true;
 	if (config_read_string(&parsed, text) == CONFIG_FALSE)
-		status = config_fail(r, NULL, 1, "the default of %s is broken: %s", o->key, text);
+		status =
+		    config_fail(r, r->path, 1, "the default of %s is broken: %s", o->key, text);
 	else
 		status = config_apply(r, o, config_lookup(&parsed, "value"), place);
 	r->is_default = was_default;

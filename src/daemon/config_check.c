@@ -25,7 +25,7 @@ check_listener(struct config_reader *r, const config_setting_t *s, struct config
 {
 	struct config_listener *l = place->base;
 
-	l->line = config_setting_source_line(s);
+	l->line = config_where(r, config_setting_source_line(s)).line;
 	if (l->unix_path == NULL) {
 		if (was_seen(place, "listen.mode") || l->allow_users.n > 0 || l->allow_groups.n > 0)
 			return config_fail_at(r, s,
@@ -59,10 +59,10 @@ config_check_element(struct config_reader *r, const struct option *list, const c
 	case SCOPE_LISTENER:
 		return check_listener(r, s, place);
 	case SCOPE_RULE:
-		rule->line = config_setting_source_line(s);
+		rule->line = config_where(r, config_setting_source_line(s)).line;
 		return check_named(r, s, rule->match, list->key, "match");
 	case SCOPE_FEED:
-		feed->line = config_setting_source_line(s);
+		feed->line = config_where(r, config_setting_source_line(s)).line;
 		return check_named(r, s, feed->topic, list->key, "topic");
 	case SCOPE_CONFIG:
 		break;

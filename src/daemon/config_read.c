@@ -13,18 +13,10 @@ int
 config_fail(struct config_reader *r, const char *file, unsigned line, const char *fmt, ...)
 {
 	struct config_error *e = r->error;
-	const char *folder_end = strrchr(r->path, '/');
 	va_list args;
 
-	/* An included file's name is relative to the main file's folder, as the reader sees that. */
-	if (file == NULL || file == r->path)
-		(void)snprintf(e->file, sizeof(e->file), "%s", r->path);
-	else if (file[0] == '/' || folder_end == NULL)
-		(void)snprintf(e->file, sizeof(e->file), "%s", file);
-	else
-		(void)snprintf(e->file, sizeof(e->file), "%.*s/%s", (int)(folder_end - r->path),
-		    r->path, file);
-	e->line = line == 0 ? 1 : line;
+	(void)snprintf(e->file, sizeof(e->file), "%s", file);
+	e->line = line;
 	va_start(args, fmt);
 	(void)vsnprintf(e->text, sizeof(e->text), fmt, args);
 	va_end(args);
@@ -34,32 +26,23 @@ config_fail(struct config_reader *r, const char *file, unsigned line, const char
 int
 config_fail_memory(struct config_reader *r)
 {
-	(void)config_fail(r, NULL, 1, "out of memory");
+	(void)config_fail(r, r->path, 1, "out of memory");
 	return -ENOMEM;
 }
 
-/* The absolute folder of the file, owned. */
-static int
-folder_of(const char *path, char **out)
+int
+config_folder(const char *file, struct buf *out)
 {
-	const char *end = strrchr(path, '/');
-	struct slice folder = slice_of(path, end == NULL ? 0 : (size_t)(end - path));
-	struct buf buf = BUF_INIT(2 * PATH_MAX);
+	const char *end = strrchr(file, '/');
 	char here[PATH_MAX];
 
-	if (path[0] != '/') {
+	if (file[0] != '/') {
 		if (getcwd(here, sizeof(here)) == NULL)
 			return -errno;
-		(void)buf_printf(&buf, "%s%s", here, end == NULL ? "" : "/");
+		(void)buf_printf(out, "%s%s", here, end == NULL ? "" : "/");
 	}
-	(void)buf_add_slice(&buf, folder);
-	(void)buf_add_char(&buf, '\0');
-	if (buf.failed) {
-		buf_done(&buf);
-		return -ENOMEM;
-	}
-	*out = buf.p;
-	return 0;
+	(void)buf_add(out, file, end == NULL ? 0 : (size_t)(end - file));
+	return out->failed ? -ENOMEM : 0;
 }
 
 /* Remember where `auth` stands, for whatever is found wrong with the keys. */
@@ -67,12 +50,10 @@ static int
 note_auth(struct config_reader *r, const config_setting_t *root)
 {
 	const config_setting_t *auth = config_setting_get_member(root, "auth");
-	const char *file = auth == NULL ? NULL : config_setting_source_file(auth);
-	struct config_error where = {.line = 0};
-	struct config_reader probe = {.path = r->path, .error = &where};
+	struct config_where where = {r->path, 1};
 
-	(void)config_fail(
-	    &probe, file, auth == NULL ? 1 : config_setting_source_line(auth), "auth");
+	if (auth != NULL)
+		where = config_where(r, config_setting_source_line(auth));
 	r->config->auth_line = where.line;
 	r->config->auth_file = mem_strdup(slice_str(where.file));
 	return r->config->auth_file == NULL ? config_fail_memory(r) : 0;
@@ -94,22 +75,22 @@ fill(struct config_reader *r, const config_t *parsed)
 	return status;
 }
 
-/* text.p is NUL-terminated. */
 static int
 parse(struct config_reader *r, struct slice text)
 {
 	config_t parsed;
-	int status = config_text_check(r, text);
+	struct config_where where;
+	int status = config_text_expand(r, text);
 
 	if (status < 0)
 		return status;
 	config_init(&parsed);
-	config_set_include_dir(&parsed, r->folder);
-	if (config_read_string(&parsed, text.p) == CONFIG_FALSE)
-		status = config_fail(r, config_error_file(&parsed),
-		    (unsigned)config_error_line(&parsed), "%s", config_error_text(&parsed));
-	else
+	if (config_read_string(&parsed, r->text->whole.p) == CONFIG_FALSE) {
+		where = config_where(r, (unsigned)config_error_line(&parsed));
+		status = config_fail(r, where.file, where.line, "%s", config_error_text(&parsed));
+	} else {
 		status = fill(r, &parsed);
+	}
 	config_destroy(&parsed);
 	return status;
 }
@@ -117,14 +98,10 @@ parse(struct config_reader *r, struct slice text)
 static int
 load(struct slice text, const char *path, struct config **out, struct config_error *error)
 {
-	struct config_reader r = {.path = path, .error = error};
-	char *folder = NULL;
-	int status = folder_of(path, &folder);
+	struct config_text whole = {.n = 0};
+	struct config_reader r = {.path = path, .error = error, .text = &whole};
+	int status = 0;
 
-	if (status < 0)
-		return config_fail(
-		    &r, NULL, 1, "cannot find the file's folder: %s", strerror(-status));
-	r.folder = folder;
 	r.config = mem_calloc(1, sizeof(*r.config));
 	if (r.config != NULL)
 		r.config->path = mem_strdup(slice_str(path));
@@ -138,7 +115,7 @@ load(struct slice text, const char *path, struct config **out, struct config_err
 		r.config = NULL;
 	}
 	config_unref(r.config);
-	mem_free(folder);
+	config_text_done(&whole);
 	return status;
 }
 
@@ -157,7 +134,7 @@ config_load(const char *path, struct config **out, struct config_error *error)
 	int status = config_text_read(path, CONFIG_FILE_MAX, false, &text);
 
 	if (status < 0) {
-		(void)config_fail(&r, NULL, 1, "cannot read: %s", strerror(-status));
+		(void)config_fail(&r, path, 1, "cannot read: %s", strerror(-status));
 		return status;
 	}
 	status = load(buf_slice(&text), path, out, error);

@@ -9,12 +9,32 @@
 #include "daemon/config_read.h"
 #include "daemon/config_table.h"
 
+/* Where lines of the whole text come from. */
+struct config_piece {
+	unsigned at_line; /* of the whole */
+	unsigned line;    /* of the file */
+	char *file;       /* owned */
+};
+
+/* The main file's text with all that it includes. */
+struct config_text {
+	struct buf whole;
+	unsigned n_lines;
+	struct config_piece *pieces;
+	size_t n;
+};
+
 struct config_reader {
 	struct config *config;      /* being filled */
 	struct config_error *error; /* the caller's */
 	const char *path;           /* of the main file, as given */
-	const char *folder;         /* of it, absolute */
-	bool is_default;            /* a default is being applied: nothing to resolve or look up */
+	struct config_text *text;
+	bool is_default; /* a default is being applied: it stands nowhere */
+};
+
+struct config_where {
+	const char *file; /* borrowed from the reader */
+	unsigned line;
 };
 
 /* One place where the keys of one struct go. */
@@ -24,21 +44,28 @@ struct config_place {
 	bool seen[OPTIONS_MAX]; /* by row: the file set it */
 };
 
-/* Fill the error; returns -EINVAL. file NULL: the main file; relative: to its folder. */
+/* Fill the error; returns -EINVAL. */
 int config_fail(struct config_reader *r, const char *file, unsigned line, const char *fmt, ...)
     PRINTF(4, 5);
 /* The same at a setting. */
 #define config_fail_at(r, s, ...)                                                                  \
-	config_fail((r), config_setting_source_file(s), config_setting_source_line(s), __VA_ARGS__)
+	config_fail((r), config_where((r), config_setting_source_line(s)).file,                    \
+	    config_where((r), config_setting_source_line(s)).line, __VA_ARGS__)
 /* "out of memory"; returns -ENOMEM. */
 int config_fail_memory(struct config_reader *r);
 
 /* --- config_text.c: files, and what libconfig would misread in them --- */
 
-/* The whole of a file, NUL-terminated behind out->n. Negative errno; -EFTYPE-like faults are -EINVAL. */
+/* The whole of a file, NUL-terminated behind out->n. Negative errno; -EINVAL: not a regular file. */
 MUST_CHECK int config_text_read(const char *path, size_t max, bool only_regular, struct buf *out);
-/* Look through the text of the main file and of all that it includes. 0, or negative with the error filled. */
-MUST_CHECK int config_text_check(struct config_reader *r, struct slice text);
+/*
+ * Put the main file's text and all that it includes into r->text, NUL-terminated, and refuse numbers that libconfig would misread. 0, or negative with the error
+ * filled.
+ */
+MUST_CHECK int config_text_expand(struct config_reader *r, struct slice text);
+void config_text_done(struct config_text *t);
+/* The file and line of a line of the whole text. */
+struct config_where config_where(const struct config_reader *r, unsigned line);
 
 /* --- config_form.c --- */
 
@@ -47,6 +74,11 @@ MUST_CHECK int config_text_check(struct config_reader *r, struct slice text);
  * with what was wanted in why (at most why_n bytes).
  */
 MUST_CHECK int config_form_check(enum option_form form, char *text, char *why, size_t why_n);
+
+/* --- config_read.c --- */
+
+/* Append the folder of a file, absolute. 0 or negative. */
+MUST_CHECK int config_folder(const char *file, struct buf *out);
 
 /* --- config_apply.c: one setting into its field --- */
 

@@ -6,7 +6,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define INCLUDE_DEPTH 10   /* libconfig's own limit */
+#include "base/mem.h"
+
+#define INCLUDE_DEPTH 10
+#define WHOLE_MAX     (4 * CONFIG_FILE_MAX)
 #define INCLUDE_NAME  1024 /* bytes of an included file's path */
 
 static int
@@ -61,16 +64,75 @@ config_text_read(const char *path, size_t max, bool only_regular, struct buf *ou
 	return r;
 }
 
-/* A walk over one file's text. */
+void
+config_text_done(struct config_text *t)
+{
+	for (size_t i = 0; i < t->n; i++)
+		mem_free(t->pieces[i].file);
+	mem_free(t->pieces);
+	if (t->whole.p != NULL)
+		explicit_bzero(t->whole.p, t->whole.n); /* it may hold the secret */
+	buf_done(&t->whole);
+	*t = (struct config_text){.n = 0};
+}
+
+struct config_where
+config_where(const struct config_reader *r, unsigned line)
+{
+	const struct config_text *t = r->text;
+	struct config_where where = {r->path, 1};
+
+	for (size_t i = 0; !r->is_default && i < t->n && t->pieces[i].at_line <= line; i++) {
+		where.file = t->pieces[i].file;
+		where.line = t->pieces[i].line + (line - t->pieces[i].at_line);
+	}
+	return where;
+}
+
+/* A walk over one file's text, which is copied into the whole. */
 struct scan {
 	struct config_reader *r;
-	const char *file; /* NULL: the main one */
+	const char *file;
 	struct slice text;
 	size_t at;
+	size_t copied; /* bytes that are in the whole already */
 	unsigned line;
 	unsigned depth;
 	bool is_line_start; /* only blanks since the line began */
 };
+
+/* What is added to the whole from now on stands in sc->file from sc->line on. */
+static int
+begin_piece(struct scan *sc)
+{
+	struct config_text *t = sc->r->text;
+	struct config_piece *more = mem_realloc(t->pieces, (t->n + 1) * sizeof(*more));
+	char *file;
+
+	if (more == NULL)
+		return config_fail_memory(sc->r);
+	t->pieces = more;
+	file = mem_strdup(slice_str(sc->file));
+	if (file == NULL)
+		return config_fail_memory(sc->r);
+	more[t->n++] = (struct config_piece){t->n_lines, sc->line, file};
+	return 0;
+}
+
+static int
+copy(struct scan *sc, struct slice part)
+{
+	struct config_text *t = sc->r->text;
+
+	if (buf_add_slice(&t->whole, part) == -ENOMEM)
+		return config_fail_memory(sc->r);
+	if (t->whole.failed)
+		return config_fail(sc->r, sc->file, sc->line,
+		    "with all that it includes the file is larger than %d bytes", WHOLE_MAX);
+	for (size_t i = 0; i < part.n; i++)
+		t->n_lines += part.p[i] == '\n';
+	return 0;
+}
 
 static char
 peek(const struct scan *sc, size_t ahead)
@@ -196,57 +258,86 @@ scan_number(struct scan *sc)
 
 static int scan_text(struct scan *sc);
 
+/* The path of an included file: beside the file that includes it. */
+static int
+join(const struct scan *sc, struct slice name, char *out, size_t out_n)
+{
+	const char *end = strrchr(sc->file, '/');
+	int n = end == NULL || (name.n > 0 && name.p[0] == '/')
+		    ? snprintf(out, out_n, "%.*s", SLICE_ARG(name))
+		    : snprintf(out, out_n, "%.*s/%.*s", (int)(end - sc->file), sc->file,
+			  SLICE_ARG(name));
+
+	return n < 0 || (size_t)n >= out_n ? -1 : 0;
+}
+
 static int
 scan_file(struct scan *from, struct slice name)
 {
 	struct buf text = BUF_INIT(0);
 	struct scan sc = {.r = from->r, .line = 1, .depth = from->depth + 1, .is_line_start = true};
 	char path[INCLUDE_NAME];
-	char shown[INCLUDE_NAME];
 	int r;
 
 	if (sc.depth > INCLUDE_DEPTH)
 		return config_fail(from->r, from->file, from->line,
 		    "includes are nested more than %d deep", INCLUDE_DEPTH);
-	if (name.n + strlen(from->r->folder) + 2 > sizeof(path))
-		return config_fail(from->r, from->file, from->line, "the name is too long");
-	(void)snprintf(shown, sizeof(shown), "%.*s", SLICE_ARG(name));
-	if (shown[0] == '/')
-		(void)snprintf(path, sizeof(path), "%s", shown);
-	else if (snprintf(path, sizeof(path), "%s/%s", from->r->folder, shown) < 0)
-		return -EINVAL;
+	if (join(from, name, path, sizeof(path)) < 0)
+		return config_fail(
+		    from->r, from->file, from->line, "the included file's name is too long");
 	r = config_text_read(path, CONFIG_FILE_MAX, true, &text);
 	if (r < 0)
 		return config_fail(from->r, from->file, from->line, "cannot include %s: %s", path,
 		    r == -EINVAL ? "not a regular file" : strerror(-r));
-	sc.file = shown;
+	sc.file = path;
 	sc.text = buf_slice(&text);
 	r = scan_text(&sc);
+	explicit_bzero(text.p, text.n); /* it may hold the secret */
 	buf_done(&text);
 	return r;
 }
 
-/* At an '@' where a line begins. */
+/* The file's name in an `@include "NAME"` at the start of text, and what follows; absent: it is none. */
+static struct slice
+include_name(struct slice text, struct slice *rest)
+{
+	struct slice name;
+
+	*rest = text;
+	if (!slice_has_prefix(*rest, SLICE("@include")))
+		return SLICE_NONE;
+	*rest = slice_skip(*rest, 8);
+	while (rest->n > 0 && (rest->p[0] == ' ' || rest->p[0] == '\t'))
+		*rest = slice_skip(*rest, 1);
+	if (rest->n == 0 || rest->p[0] != '"')
+		return SLICE_NONE;
+	*rest = slice_skip(*rest, 1);
+	name = slice_cut(rest, '"');
+	return rest->p == NULL || memchr(name.p, '\n', name.n) != NULL ? SLICE_NONE : name;
+}
+
+/*
+ * At an '@' where a line begins. The included text takes its place: libconfig would look for it in one folder only, and
+ * for "/a/b" there too.
+ */
 static int
 scan_include(struct scan *sc)
 {
-	struct slice rest = slice_skip(sc->text, sc->at);
-	struct slice name;
+	struct slice rest;
+	struct slice name = include_name(slice_skip(sc->text, sc->at), &rest);
+	int r;
 
-	sc->at++;
-	if (!slice_has_prefix(rest, SLICE("@include")))
+	if (name.p == NULL) {
+		sc->at++; /* libconfig will call it a syntax error */
 		return 0;
-	rest = slice_skip(rest, 8);
-	while (rest.n > 0 && (rest.p[0] == ' ' || rest.p[0] == '\t'))
-		rest = slice_skip(rest, 1);
-	if (rest.n == 0 || rest.p[0] != '"')
-		return 0; /* libconfig will call it a syntax error */
-	rest = slice_skip(rest, 1);
-	name = slice_cut(&rest, '"');
-	if (rest.p == NULL || memchr(name.p, '\n', name.n) != NULL)
-		return 0;
-	sc->at = (size_t)(rest.p - sc->text.p);
-	return scan_file(sc, name);
+	}
+	r = copy(sc, slice_of(sc->text.p + sc->copied, sc->at - sc->copied));
+	if (r == 0)
+		r = scan_file(sc, name);
+	if (r == 0)
+		r = copy(sc, SLICE("\n"));
+	sc->at = sc->copied = (size_t)(rest.p - sc->text.p);
+	return r < 0 ? r : begin_piece(sc);
 }
 
 static int
@@ -276,18 +367,27 @@ scan_token(struct scan *sc)
 }
 
 static int
-scan_text(struct scan *sc)
+check_nul(const struct scan *sc)
 {
 	const char *nul = memchr(sc->text.p, '\0', sc->text.n);
+	unsigned line = 1;
 
-	if (nul != NULL) {
-		for (const char *p = sc->text.p; p < nul; p++)
-			sc->line += *p == '\n';
-		return config_fail(sc->r, sc->file, sc->line, "a NUL byte");
-	}
-	while (sc->at < sc->text.n) {
+	if (nul == NULL)
+		return 0;
+	for (const char *p = sc->text.p; p < nul; p++)
+		line += *p == '\n';
+	return config_fail(sc->r, sc->file, line, "a NUL byte");
+}
+
+static int
+scan_text(struct scan *sc)
+{
+	int r = check_nul(sc);
+
+	if (r == 0)
+		r = begin_piece(sc);
+	while (r == 0 && sc->at < sc->text.n) {
 		char c = peek(sc, 0);
-		int r;
 
 		if (c == '\n' || c == ' ' || c == '\t' || c == '\r') {
 			sc->line += c == '\n';
@@ -296,17 +396,21 @@ scan_text(struct scan *sc)
 			continue;
 		}
 		r = scan_token(sc);
-		if (r < 0)
-			return r;
 		sc->is_line_start = false;
 	}
-	return 0;
+	return r < 0 ? r : copy(sc, slice_skip(sc->text, sc->copied));
 }
 
 int
-config_text_check(struct config_reader *r, struct slice text)
+config_text_expand(struct config_reader *r, struct slice text)
 {
-	struct scan sc = {.r = r, .text = text, .line = 1, .is_line_start = true};
+	struct scan sc = {.r = r, .file = r->path, .text = text, .line = 1, .is_line_start = true};
+	int status;
 
-	return scan_text(&sc);
+	r->text->whole = BUF_INIT(WHOLE_MAX);
+	r->text->n_lines = 1;
+	status = scan_text(&sc);
+	if (status == 0)
+		status = copy(&sc, slice_of("", 1)); /* libconfig wants a NUL */
+	return status;
 }

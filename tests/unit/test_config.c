@@ -327,6 +327,48 @@ START_TEST(included_files_are_named)
 }
 END_TEST
 
+START_TEST(included_files_are_beside_the_including_one)
+{
+	static const char *const names[] = {
+	    "belfryd.conf", "sub/a.conf", "sub/b.conf", "sub/key", "sub"};
+	struct folder f = folder_new();
+	char path[256], other[256], text[512];
+	struct config *c = NULL;
+	struct config_error e = {.line = 0};
+	int r;
+
+	(void)snprintf(other, sizeof(other), "%s/sub", f.path);
+	ck_assert_int_eq(mkdir(other, 0700), 0);
+	folder_put(&f, "sub/key", SLICE("0123456789abcdef0123456789abcdef"), other);
+	folder_put(&f, "sub/b.conf", SLICE("workers = 2; // without a newline"), other);
+	folder_put(&f, "sub/a.conf",
+	    SLICE("@include \"b.conf\" echo = true;\nauth = { secret_file = \"key\"; };"), other);
+	(void)snprintf(text, sizeof(text), "# one\n@include \"%s\" # two\nhosts = 3;", other);
+	folder_put(&f, "belfryd.conf", slice_str(text), path);
+	ck_assert_int_eq(config_load(path, &c, &e), -EINVAL);
+	ck_assert_str_eq(e.file, path);
+	ck_assert_uint_eq(e.line, 3);
+	ck_assert_ptr_nonnull(strstr(e.text, "hosts"));
+
+	folder_put(&f, "belfryd.conf", SLICE("@include \"sub/a.conf\""), path);
+	r = config_load(path, &c, &e);
+	ck_assert_msg(r == 0, "%s:%u: %s", e.file, e.line, e.text);
+	ck_assert_uint_eq(c->workers, 2);
+	ck_assert(c->echo);
+	ck_assert_uint_eq(c->auth.secret_n, 32);
+	ck_assert_str_eq(c->auth_file, other);
+	ck_assert_uint_eq(c->auth_line, 2);
+	config_unref(c);
+	(void)snprintf(other, sizeof(other), "%s/sub", f.path);
+	for (size_t i = 1; i < ARRAY_LEN(names) - 1; i++) {
+		(void)snprintf(path, sizeof(path), "%s/%s", f.path, names[i]);
+		(void)unlink(path); /* the folder's removal would tell */
+	}
+	ck_assert_int_eq(rmdir(other), 0);
+	folder_remove(&f, names, 1);
+}
+END_TEST
+
 START_TEST(unreadable_file_is_an_error)
 {
 	struct config *c = NULL;
@@ -458,6 +500,7 @@ main(void)
 	tcase_add_test(tc, harmless_things_are_taken);
 	tcase_add_test(tc, secret_file_loses_one_newline);
 	tcase_add_test(tc, included_files_are_named);
+	tcase_add_test(tc, included_files_are_beside_the_including_one);
 	tcase_add_test(tc, unreadable_file_is_an_error);
 	tcase_add_test(tc, changed_keys_that_need_a_restart);
 	tcase_add_test(tc, no_memory_leaks_nothing);
