@@ -1,0 +1,119 @@
+"""docs/wire.md is true: what its examples send is taken, and what comes back has the members that they show."""
+
+import json
+import pathlib
+import re
+
+from support import tokens
+
+WIRE = (pathlib.Path(__file__).resolve().parents[2] / "docs" / "wire.md").read_text()
+CONF = {"echo": True, "auth": {"guests": True}}
+
+
+def blocks(text):
+    """(arrow or None, JSON) of each example, in their order."""
+    return [(arrow or None, json.loads(body)) for arrow, body in re.findall(r"(?:`([→←])`\n)?```json\n(.*?)```", text, re.S)]
+
+
+def shape(doc, got, where):
+    """The same members, all the way down."""
+    if isinstance(doc, dict):
+        assert isinstance(got, dict) and set(doc) == set(got), f"{where}: {sorted(doc)} in wire.md, came {got}"
+        for key in doc:
+            shape(doc[key], got[key], f"{where}.{key}")
+    elif isinstance(doc, list) and doc and got:
+        shape(doc[0], got[0], f"{where}[0]")
+
+
+def section(name):
+    return re.search(rf"^## {name}\n(.*?)(?=^## |\Z)", WIRE, re.S | re.M)[1]
+
+
+def example(kind, n=0):
+    return [m for arrow, m in blocks(WIRE) if arrow == "←" and m["type"] == kind][n]
+
+
+def test_chat_examples(daemon):
+    token = tokens.make("ada", name="Ada", everything=True)
+    bob = daemon.ws(sub="bob", name="Bob")
+    bob.ok("subscribe", "subscribed", topic="ops/**")
+    ada = daemon.ws(token=token)
+    shape(example("welcome"), ada.welcome, "welcome")
+    asked = 0
+    for arrow, sent in blocks(section("Chat over WebSocket")):
+        if arrow != "→":
+            continue
+        kind, ref = sent["type"], sent.pop("ref", None)
+        if kind == "refresh":
+            sent["token"] = tokens.make("ada", name="Ada", everything=True, ttl=7200)
+        if kind == "typing":
+            ada.send(sent)
+            shape(example("typing"), bob.expect("typing"), "typing")
+            continue
+        answer = {"chat": "ack", "publish": "ack", "join": "joined", "leave": "left", "subscribe": "subscribed",
+                  "unsubscribe": "unsubscribed", "refresh": "refreshed", "ping": "pong"}.get(kind, kind)
+        doc = dict(example(answer), ref="added by this test")
+        shape(doc, ada.ok(kind, answer, **{k: v for k, v in sent.items() if k != "type"}), kind)
+        asked += 1
+        if kind == "join":
+            bob.ok("join", "joined", room="lobby")
+            shape(example("user_joined"), ada.expect("user_joined"), "user_joined")
+        if kind == "chat":
+            shape(example("chat"), bob.expect("chat"), "chat")
+        if kind == "leave":
+            shape(example("user_left"), bob.expect("user_left"), "user_left")
+            ada.ok("join", "joined", room="lobby")
+        if kind == "publish":
+            shape(example("notification"), bob.expect("notification"), "notification")
+            daemon.publish(None, topic="ops/price", event="price", data={"ACME": 12.5})
+            shape(example("event"), bob.expect("event"), "event")
+    assert asked > 8
+
+
+def test_gap_example(daemon):
+    ws = daemon.ws()
+    ws.ok("join", "joined", room="gone", after=1)
+    shape(example("gap"), ws.expect("gap"), "gap")
+
+
+def test_error_example(daemon):
+    ws = daemon.ws()
+    error = ws.ask("nonsense")
+    shape({k: v for k, v in example("error").items() if k not in ("limit", "retry_after")}, error, "error")
+
+
+def test_publish_examples(daemon):
+    answer, message = (m for arrow, m in blocks(section("Publishing")))
+    shape(answer, daemon.publish("ops/backup", "Backup done"), "publish")
+    got = daemon.publish(None, **message)
+    shape(answer, got, "publish")
+    page = daemon.http("GET", "/history?topic=ops/backup", token=daemon.token()).ok().json()
+    shape(blocks(section("History"))[0][1], page | {"messages": []}, "history")
+    assert page["messages"][-1]["id"] == got["id"]
+    assert page["messages"][-1]["tags"] == message["tags"]
+
+
+def test_token_examples(daemon):
+    who, guest = (m for arrow, m in blocks(section("Who am I, guests")))
+    shape(who, daemon.http("GET", "/token", token=daemon.token("ada", name="Ada")).ok().json(), "GET /token")
+    r = daemon.http("POST", "/token", {"Content-Type": "application/json"}, json.dumps({"name": "Ada"}))
+    shape(guest, r.ok().json(), "POST /token")
+
+
+def test_problem_example(daemon):
+    doc = blocks(section("Requests and errors"))[0][1]
+    token = daemon.token("ada", publish=["chat/*"], subscribe=["chat/*"])
+    r = daemon.http("POST", "/publish/ops/backup", body="hi", token=token)
+    shape(doc, r.problem(403, doc["code"]), "problem")
+
+
+def test_error_codes_are_all_listed():
+    source = (pathlib.Path(__file__).resolve().parents[2] / "src" / "core" / "error.h").read_text()
+    known = dict(re.findall(r'X\(\w+, "(\w+)", (\d+),', source))
+    listed = dict(re.findall(r"\| `(\w+)`(?: \([^)]*\))? \| (\d+) ", section("Requests and errors")))
+    assert known == listed
+
+
+def test_close_codes_are_listed():
+    for code in ("1000", "1001", "1002", "1003", "1007", "1008", "1009", "1011", "1013", "4401", "4403", "4408", "4429"):
+        assert re.search(rf"\b{code}\b", section("Chat over WebSocket")), code
