@@ -4,9 +4,9 @@
 #ifndef CORE_TOKEN_H
 #define CORE_TOKEN_H
 
-#include "core/config.h"
 #include "base/map.h"
 #include "base/slice.h"
+#include "core/config.h"
 
 #define TOKEN_MAX      8192 /* bytes of a token */
 #define TOKEN_SUB_MAX  128  /* bytes of a user id */
@@ -14,21 +14,26 @@
 /* Later ends of a token are taken for this one (the year 9999), so that arithmetic on it cannot overflow. */
 #define TOKEN_EXP_MAX 253402300799
 
-enum role { ROLE_USER, ROLE_MODERATOR, ROLE_ADMIN };
+enum role {
+	ROLE_USER,
+	ROLE_MODERATOR,
+	ROLE_ADMIN
+};
 
 /* What a verified token says. Immutable, one block of memory; counted without atomics: every claims object belongs to one worker. */
 struct claims {
 	unsigned refs;
-	char *user_id;    /* sub */
-	char *name;       /* display name; the id when the token has none (then has_name is false) */
-	char *user_topic; /* "user/<encoded id>"; over TOPIC_MAX bytes, so no topic, for a long id full of percent-encoded bytes */
+	char *user_id; /* sub */
+	char *name;    /* display name; the id when the token has none (then has_name is false) */
+	char *
+	    user_topic; /* "user/<encoded id>"; over TOPIC_MAX bytes, so no topic, for a long id full of percent-encoded bytes */
 	bool has_name;
 	bool is_guest;
 	enum role role;
-	int64_t exp; /* unix seconds, 0: none; its connections end at exp + leeway */
-	int64_t nbf; /* 0: none */
-	int64_t iat; /* 0: none */
-	char *jti;   /* NULL: none */
+	int64_t exp;              /* unix seconds, 0: none; its connections end at exp + leeway */
+	int64_t nbf;              /* 0: none */
+	int64_t iat;              /* 0: none */
+	char *jti;                /* NULL: none */
 	struct strings subscribe; /* patterns, {sub} put in, valid */
 	struct strings publish;
 	struct strings direct; /* user id patterns: `*` or literal ids */
@@ -57,9 +62,12 @@ const char *token_sub_error(struct slice sub);
 struct token_refusal {
 	int status;       /* 401, 403, 400 */
 	const char *code; /* CONTRACT 4's error code: "invalid_token", "unauthorized", … */
-	const char *check; /* short static name of the failing check, for metrics and the log: "signature", "exp", "aud", … */
-	char text[320];   /* for people; no " or \ and no control bytes in it; never any part of a token before its signature held */
-	bool signature_held; /* before, text says what was wanted of a token's form and holds nothing of the token itself */
+	const char *
+	    check; /* short static name of the failing check, for metrics and the log: "signature", "exp", "aud", … */
+	char text
+	    [320]; /* for people; no " or \ and no control bytes in it; never any part of a token before its signature held */
+	bool
+	    signature_held; /* before, text says what was wanted of a token's form and holds nothing of the token itself */
 };
 
 struct keyring;
@@ -77,8 +85,8 @@ void keyring_free(struct keyring *k);
 /*
  * Verify a token at now_s. 0 and *out owned (one reference), or -EACCES with *why filled, or -ENOMEM.
  */
-MUST_CHECK int token_check(const struct keyring *k, const struct config_auth *auth, struct slice token,
-    int64_t now_s, struct claims **out, struct token_refusal *why);
+MUST_CHECK int token_check(const struct keyring *k, const struct config_auth *auth,
+    struct slice token, int64_t now_s, struct claims **out, struct token_refusal *why);
 
 /* Make claims without a token: the peer of a local socket (`local:<name>`, admin), or tests. NULL on no memory. */
 MUST_CHECK struct claims *claims_new_local(const char *user_name, enum role role);
@@ -97,13 +105,14 @@ struct token_request { /* what `belfryctl token` and guest tokens ask for */
 const char *token_algorithm_name(unsigned alg);
 
 /* Sign with a config's own key (HMAC secrets only). Owned text, or NULL with the reason in error. */
-MUST_CHECK char *token_sign(const struct config_auth *auth, const struct token_request *r, char *error, size_t error_n);
+MUST_CHECK char *token_sign(
+    const struct config_auth *auth, const struct token_request *r, char *error, size_t error_n);
 /*
  * A guest token for `guest:<random>` (user_id NULL) or the same id again; it ends at now_s + auth.guest_ttl. name as token_name_error wants it.
  * Owned text; NULL without memory or with an id or name that will not do. id_out (may be NULL) gets the user id, 64 bytes.
  */
-MUST_CHECK char *token_sign_guest(const struct keyring *k, const struct config_auth *auth, const char *user_id,
-    const char *name, int64_t now_s, char id_out[64]);
+MUST_CHECK char *token_sign_guest(const struct keyring *k, const struct config_auth *auth,
+    const char *user_id, const char *name, int64_t now_s, char id_out[64]);
 
 /* --- a worker's cache of verified tokens --- */
 struct token_cache;
@@ -116,7 +125,8 @@ void token_cache_clear(struct token_cache *t);
  * As token_check, but a token seen before is not verified again (its time claims are). Bounded, least recently used out first. The key is SHA-256 of the
  * token and the generation.
  */
-MUST_CHECK int token_cache_check(struct token_cache *t, const struct keyring *k, const struct config *c,
-    struct slice token, int64_t now_s, struct claims **out, struct token_refusal *why);
+MUST_CHECK int token_cache_check(struct token_cache *t, const struct keyring *k,
+    const struct config *c, struct slice token, int64_t now_s, struct claims **out,
+    struct token_refusal *why);
 
 #endif

@@ -20,7 +20,7 @@
 #define TURN_MS     1000
 
 static const char help[] =
-    "usage: belfryctl listen [OPTION]... [TOPIC]...\n"
+    "usage: belfryctl listen [OPTION]... TOPIC...\n"
     "\n"
     "Prints what is published on the topics (patterns such as ops/* or news/** too) until Ctrl-C.\n"
     "A lost connection is made again, and what was missed is caught up with.\n"
@@ -119,6 +119,8 @@ take_arguments(struct listen_command *l)
 		if (code != 0)
 			return code;
 	}
+	if (l->topics.n == 0)
+		return ctl_usage(&l->args, "the topic is missing");
 	if (l->last != NULL && slice_to_u64(slice_str(l->last), &v) < 0)
 		return ctl_usage(&l->args, "--last is '%s', want a number", l->last);
 	if (l->last != NULL && l->after != NULL)

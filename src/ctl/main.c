@@ -3,7 +3,7 @@
 #include <stdio.h>
 
 static const char help[] =
-    "usage: belfryctl COMMAND [OPTION]... [ARGUMENT]...\n"
+    "usage: belfryctl [-c FILE] COMMAND [OPTION]... [ARGUMENT]...\n"
     "\n"
     "  token    make a token, or say why one would be refused\n"
     "  secret   make a key file\n"
@@ -52,12 +52,44 @@ run(int argc, char **argv)
 	return EX_USAGE;
 }
 
+/* How many arguments in front are options for whichever command comes: -c FILE and --json. */
+static int
+count_leading(int argc, char **argv)
+{
+	int n = 1;
+
+	while (n < argc) {
+		if (strcmp(argv[n], "-c") == 0 || strcmp(argv[n], "--config") == 0)
+			n += 2;
+		else if (strcmp(argv[n], "--json") == 0 || strncmp(argv[n], "--config=", 9) == 0)
+			n++;
+		else
+			break;
+	}
+	return n - 1;
+}
+
+/* Puts the command in front of the options that stand before it; false when there is none. */
+static bool
+bring_forward(int argc, char **argv)
+{
+	int n = count_leading(argc, argv);
+	char *command;
+
+	if (n + 1 >= argc)
+		return false;
+	command = argv[n + 1];
+	memmove(argv + 2, argv + 1, (size_t)n * sizeof(*argv));
+	argv[1] = command;
+	return true;
+}
+
 int
 main(int argc, char **argv)
 {
 	int code;
 
-	if (argc < 2) {
+	if (!bring_forward(argc, argv)) {
 		(void)fputs(help, stderr);
 		return EX_USAGE;
 	}
