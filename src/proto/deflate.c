@@ -20,6 +20,7 @@ static const uint8_t tail[4] = {0x00, 0x00, 0xff, 0xff};
 struct ws_inflater {
 	z_stream z;
 	struct buf scratch;
+	Bytef aside; /* where the first byte over the limit goes */
 };
 
 struct ws_deflater {
@@ -82,14 +83,14 @@ ws_inflater_scratch(struct ws_inflater *z, size_t max)
  * -ENOMEM (zlib's own numbers are above those: Z_VERSION_ERROR is -6).
  */
 static int
-inflate_some(z_stream *z, struct buf *out)
+inflate_some(struct ws_inflater *inflater, struct buf *out)
 {
-	Bytef aside;
+	z_stream *z = &inflater->z;
 	size_t room;
 	int r;
 
 	if (out->n >= out->max) {
-		z->next_out = &aside;
+		z->next_out = &inflater->aside;
 		z->avail_out = 1;
 		r = inflate(z, Z_SYNC_FLUSH);
 		return z->avail_out == 0 ? -EMSGSIZE : r;
@@ -113,12 +114,14 @@ inflate_some(z_stream *z, struct buf *out)
  * final block; or -EINVAL, -EMSGSIZE, -ENOMEM.
  */
 static int
-inflate_piece(z_stream *z, const void *p, size_t n, struct buf *out)
+inflate_piece(struct ws_inflater *inflater, const void *p, size_t n, struct buf *out)
 {
+	z_stream *z = &inflater->z;
+
 	z->next_in = p;
 	z->avail_in = (uInt)n;
 	for (;;) {
-		int r = inflate_some(z, out);
+		int r = inflate_some(inflater, out);
 
 		if (r == Z_STREAM_END) {
 			if (inflateReset(z) != Z_OK)
@@ -154,12 +157,12 @@ ws_inflate(struct ws_inflater *z, struct slice in, struct buf *out)
 		return 0; /* a compressor that had nothing to flush: an empty message */
 	if (inflateReset(&z->z) != Z_OK)
 		return -EINVAL;
-	r = inflate_piece(&z->z, in.p, in.n, out);
+	r = inflate_piece(z, in.p, in.n, out);
 	if (r < 0)
 		return r;
 	if (r == 1 || is_at_edge(&z->z))
 		return 0;
-	r = inflate_piece(&z->z, tail, sizeof(tail), out);
+	r = inflate_piece(z, tail, sizeof(tail), out);
 	if (r < 0)
 		return r;
 	return r == 1 || is_at_edge(&z->z) ? 0 : -EINVAL; /* cut in the middle of a block */

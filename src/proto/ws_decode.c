@@ -471,8 +471,9 @@ int
 ws_decode(struct ws_decoder *d, char *in, size_t n, struct ws_inflater *z, size_t *consumed,
     struct ws_message *out)
 {
-	struct step s = {.d = d, .z = z, .in = in, .n = n};
+	struct step s = {.d = d, .z = z, .n = n};
 
+	s.in = in;
 	settle(d);
 	while (s.at < n && s.m.event == WS_EV_NONE) {
 		int r = take_frame(&s);
