@@ -20,6 +20,7 @@ static const uint8_t tail[4] = {0x00, 0x00, 0xff, 0xff};
 struct ws_inflater {
 	z_stream z;
 	struct buf scratch;
+	void *kept;
 	Bytef aside; /* where the first byte over the limit goes */
 };
 
@@ -64,7 +65,15 @@ ws_inflater_free(struct ws_inflater *z)
 		return;
 	(void)inflateEnd(&z->z); /* fails only on a broken state, and frees what it can */
 	buf_done(&z->scratch);
+	mem_free(z->kept);
 	mem_free(z);
+}
+
+void
+ws_inflater_keep(struct ws_inflater *z, void *block)
+{
+	mem_free(z->kept);
+	z->kept = block;
 }
 
 struct buf *

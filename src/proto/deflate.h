@@ -20,6 +20,11 @@ void ws_inflater_free(struct ws_inflater *z);
  */
 struct buf *ws_inflater_scratch(struct ws_inflater *z, size_t max);
 /*
+ * Takes a block of memory (mem_alloc), frees the one taken before. So a message that came in pieces
+ * outlives its connection's decoder state until the worker's next one.
+ */
+void ws_inflater_keep(struct ws_inflater *z, void *block);
+/*
  * Inflate one whole message (the 00 00 ff ff tail is added here) into out (out->max is the bound,
  * checked while inflating). 0; -EMSGSIZE when it would exceed out->max; -EINVAL for bad data;
  * -ENOMEM.

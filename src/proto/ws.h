@@ -120,7 +120,7 @@ struct ws_decoder {
 struct ws_message {
 	enum ws_event event;
 	enum ws_opcode opcode;
-	struct slice payload; /* borrowed until the next call: input, decoder or inflater own it */
+	struct slice payload; /* borrowed until the next call with the same decoder or inflater */
 	int close_code;
 	const char *text;
 };
@@ -132,10 +132,10 @@ void ws_decoder_done(struct ws_decoder *d);
  * Feed bytes; they are unmasked IN PLACE (in is writable memory). Consumes up to the end of the
  * next event.
  *
- * consumed  how many bytes of `in` were used up; call again with the rest, also when none is left,
- *           until WS_EV_NONE: a message that came in pieces is freed by the next call
+ * consumed  how many bytes of `in` were used up; call again with the rest
  * out       the event; WS_EV_NONE means that all of `in` was consumed and kept where needed
- * z         the worker's inflater; may be NULL when deflate was not negotiated
+ * z         the worker's inflater. It also takes over the memory of a message that came in pieces;
+ *           NULL when deflate was not negotiated: then the decoder keeps it until the next call
  *
  * UTF-8 of text is checked as it arrives, over fragments (8.1); close reasons too. A message over
  * max_message is WS_CLOSE_TOO_BIG, known from the frame head, before its bytes are stored. After

@@ -24,8 +24,8 @@ struct ws_head {
 };
 
 /*
- * What is kept while something is unfinished, and until the next call after something was handed
- * out of it.
+ * What is kept while something is unfinished; without an inflater also until the next call after
+ * something was handed out of it.
  */
 struct ws_partial {
 	uint8_t head[WS_MAX_HEAD]; /* the first bytes of a frame's head */
@@ -119,6 +119,27 @@ settle(struct ws_decoder *d)
 	p->is_spent = false;
 	if (p->n_head == 0 && !p->in_frame && !p->in_message)
 		ws_decoder_done(d);
+}
+
+/*
+ * An event is handed out. When nothing else is under way the worker's inflater takes the memory
+ * that the event lies in, so that the connection has none, even if it is never fed again.
+ */
+static void
+hand_over(struct step *s)
+{
+	struct ws_partial *p = s->d->partial;
+
+	if (p == NULL || s->z == NULL || s->m.event == WS_EV_NONE || p->in_message)
+		return;
+	if (p->is_spent) {
+		ws_inflater_keep(s->z, p->data.p);
+		p->data.p = NULL;
+		ws_decoder_done(s->d);
+	} else {
+		ws_inflater_keep(s->z, p); /* a control frame's payload */
+		s->d->partial = NULL;
+	}
 }
 
 /* --- heads (5.2) --- */
@@ -481,6 +502,7 @@ ws_decode(struct ws_decoder *d, char *in, size_t n, struct ws_inflater *z, size_
 		if (r < 0)
 			return r;
 	}
+	hand_over(&s);
 	*consumed = s.at;
 	*out = s.m;
 	return 0;

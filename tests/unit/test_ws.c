@@ -355,6 +355,30 @@ START_TEST(what_came_in_pieces_is_freed)
 }
 END_TEST
 
+/* With the worker's inflater a connection that is level holds nothing, even before the next call. */
+START_TEST(level_connections_hold_nothing)
+{
+	char in[] = PING FIRST PING LAST;
+	struct ws_inflater *z = ws_inflater_new();
+	struct ws_decoder d;
+	struct ws_message m;
+	size_t used;
+
+	ws_decoder_init(&d, 100, false);
+	for (size_t at = 0; at < sizeof(in) - 1; at++) {
+		ck_assert_int_eq(ws_decode(&d, in + at, 1, z, &used, &m), 0);
+		ck_assert_uint_eq(used, 1);
+		ck_assert((m.event != WS_EV_NONE) == (at == 6 || at == 22 || at == 30));
+		if (at == 6 || at == 22)
+			ck_slice(m.payload, "p");
+		ck_assert((ws_decoder_memory(&d) == 0) == (at == 6 || at == 30));
+	}
+	ck_slice(m.payload, "Hello");
+	ws_inflater_free(z);
+	ws_inflater_free(NULL);
+}
+END_TEST
+
 /* A head that promises much makes the decoder keep only what came. */
 START_TEST(promises_cost_nothing)
 {
@@ -442,6 +466,7 @@ main(void)
 	tcase_add_test(tc, masks_are_taken_off);
 	tcase_add_test(tc, whole_messages_are_not_copied);
 	tcase_add_test(tc, what_came_in_pieces_is_freed);
+	tcase_add_test(tc, level_connections_hold_nothing);
 	tcase_add_test(tc, promises_cost_nothing);
 	tcase_add_loop_test(tc, decoding_without_memory, 0, 2);
 	tcase_add_test(tc, deflate_without_inflater_is_our_fault);
