@@ -295,7 +295,7 @@ END_TEST
 
 /* --- what the decoder keeps --- */
 
-/* "Hello" and "Hel" + "lo" with a mask of zeros */
+/* a masked "Hello", and the same in two frames; the mask is zero */
 #define WHOLE "\x81\x85\0\0\0\0Hello"
 #define FIRST "\x01\x83\0\0\0\0Hel"
 #define LAST  "\x80\x82\0\0\0\0lo"

@@ -328,10 +328,10 @@ run(const struct vector *v, size_t first, size_t step)
 	if (is_open && ws_decoder_memory(&d) > 0)
 		(void)buf_add_str(&log, "more\n");
 	ck_assert_msg(slice_eq(buf_slice(&log), buf_slice(&v->expected)),
-	    "%s\nin pieces of %zu and %zu, expected:\n%.*s\ngot:\n%.*s", v->name, first, step,
+	    "%s: in pieces of %zu and %zu, expected:\n%.*s\ngot:\n%.*s", v->name, first, step,
 	    SLICE_ARG(buf_slice(&v->expected)), SLICE_ARG(buf_slice(&log)));
 	if (step == 1 && v->known_at != 0)
-		ck_assert_msg(logged_at == v->known_at, "%s\nknown at %zu, expected %zu", v->name,
+		ck_assert_msg(logged_at == v->known_at, "%s: known at %zu, expected %zu", v->name,
 		    logged_at, v->known_at);
 	ws_decoder_done(&d);
 	ck_assert_uint_eq(ws_decoder_memory(&d), 0);
