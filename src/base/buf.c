@@ -25,15 +25,15 @@ buf_reset(struct buf *b)
 int
 buf_reserve(struct buf *b, size_t more)
 {
-	size_t cap = b->cap == 0 ? BUF_FIRST_CAP : b->cap;
+	size_t cap = b->cap == 0 ? min_size(BUF_FIRST_CAP, b->max) : b->cap;
 	char *p;
 
-	if (more <= b->cap - b->n)
-		return 0;
-	if (more > b->max - b->n) {
+	if (b->n > b->max || more > b->max - b->n) {
 		b->failed = true;
 		return -EMSGSIZE;
 	}
+	if (more <= b->cap - b->n)
+		return 0;
 	while (cap - b->n < more)
 		cap = cap > b->max / 2 ? b->max : cap * 2;
 	p = mem_realloc(b->p, cap);

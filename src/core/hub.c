@@ -29,6 +29,14 @@ hub_init(struct hub *h, struct log *log, unsigned worker, struct config *config,
 }
 
 void
+hub_set_config(struct hub *h, struct config *config)
+{
+	(void)config_ref(config);
+	config_unref(h->config);
+	h->config = config;
+}
+
+void
 hub_done(struct hub *h)
 {
 	map_done(&h->topics);
@@ -244,8 +252,13 @@ deliver_to(struct delivery *d, struct sub *sub)
 	const struct message *m = d->message;
 	int r;
 
-	if (s->seen == d->sequence + 1 || (m->origin != 0 && m->origin == s->number))
+	if (s->seen == d->sequence + 1)
 		return;
+	if (m->origin != 0 && m->origin == s->number) {
+		if (m->id != 0 && s->ops->own != NULL && sub->reader == NULL)
+			s->ops->own(s, m->id);
+		return;
+	}
 	if (is_for_rooms_only(m) && (!sub->is_room || d->sequence < sub->presence_from))
 		return;
 	if ((m->kind == MESSAGE_RAW) != (s->form == FORM_WS_RAW))

@@ -52,6 +52,8 @@ struct subscriber_ops {
 	 */
 	void (*gap)(struct subscriber *s, struct sub *sub, const struct log_resume *gap, uint64_t asked,
 	    uint32_t dropped);
+	/* A logged message of its own passed in the log: its cursor may pass it too. May be NULL. */
+	void (*own)(struct subscriber *s, uint64_t id);
 	/* No memory to let it fall behind: it must end (later, not in this call). */
 	void (*fail)(struct subscriber *s);
 	/* A reader brought it level: rooms get fresh members when presence changes were skipped. */
@@ -93,6 +95,8 @@ struct hub {
 /* 0 or -ENOMEM. The position starts at the log's end. */
 MUST_CHECK int hub_init(struct hub *h, struct log *log, unsigned worker, struct config *config, struct counters *counters);
 void hub_done(struct hub *h);
+/* The configuration of a reload. */
+void hub_set_config(struct hub *h, struct config *config);
 
 /* Deliver what the tail has. Called at the end of a turn, and before a subscription starts so that the position is the log's. */
 void hub_tail(struct hub *h);

@@ -528,6 +528,17 @@ log_topic_last(struct log *l, struct slice topic)
 	return last;
 }
 
+size_t
+log_rooms(struct log *l)
+{
+	size_t n;
+
+	log_lock(l);
+	n = l->n_rooms;
+	log_unlock(l);
+	return n;
+}
+
 void
 log_each_topic(struct log *l, bool (*each)(const struct log_topic_info *t, void *ctx), void *ctx)
 {

@@ -136,6 +136,9 @@ void log_extent(struct log *l, struct log_extent *out);
 /* Newest id stored on a topic; 0 when there is none. */
 uint64_t log_topic_last(struct log *l, struct slice topic);
 
+/* Rooms with somebody in them. */
+size_t log_rooms(struct log *l);
+
 /* Walk topics that have messages or members, under the lock: keep it short. Stops when each returns false. */
 struct log_topic_info {
 	struct slice name;

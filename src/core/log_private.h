@@ -59,6 +59,7 @@ struct log {
 	uint64_t released;
 	uint64_t next;
 
+	size_t n_rooms; /* topics with somebody present */
 	unsigned n_workers;
 	struct log_worker workers[LOG_MAX_WORKERS + 1];
 	struct leaving_list leaving;

@@ -100,6 +100,7 @@ member_remove(struct log *l, struct room_member *m)
 	if (t->room->members.n == 0) {
 		presence_free_room(t->room);
 		t->room = NULL;
+		l->n_rooms--;
 	}
 }
 
@@ -151,11 +152,13 @@ presence_join(struct log *l, struct slice topic, struct message_from user, uint6
 	t = log_topic_get(l, topic, &r);
 	if (t == NULL)
 		goto out;
-	if (t->room == NULL)
-		t->room = room_new();
 	if (t->room == NULL) {
-		r = -ENOMEM;
-		goto out;
+		t->room = room_new();
+		if (t->room == NULL) {
+			r = -ENOMEM;
+			goto out;
+		}
+		l->n_rooms++;
 	}
 	m = map_get(&t->room->members, user.user_id);
 	if (m == NULL) {
@@ -165,6 +168,7 @@ presence_join(struct log *l, struct slice topic, struct message_from user, uint6
 			if (t->room->members.n == 0) {
 				presence_free_room(t->room);
 				t->room = NULL;
+				l->n_rooms--;
 			}
 			goto out;
 		}

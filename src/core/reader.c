@@ -354,10 +354,15 @@ pass_on(struct reader *r, struct message *m)
 	struct slice bytes;
 	struct wire *w;
 
-	if (is_own || m->time_ms < r->min_time_ms)
+	if (m->time_ms < r->min_time_ms)
 		return 0;
 	if (!s->ops->has_room(s))
 		return 1;
+	if (is_own) {
+		if (s->ops->own != NULL)
+			s->ops->own(s, m->id);
+		return 0;
+	}
 	if (message_form(m, (enum message_form)s->form, &bytes) < 0)
 		return -ENOMEM;
 	if (bytes.n == 0)

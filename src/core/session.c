@@ -62,6 +62,22 @@ answer_start(struct buf *b, const char *type, struct slice ref)
 		(void)json_add_member_raw(b, "ref", ref);
 }
 
+int
+session_error(struct buf *out, const struct refusal *r, struct slice ref)
+{
+	(void)buf_add_char(out, '{');
+	(void)json_add_member_string(out, "type", SLICE("error"));
+	if (ref.p != NULL)
+		(void)json_add_member_raw(out, "ref", ref);
+	(void)json_add_member_string(out, "code", slice_str(error_name(r->code)));
+	(void)json_add_member_string(out, "message", slice_str(r->text));
+	if (r->limit != NULL)
+		(void)json_add_member_string(out, "limit", slice_str(r->limit));
+	if (r->retry_after_s > 0)
+		(void)json_add_member_u64(out, "retry_after", r->retry_after_s);
+	return buf_add_char(out, '}');
+}
+
 static void
 send_ack(struct caller *c, const struct append *a)
 {

@@ -93,6 +93,9 @@ MUST_CHECK int caller_append(struct caller *c, struct hub *h, struct append *a, 
 void caller_done(struct caller *c);
 void caller_init(struct caller *c, const struct caller_ops *ops);
 
+/* {"type":"error",…} of a refusal. */
+int session_error(struct buf *out, const struct refusal *r, struct slice ref);
+
 /* An answer in the making: {"type":…,"ref":…; caller_answer closes and sends it, and frees b. */
 void answer_start(struct buf *b, const char *type, struct slice ref);
 void caller_answer(struct caller *c, const char *type, struct buf *b, struct slice ref);

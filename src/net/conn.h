@@ -37,19 +37,24 @@ enum close_reason {
 
 /*
  * Queue a wire (shares it: adds a reference) and mark the connection dirty; the bytes leave at the end of the loop turn. Never blocks. The queue's limit is the caller's to
- * look at (conn_has_room) for what can be read again later; answers are always taken. 0, or -ENOMEM (the caller closes).
+ * look at (conn_has_room) for what can be read again later; answers are always taken. 0, or -ENOMEM: then the connection is closed at the end of the turn.
  */
-MUST_CHECK int conn_push(struct conn *c, struct wire *w);
+int conn_push(struct conn *c, struct wire *w);
 /* Copies bytes into a wire of their own and pushes it. */
-MUST_CHECK int conn_push_bytes(struct conn *c, struct slice bytes);
+int conn_push_bytes(struct conn *c, struct slice bytes);
 /* Queued bytes below limits.queue. One message always fits an empty queue. */
 bool conn_has_room(const struct conn *c);
 size_t conn_queued(const struct conn *c);
 
 /* Flush what is queued, then close in good order (streams; WebSocket after its close frame). */
 void conn_finish(struct conn *c, enum close_reason why);
+/* As conn_finish(DONE), but at the end of the turn. */
+void conn_end_soon(struct conn *c);
 /* Close now. Freed at the end of the loop turn; callbacks get their on_gone at once. */
 void conn_close(struct conn *c, enum close_reason why);
+
+/* Close at the end of the turn: from within a delivery, where nothing may be called back. */
+void conn_fail(struct conn *c, enum close_reason why);
 
 /* One deadline for each connection, in monotonic ms (1 s resolution, spread by the wheel); 0: none. On it the state's on_tick is called. */
 void conn_set_deadline(struct conn *c, uint64_t at_ms);
@@ -65,6 +70,13 @@ bool conn_is_unix(const struct conn *c, unsigned *listener, uint32_t *uid, uint3
 bool conn_on_loopback_listener(const struct conn *c);
 /* The socket's peer itself is one of trusted_proxies: its X-Forwarded-* headers count. */
 bool conn_from_trusted_proxy(const struct conn *c);
+
+/* Which gauge of open connections it stands in (enum counter COUNTER_CONN_…). */
+void conn_count_as(struct conn *c, int counter);
+/* Monotonic ms (to the second) of the last bytes read or written. */
+uint64_t conn_last_seen_ms(const struct conn *c);
+/* Names of enum close_reason, CLOSE_REASON_COUNT of them. */
+const char *const *conn_reason_names(void);
 
 /* --- WebSocket --- */
 struct ws_ops {
@@ -82,6 +94,10 @@ MUST_CHECK int exchange_upgrade(struct exchange *x, const struct ws_handshake *h
     const struct ws_ops *ops, void *data);
 /* Send a close frame with that code and end (waits briefly for the peer's). */
 void conn_ws_close(struct conn *c, int code, struct slice reason, enum close_reason why);
+/* As conn_ws_close, but from within a delivery: at the end of the turn. */
+void conn_fail_ws(struct conn *c, int code, enum close_reason why);
+/* A ping without payload. */
+void conn_ws_ping(struct conn *c);
 /* While true the socket is not read (too many unanswered requests, full queue). */
 void conn_hold_reading(struct conn *c, bool hold);
 

@@ -30,6 +30,7 @@ struct exchange {
 	bool is_answered;
 	bool has_body;        /* a body is announced */
 	uint64_t number;      /* X-Request-Id, printed as 16 hex digits */
+	char peer[64];        /* the client's address, behind trusted proxies */
 	struct buf headers;   /* response headers added so far, bounded */
 	void (*on_gone)(struct exchange *x); /* the peer went before the answer */
 	void *data;           /* the handler's, for answering later */

@@ -29,27 +29,39 @@ struct net {
 	void (*on_head)(struct exchange *x);
 	void (*on_request)(struct exchange *x);
 	struct wheel wheel;
+	void (*on_clock)(struct net *n); /* the clocks were read: let the domain know */
+	bool has_clock;          /* read in this turn */
 	uint64_t now_ms;         /* monotonic, of this turn */
 	uint64_t now_us;         /* wall clock, of this turn */
+	uint64_t mono_us;        /* monotonic */
 	char *read_buffer;
 	struct http_head *head;  /* scratch for parsing */
 	struct conn_list conns;
 	struct conn_list dirty;
 	struct conn_list dead;
 	size_t n_conns;
-	size_t n_dirty;
+	uint32_t n_requests;
+	unsigned n_workers;
 	uint64_t next_number;    /* connection numbers: worker index in the top byte */
-	size_t memory;           /* bytes in queues and bodies */
+	size_t memory;           /* bytes in queues and bodies of this worker */
+	size_t memory_limit;     /* its share of limits.memory */
 	bool is_draining;
 	struct ws_inflater *inflater;
 };
 
 /* 0 or -ENOMEM. */
-MUST_CHECK int net_init(struct net *n, struct event_base *base, unsigned worker, struct config *config);
+MUST_CHECK int net_init(struct net *n, struct event_base *base, unsigned worker, unsigned n_workers, struct config *config);
 void net_done(struct net *n);
 void net_set_config(struct net *n, struct config *config);
-/* Read the clocks: at the start of each turn. */
+/* Read the clocks. */
 void net_clock(struct net *n);
+/* First thing of every event callback: the clocks of this turn, read once. */
+static inline void
+net_begin(struct net *n)
+{
+	if (!n->has_clock)
+		net_clock(n);
+}
 
 struct net_accepted { /* a socket handed over by the listener's thread */
 	int fd;
@@ -67,6 +79,12 @@ void net_adopt(struct net *n, const struct net_accepted *a);
  * End of a loop turn: run due deadlines, flush up to NET_FLUSH_SLICE dirty connections, free the dead. Returns true when dirty connections are left: then loop without waiting.
  */
 bool net_turn(struct net *n);
+
+/* Bytes that queues and bodies took or gave back. */
+void net_add_memory(struct net *n, size_t bytes);
+void net_sub_memory(struct net *n, size_t bytes);
+/* Is the address one of trusted_proxies? */
+bool net_is_trusted(const struct net *n, const struct in6_addr *address);
 
 /* Start the drain: every stream and WebSocket is told with its own retry hint spread over spread_ms; idle HTTP connections close. */
 void net_drain(struct net *n, uint64_t spread_ms);

@@ -246,12 +246,12 @@ code_of(const struct token_refusal *why)
 	return ERROR_INVALID_TOKEN;
 }
 
-/* The log gets the whole reason; the peer gets it only when the token was signed by us and auth.explain is on. */
+/* The log always gets the reason; the peer when auth.explain is on. Before the signature held it says nothing of the claims. */
 static int
 refuse_token(const struct exchange *x, const struct token_refusal *why, struct refusal *r)
 {
 	const struct serve *s = serve_of(x);
-	bool is_told = s->config->auth.explain && why->signature_held;
+	bool is_told = s->config->auth.explain;
 	char quoted[DIAG_QUOTED];
 
 	if (x->net->counters != NULL)

@@ -29,6 +29,13 @@ struct serve {
 	struct net *net;           /* this worker's, for the clocks of the turn */
 };
 
+/* Something for another worker; base of the poster's own struct, so that posting cannot fail. */
+struct inbox_item {
+	TAILQ_ENTRY(inbox_item) link;
+	void (*run)(struct serve *there, struct inbox_item *item);
+};
+TAILQ_HEAD(inbox, inbox_item);
+
 /* Asked of the process; thread-safe. */
 struct serve_process {
 	void *ctx;
@@ -37,6 +44,9 @@ struct serve_process {
 	/* Prometheus text of the whole process appended to out. */
 	void (*metrics)(void *ctx, struct buf *out);
 	bool (*is_draining)(void *ctx);
+	/* Run item on another worker's thread, soon, in order, with that worker's context. The item belongs to its run from then on. */
+	void (*post)(void *ctx, unsigned worker, struct inbox_item *item);
+	unsigned n_workers;
 };
 
 /* The time of this loop turn. */
@@ -55,6 +65,9 @@ void serve_on_request(struct exchange *x);
 MUST_CHECK int serve_authenticate(struct exchange *x, bool changes, struct claims **out);
 /* The same without answering: -1 with *r filled. *found tells whether any token was there at all. */
 MUST_CHECK int serve_find_token(struct exchange *x, bool changes, struct claims **out, struct refusal *r, bool *found);
+
+/* hub->verify: a token that came in a `refresh`. */
+MUST_CHECK int serve_verify_refresh(struct hub *h, struct slice token, struct claims **out, struct refusal *r);
 
 /* Origin allowed (absent counts as allowed)? On no: *r filled, -1. */
 MUST_CHECK int serve_check_origin(struct exchange *x, struct refusal *r);

@@ -1,0 +1,120 @@
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "core/config.h"
+#include "daemon/server.h"
+#include "net/conn.h"
+#include "proto/json.h"
+
+/* The daemon's own figures: /metrics, and the feeds that publish them as messages. */
+
+uint64_t
+server_resident_bytes(void)
+{
+	unsigned long total = 0;
+	unsigned long resident = 0;
+	FILE *f = fopen("/proc/self/statm", "re");
+
+	if (f == NULL)
+		return 0;
+	if (fscanf(f, "%lu %lu", &total, &resident) != 2)
+		resident = 0;
+	(void)fclose(f); /* only read */
+	return (uint64_t)resident * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+static size_t
+all_counters(const struct server *s, const struct counters *out[SERVER_MAX_WORKERS])
+{
+	for (unsigned i = 0; i < s->n_workers; i++)
+		out[i] = &s->workers[i].counters;
+	return s->n_workers;
+}
+
+void
+server_metrics(void *ctx, struct buf *out)
+{
+	const struct server *s = ctx;
+	const struct counters *all[SERVER_MAX_WORKERS];
+	size_t n = all_counters(s, all);
+	struct log_extent extent;
+
+	log_extent(s->log, &extent);
+	(void)counters_write(out, all, n, conn_reason_names(), CLOSE_REASON_COUNT); /* a failure sticks to out */
+	(void)counters_write_one(out, "belfry_topics", "gauge", "Topics known.", extent.topics);
+	(void)counters_write_one(out, "belfry_log_messages", "gauge", "Messages kept in the log.", extent.messages);
+	(void)counters_write_one(out, "belfry_log_bytes", "gauge", "Bytes that they take.", extent.bytes);
+	(void)counters_write_one(out, "belfry_workers", "gauge", "Worker threads.", s->n_workers);
+	(void)counters_write_one(out, "process_resident_memory_bytes", "gauge", "Resident memory of the process.",
+	    server_resident_bytes());
+	(void)counters_write_one(out, "process_uptime_seconds", "gauge", "Seconds since the start.",
+	    (clock_mono_us() / 1000 - s->started_ms) / 1000);
+}
+
+static void
+write_figures(struct server *s, uint64_t now_ms, struct buf *b)
+{
+	const struct counters *all[SERVER_MAX_WORKERS];
+	size_t n = all_counters(s, all);
+	uint64_t messages = counters_sum(all, n, COUNTER_MESSAGES_IN);
+	uint64_t elapsed_ms = max_u64(1, now_ms - s->last_feed_ms);
+	uint64_t rate = s->last_feed_ms == 0 ? 0 : ((messages - s->last_messages) * 1000 + elapsed_ms / 2) / elapsed_ms;
+	struct log_extent extent;
+	uint64_t http = counters_sum(all, n, COUNTER_CONN_HTTP);
+	uint64_t websocket = counters_sum(all, n, COUNTER_CONN_WEBSOCKET);
+	uint64_t events = counters_sum(all, n, COUNTER_CONN_EVENTS);
+	uint64_t chat_sse = counters_sum(all, n, COUNTER_CONN_CHAT_SSE);
+
+	log_extent(s->log, &extent);
+	(void)buf_add_char(b, '{'); /* a failure sticks */
+	(void)json_add_member_u64(b, "uptime", (now_ms - s->started_ms) / 1000);
+	(void)json_add_member_u64(b, "connections", http + websocket + events + chat_sse);
+	(void)json_add_member_u64(b, "websockets", websocket);
+	(void)json_add_member_u64(b, "streams", events + chat_sse);
+	(void)json_add_member_u64(b, "rooms", log_rooms(s->log));
+	(void)json_add_member_u64(b, "topics", extent.topics);
+	(void)json_add_member_u64(b, "messages", messages);
+	(void)json_add_member_u64(b, "messages_per_second", rate);
+	(void)json_add_member_u64(b, "deliveries", counters_sum(all, n, COUNTER_DELIVERIES));
+	(void)json_add_member_u64(b, "stored", extent.messages);
+	(void)json_add_member_u64(b, "queued_bytes", counters_sum(all, n, COUNTER_MEMORY_BYTES));
+	(void)json_add_member_u64(b, "memory", server_resident_bytes());
+	(void)buf_add_char(b, '}');
+	s->last_messages = messages;
+	s->last_feed_ms = now_ms;
+}
+
+static void
+publish(struct server *s, const char *topic, struct slice figures, int64_t wall_ms)
+{
+	struct message_notice notice = {.topic = slice_str(topic), .event = SLICE("stats"), .data = figures};
+	struct append *a = append_new(1);
+
+	if (a == NULL)
+		return; /* the next figures come in a moment */
+	a->worker = LOG_NO_WORKER;
+	a->now_ms = wall_ms;
+	a->items[0].message =
+	    message_notice(&notice, SLICE_NONE, config_rule(s->setup->config, notice.topic), wall_ms, 0);
+	if (a->items[0].message == NULL || log_append(s->log, a, LOG_NO_WORKER) < 0)
+		append_free(a);
+}
+
+void
+feeds_tick(struct server *s, uint64_t now_ms, int64_t wall_ms)
+{
+	const struct config *c = s->setup->config;
+	struct buf b = BUF_INIT(4096);
+
+	for (size_t i = 0; i < c->n_feeds && i < ARRAY_LEN(s->feeds); i++) {
+		if (now_ms < s->feeds[i].due_ms)
+			continue;
+		s->feeds[i].due_ms = now_ms + c->feeds[i].every_ms;
+		if (b.n == 0)
+			write_figures(s, now_ms, &b);
+		if (!b.failed)
+			publish(s, c->feeds[i].topic, buf_slice(&b), wall_ms);
+	}
+	buf_done(&b);
+}

@@ -1,0 +1,93 @@
+#include <event2/event.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sysexits.h>
+
+#include "base/mem.h"
+#include "base/rng.h"
+#include "daemon/server.h"
+
+#define DEFAULT_CONFIG "/etc/belfry/belfryd.conf"
+
+static void
+usage(FILE *to)
+{
+	(void)fprintf(to,
+	    "usage: belfryd [-c FILE] [-t] [-V] [-h]\n"
+	    "\n"
+	    "  -c, --config FILE    the configuration (" DEFAULT_CONFIG ")\n"
+	    "  -t, --check-config   check it and exit: 0, or 78 with FILE:LINE: what is wrong\n"
+	    "  -V, --version        print the version\n"
+	    "  -h, --help           print this\n"
+	    "\n"
+	    "Runs in the foreground and logs to stderr. SIGHUP reloads, SIGTERM stops in good order.\n"
+	    "See belfryd(8) and belfryd.conf(5).\n");
+}
+
+int
+main(int argc, char *argv[])
+{
+	static const struct option options[] = {
+	    {"config", required_argument, NULL, 'c'},
+	    {"check-config", no_argument, NULL, 't'},
+	    {"version", no_argument, NULL, 'V'},
+	    {"help", no_argument, NULL, 'h'},
+	    {NULL, 0, NULL, 0},
+	};
+	const char *path = DEFAULT_CONFIG;
+	struct server *server;
+	struct setup *setup;
+	bool only_check = false;
+	uint8_t guest_key[32];
+	int option;
+	int code;
+
+	while ((option = getopt_long(argc, argv, "c:tVh", options, NULL)) != -1) {
+		switch (option) {
+		case 'c':
+			path = optarg;
+			break;
+		case 't':
+			only_check = true;
+			break;
+		case 'V':
+			(void)printf("belfryd %s\n", BELFRY_VERSION);
+			return EX_OK;
+		case 'h':
+			usage(stdout);
+			return EX_OK;
+		default:
+			usage(stderr);
+			return EX_USAGE;
+		}
+	}
+	if (optind < argc) {
+		(void)fprintf(stderr, "belfryd: '%s' is not expected here\n", argv[optind]);
+		usage(stderr);
+		return EX_USAGE;
+	}
+	(void)signal(SIGPIPE, SIG_IGN);
+	rng_fill(guest_key, sizeof(guest_key));
+	setup = server_load(path, guest_key);
+	if (setup == NULL)
+		return EX_CONFIG;
+	if (only_check) {
+		(void)printf("%s: ok\n", path);
+		setup_unref(setup);
+		return EX_OK;
+	}
+	server = mem_calloc(1, sizeof(*server));
+	if (server == NULL) {
+		setup_unref(setup);
+		return EX_OSERR;
+	}
+	diag_init(&server->diag);
+	memcpy(server->guest_key, guest_key, sizeof(guest_key));
+	code = server_run(server, setup, path);
+	setup_unref(setup);
+	mem_free(server);
+	libevent_global_shutdown();
+	return code;
+}

@@ -1,0 +1,408 @@
+#include "daemon/server.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/rng.h"
+#include "core/config.h"
+#include "core/limiter.h"
+#include "daemon/config_read.h"
+#include "daemon/notify.h"
+#include "store/memory.h"
+
+#define TICK_MS       100
+#define SWEEP_MS      1000
+#define GUEST_BUCKETS 65536
+#define FDS_BESIDE    64 /* descriptors that are not connections: listeners, loops, files */
+
+/* --- loading --- */
+
+struct setup *
+server_load(const char *path, const uint8_t guest_key[32])
+{
+	struct setup *setup = mem_calloc(1, sizeof(*setup));
+	struct config_error error;
+	char text[512];
+
+	if (setup == NULL) {
+		(void)fprintf(stderr, "no memory for the configuration\n");
+		return NULL;
+	}
+	atomic_init(&setup->refs, 1);
+	if (config_load(path, &setup->config, &error) < 0) {
+		(void)fprintf(stderr, "%s:%u: %s\n", error.file, error.line, error.text);
+		setup_unref(setup);
+		return NULL;
+	}
+	setup->keyring = keyring_new(&setup->config->auth, text, sizeof(text));
+	if (setup->keyring == NULL) {
+		(void)fprintf(stderr, "%s:%u: %s\n", setup->config->auth_file, setup->config->auth_line, text);
+		setup_unref(setup);
+		return NULL;
+	}
+	keyring_set_guest_key(setup->keyring, guest_key);
+	return setup;
+}
+
+static void
+use_logging(struct server *s)
+{
+	atomic_store(&s->diag.level, s->setup->config->logging.level);
+	atomic_store(&s->diag.is_json, s->setup->config->logging.is_json);
+}
+
+/* As many descriptors as connections are wanted; where that cannot be had, fewer connections and a warning. */
+static void
+raise_descriptors(struct server *s)
+{
+	struct config *c = s->setup->config;
+	struct rlimit limit;
+	rlim_t wanted = (rlim_t)c->limits.connections + FDS_BESIDE;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+		return;
+	if (limit.rlim_max < wanted && c->limits.connections != 0) {
+		struct rlimit more = {wanted, wanted};
+
+		if (setrlimit(RLIMIT_NOFILE, &more) == 0)
+			return;
+	}
+	limit.rlim_cur = limit.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &limit); /* never fails up to the maximum */
+	if (c->limits.connections == 0 || limit.rlim_cur < wanted) {
+		uint32_t fits = limit.rlim_cur > FDS_BESIDE ? (uint32_t)min_u64(limit.rlim_cur - FDS_BESIDE, UINT32_MAX) : 1;
+
+		if (c->limits.connections != 0)
+			diag_log(&s->diag, DIAG_WARNING, "server.limit",
+			    "limits.connections=%u lowered_to=%u reason=\"the limit of open files is %llu\"",
+			    c->limits.connections, fits, (unsigned long long)limit.rlim_cur);
+		c->limits.connections = fits; /* before any other thread sees it */
+	}
+}
+
+/* --- what the workers ask of the process --- */
+
+static int
+process_ready(void *ctx, char *text, size_t n)
+{
+	struct server *s = ctx;
+
+	if (atomic_load(&s->is_draining)) {
+		(void)snprintf(text, n, "the server is stopping");
+		return -1;
+	}
+	if (!atomic_load(&s->is_ready)) {
+		(void)snprintf(text, n, "the server is starting");
+		return -1;
+	}
+	return 0;
+}
+
+static bool
+process_is_draining(void *ctx)
+{
+	struct server *s = ctx;
+
+	return atomic_load(&s->is_draining);
+}
+
+static void
+process_post(void *ctx, unsigned worker, struct inbox_item *item)
+{
+	struct server *s = ctx;
+
+	worker_post(&s->workers[worker], item);
+}
+
+/* --- accepting --- */
+
+static size_t
+total_conns(const struct server *s)
+{
+	size_t n = 0;
+
+	for (unsigned i = 0; i < s->n_workers; i++)
+		n += atomic_load(&s->workers[i].n_conns);
+	return n;
+}
+
+/* Full: said in plain HTTP, whatever was going to be asked. */
+static void
+turn_away(struct server *s, int fd)
+{
+	static const char answer[] =
+	    "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\nRetry-After: 5\r\n"
+	    "Connection: close\r\nContent-Length: 176\r\n\r\n"
+	    "{\"type\":\"about:blank\",\"title\":\"Unavailable\",\"status\":503,\"detail\":\"the server has as many "
+	    "connections as limits.connections allows\",\"code\":\"unavailable\",\"limit\":\"limits.connections\"}";
+
+	_Static_assert(sizeof(answer) > 176, "the length above");
+	if (send(fd, answer, sizeof(answer) - 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
+		/* it has gone */
+	}
+	(void)close(fd);
+	diag_peer(&s->diag, DIAG_WARNING, "conn.refused", "reason=limits.connections limit=%u",
+	    s->setup->config->limits.connections);
+}
+
+static void
+on_accepted(void *ctx, const struct net_accepted *a)
+{
+	struct server *s = ctx;
+	struct worker *best = &s->workers[0];
+
+	if (total_conns(s) >= s->setup->config->limits.connections) {
+		turn_away(s, a->fd);
+		return;
+	}
+	for (unsigned i = 1; i < s->n_workers; i++) {
+		if (atomic_load(&s->workers[i].n_conns) < atomic_load(&best->n_conns))
+			best = &s->workers[i];
+	}
+	worker_adopt(best, a);
+}
+
+static void
+on_bound(void *ctx, const char *address, unsigned port)
+{
+	struct server *s = ctx;
+
+	if (port == 0)
+		diag_log(&s->diag, DIAG_NOTICE, "server.listen", "unix=%s", address);
+	else
+		diag_log(&s->diag, DIAG_NOTICE, "server.listen", "address=%s port=%u", address, port);
+}
+
+/* --- signals --- */
+
+static void
+reload(struct server *s)
+{
+	struct setup *setup;
+	struct buf changed = BUF_INIT(4096);
+	char stamp[64];
+
+	(void)snprintf(stamp, sizeof(stamp), "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)clock_mono_us());
+	notify(stamp);
+	setup = server_load(s->config_path, s->guest_key);
+	if (setup == NULL) {
+		diag_log(&s->diag, DIAG_ERROR, "server.reload", "result=kept_old reason=\"the new file has an error, see above\"");
+		notify("READY=1");
+		return;
+	}
+	setup->config->generation = s->setup->config->generation + 1;
+	if (setup->config->limits.connections == 0 ||
+	    setup->config->limits.connections > s->setup->config->limits.connections)
+		setup->config->limits.connections = s->setup->config->limits.connections; /* what the descriptors allowed at start */
+	if (config_changed_keys(s->setup->config, setup->config, &changed) > 0)
+		diag_log(&s->diag, DIAG_WARNING, "server.reload", "needs_restart=\"%.*s\"", SLICE_ARG(buf_slice(&changed)));
+	buf_done(&changed);
+	for (unsigned i = 0; i < s->n_workers; i++) {
+		if (worker_reload(&s->workers[i], setup) < 0)
+			diag_log(&s->diag, DIAG_ERROR, "server.reload", "worker=%u result=no_memory", i);
+	}
+	log_set_max_topics(s->log, setup->config->limits.topics);
+	setup_unref(s->setup);
+	s->setup = setup;
+	use_logging(s);
+	diag_log(&s->diag, DIAG_NOTICE, "server.reload", "result=ok generation=%llu",
+	    (unsigned long long)setup->config->generation);
+	notify("READY=1");
+}
+
+static void
+drain(struct server *s)
+{
+	uint64_t limit_ms = s->setup->config->limits.drain_ms;
+
+	if (atomic_exchange(&s->is_draining, true)) {
+		diag_log(&s->diag, DIAG_NOTICE, "server.stop", "reason=second_signal");
+		(void)event_base_loopbreak(s->base);
+		return;
+	}
+	notify("STOPPING=1");
+	diag_log(&s->diag, DIAG_NOTICE, "server.drain", "connections=%zu limit_ms=%llu", total_conns(s),
+	    (unsigned long long)limit_ms);
+	listeners_free(s->listeners);
+	s->listeners = NULL;
+	s->drain_until_ms = clock_mono_us() / 1000 + limit_ms;
+	for (unsigned i = 0; i < s->n_workers; i++)
+		worker_drain(&s->workers[i], limit_ms);
+}
+
+static void
+on_signal(evutil_socket_t number, short what, void *arg)
+{
+	struct server *s = arg;
+
+	(void)what;
+	if (number == SIGHUP)
+		reload(s);
+	else
+		drain(s);
+}
+
+/* --- the clockwork --- */
+
+static void
+on_tick(evutil_socket_t fd, short what, void *arg)
+{
+	struct server *s = arg;
+	uint64_t now_ms = clock_mono_us() / 1000;
+	int64_t wall_ms = (int64_t)(clock_wall_us() / 1000);
+
+	(void)fd;
+	(void)what;
+	presence_expire(s->log, wall_ms);
+	if (now_ms >= s->next_sweep_ms) {
+		s->next_sweep_ms = now_ms + SWEEP_MS;
+		log_sweep(s->log, wall_ms);
+	}
+	feeds_tick(s, now_ms, wall_ms);
+	if (!atomic_load(&s->is_draining))
+		return;
+	if (total_conns(s) == 0 || now_ms >= s->drain_until_ms) {
+		diag_log(&s->diag, DIAG_NOTICE, "server.stop", "reason=drained left=%zu", total_conns(s));
+		(void)event_base_loopbreak(s->base);
+	}
+}
+
+/* --- life --- */
+
+static unsigned
+choose_workers(const struct config *c)
+{
+	long processors = sysconf(_SC_NPROCESSORS_ONLN);
+
+	if (c->workers > 0)
+		return c->workers > SERVER_MAX_WORKERS ? SERVER_MAX_WORKERS : c->workers;
+	return processors <= 2 ? 1 : (unsigned)min_u64((uint64_t)processors - 1, SERVER_MAX_WORKERS);
+}
+
+static int
+start_workers(struct server *s)
+{
+	for (unsigned i = 0; i < s->n_workers; i++) {
+		struct worker_options o = {.index = i,
+		    .n_workers = s->n_workers,
+		    .setup = s->setup,
+		    .log = s->log,
+		    .diag = &s->diag,
+		    .guests = s->guests,
+		    .process = &s->process};
+
+		if (worker_init(&s->workers[i], &o) < 0)
+			return -ENOMEM;
+	}
+	for (unsigned i = 0; i < s->n_workers; i++) {
+		if (worker_start(&s->workers[i]) < 0)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+static int
+prepare_loop(struct server *s)
+{
+	static const int numbers[] = {SIGTERM, SIGINT, SIGHUP};
+	struct timeval every = {0, TICK_MS * 1000};
+
+	s->base = event_base_new();
+	if (s->base == NULL)
+		return -ENOMEM;
+	for (size_t i = 0; i < ARRAY_LEN(numbers); i++) {
+		s->signals[i] = evsignal_new(s->base, numbers[i], on_signal, s);
+		if (s->signals[i] == NULL || event_add(s->signals[i], NULL) != 0)
+			return -ENOMEM;
+	}
+	s->tick = event_new(s->base, -1, EV_PERSIST, on_tick, s);
+	return s->tick == NULL || event_add(s->tick, &every) != 0 ? -ENOMEM : 0;
+}
+
+static int
+prepare(struct server *s)
+{
+	const struct config *c = s->setup->config;
+	struct log_options options = {
+	    .n_workers = s->n_workers, .now_us = clock_wall_us(), .max_topics = c->limits.topics};
+
+	s->log = log_new(&options, memory_store_new(c->storage.cache, c->storage.keys));
+	s->guests = limiter_new(GUEST_BUCKETS);
+	s->workers = mem_calloc(s->n_workers, sizeof(*s->workers));
+	if (s->log == NULL || s->guests == NULL || s->workers == NULL)
+		return -ENOMEM;
+	return prepare_loop(s);
+}
+
+static void
+clean_up(struct server *s)
+{
+	listeners_free(s->listeners);
+	for (unsigned i = 0; s->workers != NULL && i < s->n_workers; i++)
+		worker_stop(&s->workers[i]);
+	for (unsigned i = 0; s->workers != NULL && i < s->n_workers; i++)
+		worker_done(&s->workers[i]);
+	mem_free(s->workers);
+	log_free(s->log);
+	limiter_free(s->guests);
+	for (size_t i = 0; i < ARRAY_LEN(s->signals); i++) {
+		if (s->signals[i] != NULL)
+			event_free(s->signals[i]);
+	}
+	if (s->tick != NULL)
+		event_free(s->tick);
+	if (s->base != NULL)
+		event_base_free(s->base);
+	setup_unref(s->setup);
+	mem_free(s->config_path);
+}
+
+int
+server_run(struct server *s, struct setup *setup, const char *config_path)
+{
+	struct listener_ops ops = {.ctx = s, .accepted = on_accepted, .bound = on_bound};
+	char error[512];
+	unsigned line = 0;
+	int code = EX_OSERR;
+
+	s->setup = setup_ref(setup);
+	s->config_path = realpath(config_path, NULL);
+	s->started_ms = clock_mono_us() / 1000;
+	s->n_workers = choose_workers(setup->config);
+	s->process = (struct serve_process){.ctx = s,
+	    .ready = process_ready,
+	    .metrics = server_metrics,
+	    .is_draining = process_is_draining,
+	    .post = process_post,
+	    .n_workers = s->n_workers};
+	use_logging(s);
+	raise_descriptors(s);
+	s->listeners = listeners_open(setup->config, error, sizeof(error), &line);
+	if (s->listeners == NULL) {
+		(void)fprintf(stderr, "%s:%u: %s\n", config_path, line, error);
+		code = EX_CONFIG;
+		goto out;
+	}
+	if (s->config_path == NULL || prepare(s) < 0 || start_workers(s) < 0 ||
+	    listeners_start(s->listeners, s->base, &s->diag, &ops) < 0) {
+		(void)fprintf(stderr, "not enough memory or threads to start\n");
+		goto out;
+	}
+	atomic_store(&s->is_ready, true);
+	diag_log(&s->diag, DIAG_NOTICE, "server.ready", "version=%s workers=%u storage=%s pid=%d", BELFRY_VERSION,
+	    s->n_workers, "memory", (int)getpid());
+	notify("READY=1");
+	(void)event_base_dispatch(s->base);
+	code = EX_OK;
+out:
+	clean_up(s);
+	return code;
+}

@@ -1,0 +1,56 @@
+/*
+ * The whole daemon: listeners, workers, the log, reload and drain. Main thread; only the functions behind struct serve_process are called from workers.
+ */
+#ifndef DAEMON_SERVER_H
+#define DAEMON_SERVER_H
+
+#include "base/diag.h"
+#include "daemon/worker.h"
+#include "net/listener.h"
+
+#define SERVER_MAX_WORKERS 64
+
+struct feed_state {
+	uint64_t due_ms;
+};
+
+struct server {
+	struct diag diag;
+	struct setup *setup;
+	char *config_path;
+	struct event_base *base;
+	struct event *signals[3];
+	struct event *tick;
+	struct listeners *listeners;
+	struct log *log;
+	struct limiter *guests;
+	struct worker *workers;
+	unsigned n_workers;
+	struct serve_process process;
+	uint8_t guest_key[32];
+	uint64_t started_ms;
+	uint64_t next_sweep_ms;
+	uint64_t drain_until_ms;
+	uint64_t last_messages;  /* of the feeds' rates */
+	uint64_t last_feed_ms;
+	struct feed_state feeds[64];
+	_Atomic bool is_ready;
+	_Atomic bool is_draining;
+	int exit_code;
+};
+
+/*
+ * Serve until a signal ends it. setup: shares. Returns the process's exit code.
+ */
+int server_run(struct server *s, struct setup *setup, const char *config_path);
+
+/* What a configuration file becomes, or NULL with the error printed to stderr as FILE:LINE: text. */
+MUST_CHECK struct setup *server_load(const char *path, const uint8_t guest_key[32]);
+
+/* feeds.c: publish the figures of the server that are due. */
+void feeds_tick(struct server *s, uint64_t now_ms, int64_t wall_ms);
+/* status.c: the process's own figures, and those of the workers together. */
+void server_metrics(void *ctx, struct buf *out);
+uint64_t server_resident_bytes(void);
+
+#endif

@@ -1,0 +1,351 @@
+#include "daemon/worker.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <unistd.h>
+#include <sys/eventfd.h>
+
+#include "base/mem.h"
+#include "core/config.h"
+#include "core/limiter.h"
+
+#define TOKENS_CACHED 20000 /* verified tokens a worker remembers */
+
+struct setup *
+setup_ref(struct setup *s)
+{
+	atomic_fetch_add(&s->refs, 1);
+	return s;
+}
+
+void
+setup_unref(struct setup *s)
+{
+	if (s == NULL || atomic_fetch_sub(&s->refs, 1) != 1)
+		return;
+	keyring_free(s->keyring);
+	config_unref(s->config);
+	mem_free(s);
+}
+
+static struct worker *
+worker_of(struct serve *s)
+{
+	return CONTAINER(s, struct worker, serve);
+}
+
+/* --- the inbox --- */
+
+static void
+wake(void *ctx)
+{
+	struct worker *w = ctx;
+	uint64_t one = 1;
+
+	if (!atomic_exchange(&w->is_woken, true) && write(w->wake_fd, &one, sizeof(one)) < 0) {
+		/* the counter is full: then it is awake */
+	}
+}
+
+void
+worker_post(struct worker *w, struct inbox_item *item)
+{
+	(void)pthread_mutex_lock(&w->lock);
+	TAILQ_INSERT_TAIL(&w->inbox, item, link);
+	(void)pthread_mutex_unlock(&w->lock);
+	wake(w);
+}
+
+static void
+run_inbox(struct worker *w)
+{
+	struct inbox mine = TAILQ_HEAD_INITIALIZER(mine);
+	struct inbox_item *item;
+
+	(void)pthread_mutex_lock(&w->lock);
+	TAILQ_CONCAT(&mine, &w->inbox, link);
+	(void)pthread_mutex_unlock(&w->lock);
+	while ((item = TAILQ_FIRST(&mine)) != NULL) {
+		TAILQ_REMOVE(&mine, item, link);
+		item->run(&w->serve, item);
+	}
+}
+
+static void
+on_wake(evutil_socket_t fd, short what, void *arg)
+{
+	struct worker *w = arg;
+	uint64_t count;
+
+	(void)what;
+	net_begin(&w->net);
+	atomic_store(&w->is_woken, false);
+	if (read((int)fd, &count, sizeof(count)) < 0) {
+		/* nothing was written: the inbox tells */
+	}
+	run_inbox(w);
+}
+
+static void
+on_tick(evutil_socket_t fd, short what, void *arg)
+{
+	struct worker *w = arg;
+
+	(void)fd;
+	(void)what;
+	net_begin(&w->net); /* the wheel turns, and the tail is looked at, at the end of this turn */
+}
+
+/* --- what is posted --- */
+
+struct adopt_item {
+	struct inbox_item item;
+	struct net_accepted accepted;
+};
+
+static void
+run_adopt(struct serve *s, struct inbox_item *item)
+{
+	struct adopt_item *a = CONTAINER(item, struct adopt_item, item);
+
+	net_adopt(&worker_of(s)->net, &a->accepted);
+	mem_free(a);
+}
+
+void
+worker_adopt(struct worker *w, const struct net_accepted *accepted)
+{
+	struct adopt_item *a = mem_alloc(sizeof(*a));
+
+	if (a == NULL) {
+		(void)close(accepted->fd);
+		return;
+	}
+	a->item.run = run_adopt;
+	a->accepted = *accepted;
+	atomic_fetch_add(&w->n_conns, 1); /* at once, so that the next choice sees it; the worker corrects it */
+	worker_post(w, &a->item);
+}
+
+struct reload_item {
+	struct inbox_item item;
+	struct setup *setup;
+};
+
+static void
+use_setup(struct worker *w, struct setup *setup)
+{
+	setup_unref(w->setup);
+	w->setup = setup_ref(setup);
+	net_set_config(&w->net, setup->config);
+	hub_set_config(&w->hub, setup->config);
+	w->serve.config = setup->config;
+	w->serve.keyring = setup->keyring;
+	token_cache_clear(w->serve.tokens);
+}
+
+static void
+run_reload(struct serve *s, struct inbox_item *item)
+{
+	struct reload_item *r = CONTAINER(item, struct reload_item, item);
+
+	use_setup(worker_of(s), r->setup);
+	setup_unref(r->setup);
+	mem_free(r);
+}
+
+int
+worker_reload(struct worker *w, struct setup *setup)
+{
+	struct reload_item *r = mem_alloc(sizeof(*r));
+
+	if (r == NULL)
+		return -ENOMEM;
+	r->item.run = run_reload;
+	r->setup = setup_ref(setup);
+	worker_post(w, &r->item);
+	return 0;
+}
+
+struct drain_item {
+	struct inbox_item item;
+	uint64_t spread_ms;
+};
+
+static void
+run_drain(struct serve *s, struct inbox_item *item)
+{
+	struct drain_item *d = CONTAINER(item, struct drain_item, item);
+
+	net_drain(&worker_of(s)->net, d->spread_ms);
+	mem_free(d);
+}
+
+void
+worker_drain(struct worker *w, uint64_t spread_ms)
+{
+	struct drain_item *d = mem_alloc(sizeof(*d));
+
+	if (d == NULL)
+		return; /* they are closed at the end instead */
+	d->item.run = run_drain;
+	d->spread_ms = spread_ms;
+	worker_post(w, &d->item);
+}
+
+static void
+run_stop(struct serve *s, struct inbox_item *item)
+{
+	worker_of(s)->is_stopping = true;
+	mem_free(item);
+}
+
+/* --- the loop --- */
+
+static void
+on_clock(struct net *n)
+{
+	struct worker *w = CONTAINER(n, struct worker, net);
+
+	w->hub.now_ms = (int64_t)(n->now_us / 1000);
+	w->hub.mono_us = n->mono_us;
+}
+
+/*
+ * One turn: the loop has read and carried out commands; now the tail is delivered, readers that are behind read on, and what was queued is written. True when something is left to do at once.
+ */
+static bool
+turn(struct worker *w)
+{
+	bool more;
+
+	net_begin(&w->net);
+	hub_tail(&w->hub);
+	more = hub_read(&w->hub);
+	more = net_turn(&w->net) || more;
+	hub_tail(&w->hub); /* connections that ended have left their rooms */
+	atomic_store(&w->n_conns, w->net.n_conns);
+	counter_add(&w->counters, COUNTER_TURNS, 1);
+	return more || !TAILQ_EMPTY(&w->net.dirty) || !TAILQ_EMPTY(&w->hub.ready);
+}
+
+static void *
+run(void *arg)
+{
+	struct worker *w = arg;
+	bool more = false;
+
+	while (!w->is_stopping) {
+		if (event_base_loop(w->base, EVLOOP_ONCE | (more ? EVLOOP_NONBLOCK : 0)) < 0)
+			break;
+		more = turn(w);
+	}
+	return NULL;
+}
+
+/* --- life --- */
+
+int
+worker_init(struct worker *w, const struct worker_options *o)
+{
+	struct event_config *options = event_config_new();
+	struct timeval second = {1, 0};
+
+	*w = (struct worker){.index = o->index, .wake_fd = -1};
+	TAILQ_INIT(&w->inbox);
+	(void)pthread_mutex_init(&w->lock, NULL); /* cannot fail without attributes */
+	if (options == NULL)
+		return -ENOMEM;
+	(void)event_config_set_flag(options, EVENT_BASE_FLAG_NOLOCK); /* one thread only: the inbox is how others come in */
+	w->base = event_base_new_with_config(options);
+	event_config_free(options);
+	w->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (w->base == NULL || w->wake_fd < 0)
+		return -ENOMEM;
+	w->wake = event_new(w->base, w->wake_fd, EV_READ | EV_PERSIST, on_wake, w);
+	w->tick = event_new(w->base, -1, EV_PERSIST, on_tick, w);
+	if (w->wake == NULL || w->tick == NULL || event_add(w->wake, NULL) != 0 || event_add(w->tick, &second) != 0)
+		return -ENOMEM;
+	w->net.counters = &w->counters;
+	if (net_init(&w->net, w->base, o->index, o->n_workers, o->setup->config) < 0 ||
+	    hub_init(&w->hub, o->log, o->index, o->setup->config, &w->counters) < 0)
+		return -ENOMEM;
+	w->net.counters = &w->counters;
+	w->net.diag = o->diag;
+	w->net.owner = &w->serve;
+	w->net.on_head = serve_on_head;
+	w->net.on_request = serve_on_request;
+	w->net.on_clock = on_clock;
+	w->hub.owner = &w->serve;
+	w->hub.verify = serve_verify_refresh;
+	w->serve = (struct serve){.hub = &w->hub,
+	    .tokens = token_cache_new(TOKENS_CACHED),
+	    .files = files_new(),
+	    .diag = o->diag,
+	    .process = o->process,
+	    .guests = o->guests,
+	    .net = &w->net};
+	if (w->serve.tokens == NULL || w->serve.files == NULL)
+		return -ENOMEM;
+	use_setup(w, o->setup);
+	net_clock(&w->net);
+	log_attach(o->log, o->index, wake, w);
+	return 0;
+}
+
+int
+worker_start(struct worker *w)
+{
+	sigset_t all;
+	sigset_t old;
+	int r;
+
+	(void)sigfillset(&all);
+	(void)pthread_sigmask(SIG_SETMASK, &all, &old); /* signals are the main thread's */
+	r = pthread_create(&w->thread, NULL, run, w);
+	(void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+	w->is_running = r == 0;
+	return -r;
+}
+
+void
+worker_stop(struct worker *w)
+{
+	struct inbox_item *item;
+
+	if (!w->is_running)
+		return;
+	item = mem_alloc(sizeof(*item));
+	if (item == NULL)
+		_exit(1); /* at the very end, without memory to say so */
+	item->run = run_stop;
+	worker_post(w, item);
+	(void)pthread_join(w->thread, NULL);
+	w->is_running = false;
+}
+
+void
+worker_done(struct worker *w)
+{
+	if (w->setup == NULL && w->base == NULL)
+		return;
+	if (w->setup != NULL) {
+		net_done(&w->net);
+		hub_tail(&w->hub); /* completions that were under way find their owners gone */
+		hub_done(&w->hub);
+	}
+	token_cache_free(w->serve.tokens);
+	files_free(w->serve.files);
+	if (w->wake != NULL)
+		event_free(w->wake);
+	if (w->tick != NULL)
+		event_free(w->tick);
+	if (w->base != NULL)
+		event_base_free(w->base);
+	if (w->wake_fd >= 0)
+		(void)close(w->wake_fd);
+	setup_unref(w->setup);
+	w->setup = NULL;
+	w->base = NULL;
+	(void)pthread_mutex_destroy(&w->lock);
+}

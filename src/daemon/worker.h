@@ -1,0 +1,68 @@
+/*
+ * A worker: one thread with its event loop, connections, hub and endpoints. Everything in it belongs to that thread; others reach it through its inbox.
+ */
+#ifndef DAEMON_WORKER_H
+#define DAEMON_WORKER_H
+
+#include <pthread.h>
+
+#include "core/hub.h"
+#include "net/net.h"
+#include "serve/serve.h"
+
+/* What a configuration becomes: swapped whole, freed when the last worker has let go of it. */
+struct setup {
+	_Atomic unsigned refs;
+	struct config *config;
+	struct keyring *keyring;
+};
+
+struct setup *setup_ref(struct setup *s);
+void setup_unref(struct setup *s);
+
+struct worker {
+	pthread_t thread;
+	unsigned index;
+	struct setup *setup;
+	struct event_base *base;
+	struct event *wake;
+	struct event *tick;
+	int wake_fd;
+	struct net net;
+	struct hub hub;
+	struct serve serve;
+	struct counters counters;
+	pthread_mutex_t lock; /* of inbox */
+	struct inbox inbox;
+	_Atomic bool is_woken;
+	_Atomic size_t n_conns; /* for the listener's choice and the drain */
+	bool is_stopping;
+	bool is_running; /* the thread was started */
+};
+
+struct worker_options {
+	unsigned index;
+	unsigned n_workers;
+	struct setup *setup; /* shares */
+	struct log *log;
+	struct diag *diag;
+	struct limiter *guests;
+	const struct serve_process *process;
+};
+
+/* 0, or -ENOMEM and nothing is left (worker_done may still be called). */
+MUST_CHECK int worker_init(struct worker *w, const struct worker_options *o);
+MUST_CHECK int worker_start(struct worker *w);
+/* Any thread: run item there, soon, in order. */
+void worker_post(struct worker *w, struct inbox_item *item);
+/* Any thread: hand over a socket. Takes a->fd, even on failure. */
+void worker_adopt(struct worker *w, const struct net_accepted *a);
+/* Any thread: a new configuration. 0 or -ENOMEM. */
+MUST_CHECK int worker_reload(struct worker *w, struct setup *setup);
+/* Any thread: say goodbye to everybody over spread_ms. */
+void worker_drain(struct worker *w, uint64_t spread_ms);
+/* Ends the thread, closing what is left, and waits for it. */
+void worker_stop(struct worker *w);
+void worker_done(struct worker *w);
+
+#endif

@@ -1,0 +1,627 @@
+#include "net/conn.h"
+
+#include <assert.h>
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <unistd.h>
+#include <sys/socket.h>
+
+#include "base/diag.h"
+#include "base/mem.h"
+#include "net/conn_private.h"
+
+#define FINISH_WAIT_MS 2000 /* for the peer's end after ours */
+#define REST_MAX       (NET_READ_BUFFER - 16 * 1024) /* unfinished input kept: there is always room to read more */
+
+static const struct {
+	const char *name;
+	unsigned next; /* states that may follow */
+} states[] = {
+#define S(state) (1u << CONN_##state)
+    [CONN_HEAD] = {"head", S(BODY) | S(ANSWER) | S(FINISH) | S(DEAD)},
+    [CONN_BODY] = {"body", S(ANSWER) | S(HEAD) | S(FINISH) | S(DEAD)},
+    [CONN_ANSWER] = {"answer", S(HEAD) | S(WS) | S(STREAM) | S(FINISH) | S(DEAD)},
+    [CONN_WS] = {"websocket", S(WS_CLOSING) | S(FINISH) | S(DEAD)},
+    [CONN_WS_CLOSING] = {"closing", S(FINISH) | S(DEAD)},
+    [CONN_STREAM] = {"stream", S(HEAD) | S(FINISH) | S(DEAD)},
+    [CONN_FINISH] = {"finish", S(DEAD)},
+    [CONN_DEAD] = {"dead", 0},
+#undef S
+};
+_Static_assert(ARRAY_LEN(states) == CONN_STATE_COUNT, "a row for each state");
+_Static_assert(CLOSE_REASON_COUNT <= COUNTERS_REASONS, "a counter for each reason");
+
+void
+conn_enter(struct conn *c, enum conn_state to)
+{
+	if (c->state == to)
+		return;
+	assert((states[c->state].next & 1u << to) != 0);
+	c->state = (uint8_t)to;
+}
+
+const char *const *
+conn_reason_names(void)
+{
+	static const char *const names[] = {
+#define X(name, text) text,
+	    CLOSE_REASONS(X)
+#undef X
+	};
+
+	return names;
+}
+
+void
+conn_set_kind(struct conn *c, enum counter kind)
+{
+	counter_sub(c->net->counters, (enum counter)c->kind, 1);
+	c->kind = (uint8_t)kind;
+	counter_add(c->net->counters, kind, 1);
+}
+
+void
+conn_count_as(struct conn *c, int counter)
+{
+	conn_set_kind(c, (enum counter)counter);
+}
+
+/* --- who it is --- */
+
+void *
+conn_data(const struct conn *c)
+{
+	return c->data;
+}
+
+struct net *
+conn_net(const struct conn *c)
+{
+	return c->net;
+}
+
+uint64_t
+conn_number(const struct conn *c)
+{
+	return c->number;
+}
+
+uint64_t
+conn_last_seen_ms(const struct conn *c)
+{
+	return (uint64_t)c->last_seen_s * 1000;
+}
+
+const char *
+conn_peer(const struct conn *c, char out[64])
+{
+	char text[INET6_ADDRSTRLEN] = "";
+
+	if (c->is_unix) {
+		uint32_t uid;
+
+		memcpy(&uid, &c->address, sizeof(uid));
+		(void)snprintf(out, 64, "unix:uid=%u", uid);
+		return out;
+	}
+	if (IN6_IS_ADDR_V4MAPPED(&c->address))
+		(void)inet_ntop(AF_INET, &c->address.s6_addr[12], text, sizeof(text));
+	else
+		(void)inet_ntop(AF_INET6, &c->address, text, sizeof(text));
+	(void)snprintf(out, 64, "%s", text);
+	return out;
+}
+
+bool
+conn_is_unix(const struct conn *c, unsigned *listener, uint32_t *uid, uint32_t *gid)
+{
+	if (!c->is_unix)
+		return false;
+	*listener = c->listener;
+	memcpy(uid, &c->address, sizeof(*uid));
+	memcpy(gid, (const char *)&c->address + sizeof(*uid), sizeof(*gid));
+	return true;
+}
+
+bool
+conn_on_loopback_listener(const struct conn *c)
+{
+	return c->on_loopback;
+}
+
+bool
+conn_from_trusted_proxy(const struct conn *c)
+{
+	return !c->is_unix && net_is_trusted(c->net, &c->address);
+}
+
+const struct stream_ops *
+conn_stream_ops(const struct conn *c)
+{
+	return c->ops;
+}
+
+const struct ws_ops *
+conn_ws_ops(const struct conn *c)
+{
+	return c->ops;
+}
+
+/* --- output --- */
+
+size_t
+conn_queue_limit(const struct conn *c)
+{
+	size_t limit = c->net->config->limits.queue;
+
+	/* above limits.memory queues shrink: everybody keeps a little, nobody grows */
+	return c->net->memory > c->net->memory_limit ? limit / 16 : limit;
+}
+
+bool
+conn_has_room(const struct conn *c)
+{
+	return c->out.bytes == 0 || c->out.bytes < conn_queue_limit(c);
+}
+
+size_t
+conn_queued(const struct conn *c)
+{
+	return c->out.bytes;
+}
+
+void
+conn_mark_dirty(struct conn *c)
+{
+	if (c->is_dirty || c->state == CONN_DEAD)
+		return;
+	c->is_dirty = true;
+	TAILQ_INSERT_TAIL(&c->net->dirty, c, dirty);
+}
+
+int
+conn_push(struct conn *c, struct wire *w)
+{
+	if (c->state == CONN_DEAD || c->is_doomed || c->state == CONN_FINISH)
+		return 0; /* it ends anyway */
+	if (outq_push(&c->out, w) < 0) {
+		conn_doom(c, CLOSE_NO_MEMORY);
+		return -ENOMEM;
+	}
+	net_add_memory(c->net, w->n);
+	if (c->state == CONN_STREAM)
+		c->http->left -= w->n;
+	if (!conn_has_room(c))
+		c->was_full = true;
+	if (!c->wants_write)
+		conn_mark_dirty(c);
+	return 0;
+}
+
+int
+conn_push_bytes(struct conn *c, struct slice bytes)
+{
+	struct wire *w = wire_new(bytes);
+	int r;
+
+	if (w == NULL) {
+		conn_doom(c, CLOSE_NO_MEMORY);
+		return -ENOMEM;
+	}
+	r = conn_push(c, w);
+	wire_unref(w);
+	return r;
+}
+
+static void
+drained(struct conn *c)
+{
+	c->was_full = false;
+	if (c->state == CONN_STREAM && conn_stream_ops(c)->on_drain != NULL)
+		conn_stream_ops(c)->on_drain(c, c->data);
+	else if (c->state == CONN_WS && conn_ws_ops(c)->on_drain != NULL)
+		conn_ws_ops(c)->on_drain(c, c->data);
+}
+
+/* Everything is written: say so with our end, and give the peer a moment to read it before the socket goes (a reset would take the answer with it). */
+static void
+finished(struct conn *c)
+{
+	(void)shutdown(event_get_fd(&c->event), SHUT_WR); /* an error shows at the next read */
+	if (c->saw_end)
+		conn_close(c, (enum close_reason)c->why);
+	else
+		conn_set_deadline(c, c->net->now_ms + FINISH_WAIT_MS);
+}
+
+void
+conn_flush(struct conn *c)
+{
+	size_t before = c->out.bytes;
+	ssize_t n;
+
+	if (c->is_doomed && c->doom_code == 0) {
+		conn_close(c, (enum close_reason)c->why);
+		return;
+	}
+	if (c->is_doomed) { /* a farewell that could not be said in the middle of a delivery */
+		c->is_doomed = false;
+		conn_ws_close(c, c->doom_code, SLICE("too slow to get every frame"), (enum close_reason)c->why);
+		return;
+	}
+	if (c->ends_soon) {
+		c->ends_soon = false;
+		conn_finish(c, CLOSE_DONE);
+	}
+	n = outq_flush(&c->out, event_get_fd(&c->event));
+	net_sub_memory(c->net, before - c->out.bytes);
+	counter_add(c->net->counters, COUNTER_BYTES_OUT, before - c->out.bytes);
+	if (n < 0 && n != -EAGAIN) {
+		conn_close(c, CLOSE_RESET);
+		return;
+	}
+	if (n > 0 && c->is_held) /* not read on purpose: then writing that makes progress is a sign of life */
+		c->last_seen_s = (uint32_t)(c->net->now_ms / 1000);
+	if (c->wants_write != (c->out.n > 0)) {
+		c->wants_write = c->out.n > 0;
+		conn_update_events(c);
+	}
+	if (c->was_full && c->out.bytes <= conn_queue_limit(c) / 2)
+		drained(c);
+	if (c->state == CONN_STREAM && c->has_length && c->http->left <= 0 && c->out.n == 0)
+		conn_finish(c, CLOSE_DONE);
+	if (c->state == CONN_FINISH && c->out.n == 0)
+		finished(c);
+}
+
+/* --- events --- */
+
+static void
+on_event(evutil_socket_t fd, short what, void *arg);
+
+void
+conn_update_events(struct conn *c)
+{
+	short what = EV_PERSIST;
+	int fd = event_get_fd(&c->event);
+
+	if (c->state == CONN_DEAD)
+		return;
+	if (!c->saw_end && !c->is_held && c->state != CONN_ANSWER)
+		what |= EV_READ;
+	if (c->wants_write)
+		what |= EV_WRITE;
+	if (event_get_events(&c->event) == what)
+		return;
+	(void)event_del(&c->event); /* fails only for an event never assigned */
+	(void)event_assign(&c->event, c->net->base, fd, what, on_event, c);
+	if ((what & (EV_READ | EV_WRITE)) != 0 && event_add(&c->event, NULL) != 0)
+		conn_doom(c, CLOSE_NO_MEMORY);
+}
+
+/* Keep what was not used up. */
+static void
+keep_rest(struct conn *c, const char *in, size_t n)
+{
+	if (n == 0) {
+		mem_free(c->rest);
+		c->rest = NULL;
+		c->rest_n = 0;
+		return;
+	}
+	if (n != c->rest_n) {
+		char *bigger = mem_realloc(c->rest, n);
+
+		if (bigger == NULL) {
+			conn_doom(c, CLOSE_NO_MEMORY);
+			return;
+		}
+		c->rest = bigger;
+	}
+	memcpy(c->rest, in, n);
+	c->rest_n = (uint32_t)n;
+}
+
+/* The state's input function takes what it can; a state that waits for its endpoint takes nothing. */
+void
+conn_process(struct conn *c, char *in, size_t n, size_t *consumed)
+{
+	size_t at = 0;
+
+	while (at < n) {
+		size_t used = 0;
+
+		switch ((enum conn_state)c->state) {
+		case CONN_HEAD:
+		case CONN_BODY:
+			used = conn_http_input(c, in + at, n - at);
+			break;
+		case CONN_WS:
+		case CONN_WS_CLOSING:
+			used = c->is_held ? 0 : conn_ws_input(c, in + at, n - at);
+			break;
+		case CONN_STREAM:
+		case CONN_FINISH:
+		case CONN_DEAD:
+			used = n - at; /* nobody listens any more */
+			break;
+		case CONN_ANSWER:
+			break;
+		}
+		if (used == 0 || c->is_doomed)
+			break;
+		at += used;
+	}
+	*consumed = c->is_doomed || c->state == CONN_DEAD ? n : at;
+}
+
+static void
+on_end(struct conn *c)
+{
+	c->saw_end = true;
+	switch ((enum conn_state)c->state) {
+	case CONN_ANSWER: /* it may have ended only its side: the answer still goes out */
+		conn_update_events(c);
+		break;
+	case CONN_FINISH:
+		if (c->out.n == 0)
+			conn_close(c, (enum close_reason)c->why);
+		else
+			conn_update_events(c);
+		break;
+	case CONN_HEAD:
+	case CONN_BODY:
+	case CONN_WS_CLOSING:
+	case CONN_STREAM:
+		conn_close(c, CLOSE_PEER);
+		break;
+	case CONN_WS:
+		conn_close(c, CLOSE_RESET); /* without a close frame: 1006 */
+		break;
+	case CONN_DEAD:
+		break;
+	}
+}
+
+static void
+on_readable(struct conn *c)
+{
+	struct net *net = c->net;
+	size_t have = c->rest_n;
+	size_t consumed = 0;
+	ssize_t got;
+
+	if (have > 0)
+		memcpy(net->read_buffer, c->rest, have);
+	got = recv(event_get_fd(&c->event), net->read_buffer + have, NET_READ_BUFFER - have, MSG_DONTWAIT);
+	if (got < 0 && errno != EAGAIN && errno != EINTR) {
+		conn_close(c, CLOSE_RESET);
+		return;
+	}
+	if (got > 0) {
+		c->last_seen_s = (uint32_t)(net->now_ms / 1000);
+		counter_add(net->counters, COUNTER_BYTES_IN, (uint64_t)got);
+		have += (size_t)got;
+	}
+	if (have > 0) {
+		conn_process(c, net->read_buffer, have, &consumed);
+		if (c->state != CONN_DEAD)
+			keep_rest(c, net->read_buffer + consumed, have - consumed);
+	}
+	if (got == 0 && c->state != CONN_DEAD && !c->is_doomed)
+		on_end(c);
+	if (c->rest_n > REST_MAX && c->state != CONN_DEAD)
+		conn_hold_reading(c, true); /* pipelined far ahead of the answers: later */
+}
+
+static void
+on_event(evutil_socket_t fd, short what, void *arg)
+{
+	struct conn *c = arg;
+
+	(void)fd;
+	net_begin(c->net);
+	if (c->is_doomed) {
+		conn_mark_dirty(c);
+		return;
+	}
+	if ((what & EV_WRITE) != 0)
+		conn_flush(c);
+	if ((what & EV_READ) != 0 && c->state != CONN_DEAD && !c->is_held && c->state != CONN_ANSWER)
+		on_readable(c);
+}
+
+void
+conn_resume(struct conn *c)
+{
+	conn_update_events(c);
+	if (c->rest_n > 0 && c->state != CONN_DEAD)
+		event_active(&c->event, EV_READ, 0);
+}
+
+void
+conn_hold_reading(struct conn *c, bool hold)
+{
+	if (c->is_held == hold || c->state == CONN_DEAD)
+		return;
+	c->is_held = hold;
+	conn_update_events(c);
+	if (!hold)
+		conn_resume(c);
+}
+
+/* --- deadlines --- */
+
+void
+conn_set_deadline(struct conn *c, uint64_t at_ms)
+{
+	if (c->state != CONN_DEAD)
+		wheel_set(&c->net->wheel, &c->timer, at_ms);
+}
+
+void
+conn_tick(struct conn *c)
+{
+	switch ((enum conn_state)c->state) {
+	case CONN_HEAD:
+	case CONN_BODY:
+	case CONN_ANSWER:
+		conn_http_timeout(c);
+		break;
+	case CONN_WS:
+		conn_ws_ops(c)->on_tick(c, c->data, c->net->now_ms);
+		break;
+	case CONN_STREAM:
+		if (conn_stream_ops(c)->on_tick != NULL)
+			conn_stream_ops(c)->on_tick(c, c->data, c->net->now_ms);
+		break;
+	case CONN_WS_CLOSING:
+	case CONN_FINISH:
+		conn_close(c, (enum close_reason)c->why);
+		break;
+	case CONN_DEAD:
+		break;
+	}
+}
+
+/* --- the end --- */
+
+void
+conn_tell_gone(struct conn *c)
+{
+	void *data = c->data;
+
+	c->data = NULL;
+	if (c->state == CONN_STREAM && data != NULL)
+		conn_stream_ops(c)->on_gone(c, data);
+	else if (c->state == CONN_WS && data != NULL)
+		conn_ws_ops(c)->on_gone(c, data);
+	else if (c->http != NULL)
+		conn_http_gone(c);
+}
+
+void
+conn_doom(struct conn *c, enum close_reason why)
+{
+	if (c->is_doomed || c->state == CONN_DEAD)
+		return;
+	c->is_doomed = true;
+	c->why = (uint8_t)why;
+	conn_mark_dirty(c);
+}
+
+void
+conn_fail(struct conn *c, enum close_reason why)
+{
+	conn_doom(c, why);
+}
+
+void
+conn_end_soon(struct conn *c)
+{
+	c->ends_soon = true;
+	conn_mark_dirty(c);
+}
+
+void
+conn_finish(struct conn *c, enum close_reason why)
+{
+	if (c->state == CONN_DEAD || c->state == CONN_FINISH || c->is_doomed)
+		return;
+	if (c->state == CONN_STREAM && c->keep_alive && c->http->left <= 0 && !c->net->is_draining) {
+		conn_tell_gone(c);
+		conn_set_kind(c, COUNTER_CONN_HTTP);
+		conn_enter(c, CONN_HEAD);
+		conn_http_expect(c);
+		conn_resume(c);
+		return;
+	}
+	conn_tell_gone(c);
+	c->why = (uint8_t)why;
+	c->is_held = false;
+	conn_enter(c, CONN_FINISH);
+	conn_update_events(c);
+	conn_set_deadline(c, c->net->now_ms + c->net->config->limits.drain_ms);
+	conn_mark_dirty(c);
+}
+
+void
+conn_close(struct conn *c, enum close_reason why)
+{
+	struct net *net = c->net;
+	char peer[64];
+
+	if (c->state == CONN_DEAD)
+		return;
+	conn_tell_gone(c);
+	wheel_set(&net->wheel, &c->timer, 0);
+	(void)event_del(&c->event);
+	(void)close(event_get_fd(&c->event));
+	net_sub_memory(net, c->out.bytes);
+	outq_done(&c->out);
+	if (c->is_dirty)
+		TAILQ_REMOVE(&net->dirty, c, dirty);
+	c->is_dirty = false;
+	counter_closed(net->counters, why);
+	counter_sub(net->counters, (enum counter)c->kind, 1);
+	if (diag_wants(net->diag, DIAG_DEBUG))
+		diag_peer(net->diag, DIAG_DEBUG, "conn.close", "id=%llx peer=%s state=%s reason=%s",
+		    (unsigned long long)c->number, conn_peer(c, peer), states[c->state].name, conn_reason_names()[why]);
+	conn_enter(c, CONN_DEAD);
+	TAILQ_REMOVE(&net->conns, c, all);
+	net->n_conns--;
+	TAILQ_INSERT_TAIL(&net->dead, c, all);
+}
+
+void
+conn_free(struct conn *c)
+{
+	conn_http_free(c);
+	ws_decoder_done(&c->decoder);
+	mem_free(c->rest);
+	mem_free(c);
+}
+
+void
+conn_adopt(struct net *n, const struct net_accepted *a)
+{
+	struct conn *c = mem_calloc(1, sizeof(*c));
+	int on = 1;
+
+	if (c != NULL)
+		c->http = mem_calloc(1, sizeof(*c->http));
+	if (c == NULL || c->http == NULL) {
+		mem_free(c);
+		(void)close(a->fd);
+		return;
+	}
+	if (!a->is_unix)
+		(void)setsockopt(a->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)); /* only slower without */
+	c->net = n;
+	c->number = n->next_number++;
+	c->address = a->address;
+	c->port = a->port;
+	c->is_unix = a->is_unix;
+	c->on_loopback = a->is_loopback_listener;
+	c->listener = (uint8_t)a->listener;
+	if (a->is_unix) {
+		memcpy(&c->address, &a->uid, sizeof(a->uid));
+		memcpy((char *)&c->address + sizeof(a->uid), &a->gid, sizeof(a->gid));
+	}
+	c->http->bytes = BUF_INIT(0);
+	c->http->head = BUF_INIT(n->config->limits.header);
+	c->kind = COUNTER_CONN_HTTP;
+	c->last_seen_s = (uint32_t)(n->now_ms / 1000);
+	TAILQ_INSERT_TAIL(&n->conns, c, all);
+	n->n_conns++;
+	counter_add(n->counters, COUNTER_CONN_HTTP, 1);
+	counter_add(n->counters, COUNTER_ACCEPTED, 1);
+	(void)event_assign(&c->event, n->base, a->fd, EV_READ | EV_PERSIST, on_event, c);
+	if (event_add(&c->event, NULL) != 0) {
+		conn_close(c, CLOSE_NO_MEMORY);
+		return;
+	}
+	conn_set_deadline(c, n->now_ms + n->config->limits.request_timeout_ms);
+}

@@ -1,0 +1,279 @@
+#include <stdio.h>
+
+#include "base/diag.h"
+#include "base/mem.h"
+#include "net/conn_private.h"
+
+/* HTTP/1.1 on a connection: heads and bodies in, exchanges to the router, answers in order. */
+
+void
+conn_http_free(struct conn *c)
+{
+	if (c->http == NULL)
+		return;
+	buf_done(&c->http->bytes);
+	buf_done(&c->http->head);
+	mem_free(c->http);
+	c->http = NULL;
+}
+
+/* Waiting for the next request of a keep-alive connection. */
+void
+conn_http_expect(struct conn *c)
+{
+	const struct config_limits *limits = &c->net->config->limits;
+
+	conn_set_deadline(c, limits->idle_timeout_ms == 0 ? 0 : c->net->now_ms + limits->idle_timeout_ms);
+}
+
+static void
+drop_body(struct conn *c)
+{
+	net_sub_memory(c->net, c->http->bytes.n);
+	buf_done(&c->http->bytes);
+}
+
+/* The exchange is over; the next request may come. */
+void
+conn_http_answered(struct conn *c, bool keep_alive)
+{
+	struct exchange *x = c->http->exchange;
+
+	c->http->exchange = NULL;
+	if (x != NULL) {
+		x->conn = NULL;
+		exchange_release(x);
+	}
+	drop_body(c);
+	if (!keep_alive || c->saw_end || c->net->is_draining) {
+		conn_finish(c, CLOSE_DONE);
+		return;
+	}
+	conn_enter(c, CONN_HEAD);
+	conn_http_expect(c);
+	conn_resume(c);
+}
+
+/* The peer has gone while its request was being answered. */
+void
+conn_http_gone(struct conn *c)
+{
+	struct exchange *x = c->http->exchange;
+
+	drop_body(c);
+	if (x == NULL)
+		return;
+	c->http->exchange = NULL;
+	x->conn = NULL;
+	if (x->on_gone != NULL)
+		x->on_gone(x);
+	exchange_release(x);
+}
+
+/* A request that cannot be understood: answered without the router, and the end (what follows cannot be framed). */
+static void
+refuse_framing(struct conn *c, int error)
+{
+	struct refusal r = {0};
+	struct exchange *x = c->http->exchange;
+
+	if (x == NULL) {
+		x = exchange_new(c, NULL);
+		c->http->exchange = x;
+	}
+	if (x == NULL) {
+		conn_doom(c, CLOSE_NO_MEMORY);
+		return;
+	}
+	if (c->state != CONN_ANSWER)
+		conn_enter(c, CONN_ANSWER);
+	(void)refuse(&r, ERROR_BAD_REQUEST, "%s", http_error_text(error));
+	r.status = http_error_status(error);
+	if (r.status == 413) {
+		r.code = ERROR_TOO_LARGE;
+		r.limit = "limits.body";
+	} else if (r.status == 431) {
+		r.code = ERROR_TOO_LARGE;
+		r.limit = "limits.header";
+	} else if (r.status == 501) {
+		r.code = ERROR_NOT_IMPLEMENTED;
+	}
+	counter_refused(c->net->counters, r.code);
+	x->keep_alive = false;
+	exchange_refuse(x, &r);
+}
+
+void
+conn_http_timeout(struct conn *c)
+{
+	struct exchange *x = c->http->exchange;
+	struct refusal r = {0};
+
+	if (c->state == CONN_ANSWER)
+		return; /* the endpoint's business */
+	if (c->state == CONN_HEAD && c->rest_n == 0) {
+		conn_close(c, CLOSE_IDLE);
+		return;
+	}
+	if (x == NULL)
+		x = exchange_new(c, NULL);
+	if (x == NULL) {
+		conn_close(c, CLOSE_NO_MEMORY);
+		return;
+	}
+	c->http->exchange = x;
+	conn_enter(c, CONN_ANSWER);
+	(void)refuse_limit(&r, ERROR_TIMEOUT, "limits.request_timeout", 0,
+	    "the request was not complete after %llu s (limits.request_timeout)",
+	    (unsigned long long)(c->net->config->limits.request_timeout_ms / 1000));
+	x->keep_alive = false;
+	exchange_refuse(x, &r);
+}
+
+static void
+run(struct conn *c, struct slice body)
+{
+	struct exchange *x = exchange_hold(c->http->exchange);
+	struct net *net = c->net;
+
+	conn_enter(c, CONN_ANSWER);
+	conn_set_deadline(c, 0);
+	x->body = body;
+	x->head = net->head;
+	net->on_request(x);
+	x->head = NULL;
+	x->body = SLICE_NONE;
+	exchange_release(x);
+	if (c->state == CONN_ANSWER)
+		conn_update_events(c); /* it answers later: nothing is read until then */
+}
+
+/* The body is whole, collected piece by piece: the head is parsed once more from its kept bytes, since the shared buffer has seen other connections meanwhile. */
+static void
+run_collected(struct conn *c)
+{
+	struct http_head *head = c->net->head;
+	ssize_t n = http_parse_head(buf_slice(&c->http->head), c->http->head.n, head);
+
+	if (n <= 0)
+		conn_doom(c, CLOSE_BAD_REQUEST); /* it parsed before: cannot happen */
+	else
+		run(c, buf_slice(&c->http->bytes));
+}
+
+static bool
+keep_head(struct conn *c, struct slice head)
+{
+	struct buf *b = &c->http->head;
+
+	b->max = head.n;
+	buf_reset(b);
+	if (buf_add_slice(b, head) == 0)
+		return true;
+	conn_doom(c, CLOSE_NO_MEMORY);
+	return false;
+}
+
+/* Body bytes. Returns what was consumed. */
+static size_t
+take_body(struct conn *c, struct slice in)
+{
+	struct conn_http *http = c->http;
+	size_t at = 0;
+
+	while (!http->body.is_done) {
+		struct slice piece = SLICE_NONE;
+		ssize_t n = http_body_decode(&http->body, slice_skip(in, at), &piece);
+
+		if (n < 0) {
+			refuse_framing(c, (int)n);
+			return in.n;
+		}
+		if (piece.n > 0 && buf_add_slice(&http->bytes, piece) < 0) {
+			conn_doom(c, CLOSE_NO_MEMORY);
+			return in.n;
+		}
+		net_add_memory(c->net, piece.n);
+		at += (size_t)n;
+		if (n == 0)
+			break;
+	}
+	if (http->body.is_done)
+		run_collected(c);
+	return at;
+}
+
+static void
+ask_to_continue(struct conn *c)
+{
+	(void)conn_push_bytes(c, SLICE("HTTP/1.1 100 Continue\r\n\r\n")); /* a failure dooms it */
+}
+
+/* A head is whole: let the router look at it, then run it or collect its body. Returns the bytes used of what follows the head. */
+static size_t
+start_exchange(struct conn *c, const struct http_head *head, struct slice head_bytes, struct slice follows)
+{
+	struct conn_http *http = c->http;
+	struct exchange *x = exchange_new(c, head);
+	bool refused;
+
+	counter_add(c->net->counters, COUNTER_REQUESTS, 1);
+	http->exchange = x;
+	if (x == NULL) {
+		conn_doom(c, CLOSE_NO_MEMORY);
+		return 0;
+	}
+	conn_enter(c, CONN_ANSWER);
+	(void)exchange_hold(x);
+	c->net->on_head(x);
+	refused = x->is_answered;
+	exchange_release(x);
+	if (refused || c->state != CONN_ANSWER)
+		return 0;
+	if (!x->has_body) {
+		run(c, SLICE(""));
+		return 0;
+	}
+	if (!head->is_chunked && head->content_length > x->body_limit) {
+		refuse_framing(c, HTTP_E_BODY_TOO_LARGE);
+		return 0;
+	}
+	if (!head->is_chunked && head->content_length <= follows.n) {
+		size_t n = (size_t)head->content_length;
+
+		run(c, slice_of(follows.p, n)); /* whole in the buffer: no copy */
+		return n;
+	}
+	http_body_init(&http->body, head, x->body_limit);
+	http->bytes = BUF_INIT(x->body_limit + 1);
+	if (!keep_head(c, head_bytes))
+		return 0;
+	c->state = CONN_BODY; /* the one step back: the endpoint has only seen the head */
+	if (head->expect_continue && follows.n == 0)
+		ask_to_continue(c);
+	x->head = NULL;
+	conn_set_deadline(c, c->net->now_ms + c->net->config->limits.request_timeout_ms);
+	return take_body(c, follows);
+}
+
+size_t
+conn_http_input(struct conn *c, char *in, size_t n)
+{
+	struct slice bytes = slice_of(in, n);
+	ssize_t head_n;
+
+	if (c->state == CONN_BODY)
+		return take_body(c, bytes);
+	head_n = http_parse_head(bytes, c->net->config->limits.header, c->net->head);
+	if (head_n == 0) {
+		if (c->rest_n == 0) /* the first bytes of a request: from now on it has a deadline */
+			conn_set_deadline(c, c->net->now_ms + c->net->config->limits.request_timeout_ms);
+		return 0;
+	}
+	if (head_n < 0) {
+		refuse_framing(c, (int)head_n);
+		return n;
+	}
+	return (size_t)head_n + start_exchange(c, c->net->head, slice_of(in, (size_t)head_n),
+	                            slice_of(in + head_n, n - (size_t)head_n));
+}

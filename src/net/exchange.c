@@ -1,0 +1,283 @@
+#include "net/exchange.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+
+#include "base/mem.h"
+#include "base/utf8.h"
+#include "net/conn_private.h"
+
+#define HEADERS_MAX (16 * 1024) /* response headers an endpoint may add */
+#define HEAD_MAX    (HEADERS_MAX + 1024)
+
+/* The address of the client behind trusted proxies: the rightmost one in X-Forwarded-For that is not itself trusted. */
+static void
+find_peer(struct exchange *x, const struct http_head *head)
+{
+	struct slice rest = head == NULL ? SLICE_NONE : http_header(head, SLICE("X-Forwarded-For"), NULL);
+	char text[64];
+
+	(void)conn_peer(x->conn, x->peer);
+	if (rest.p == NULL || !conn_from_trusted_proxy(x->conn))
+		return;
+	while (rest.n > 0) {
+		size_t start = rest.n;
+		struct slice last;
+		struct in6_addr address;
+		struct in_addr four;
+
+		while (start > 0 && rest.p[start - 1] != ',')
+			start--;
+		last = slice_trim(slice_skip(rest, start));
+		rest.n = start == 0 ? 0 : start - 1;
+		if (last.n == 0 || last.n >= sizeof(text))
+			return;
+		memcpy(text, last.p, last.n);
+		text[last.n] = '\0';
+		if (inet_pton(AF_INET, text, &four) == 1) {
+			memset(&address, 0, sizeof(address));
+			address.s6_addr[10] = 0xff;
+			address.s6_addr[11] = 0xff;
+			memcpy(&address.s6_addr[12], &four, sizeof(four));
+		} else if (inet_pton(AF_INET6, text, &address) != 1) {
+			return; /* not an address: what is left of it cannot be trusted */
+		}
+		(void)snprintf(x->peer, sizeof(x->peer), "%s", text);
+		if (!net_is_trusted(x->net, &address))
+			return;
+	}
+}
+
+struct exchange *
+exchange_new(struct conn *c, const struct http_head *head)
+{
+	struct exchange *x = mem_calloc(1, sizeof(*x));
+
+	if (x == NULL)
+		return NULL;
+	x->conn = c;
+	x->net = c->net;
+	x->refs = 1;
+	x->minor = 1;
+	x->body_limit = c->net->config->limits.body;
+	x->number = c->number ^ (uint64_t)++c->net->n_requests << 20;
+	x->headers = BUF_INIT(HEADERS_MAX);
+	if (head != NULL) {
+		x->head = head;
+		x->method = head->method;
+		x->minor = (uint8_t)head->minor;
+		x->keep_alive = head->keep_alive;
+		x->has_body = head->is_chunked || head->content_length > 0;
+	}
+	find_peer(x, head);
+	return x;
+}
+
+struct exchange *
+exchange_hold(struct exchange *x)
+{
+	x->refs++;
+	return x;
+}
+
+void
+exchange_release(struct exchange *x)
+{
+	if (x == NULL || --x->refs > 0)
+		return;
+	buf_done(&x->headers);
+	mem_free(x);
+}
+
+const char *
+exchange_peer(const struct exchange *x)
+{
+	return x->peer;
+}
+
+void
+exchange_header(struct exchange *x, const char *name, struct slice value)
+{
+	size_t before = x->headers.n;
+
+	for (size_t i = 0; i < value.n; i++) {
+		unsigned char c = (unsigned char)value.p[i];
+
+		if ((c < 0x20 && c != '\t') || c == 0x7f)
+			return; /* never split a response */
+	}
+	(void)buf_add_str(&x->headers, name);
+	(void)buf_add_str(&x->headers, ": ");
+	(void)buf_add_slice(&x->headers, value);
+	(void)buf_add_str(&x->headers, "\r\n");
+	if (x->headers.failed) { /* whole lines only */
+		x->headers.n = before;
+		x->headers.failed = false;
+	}
+}
+
+static void
+add_head(struct buf *b, struct exchange *x, int status, const char *content_type)
+{
+	char date[HTTP_DATE_SIZE];
+
+	(void)buf_printf(b, "HTTP/1.1 %d %s\r\n", status, http_status_text(status));
+	(void)buf_printf(b, "Date: %s\r\n", http_date_format((int64_t)(x->net->now_us / 1000000), date));
+	(void)buf_printf(b, "X-Request-Id: %016llx\r\n", (unsigned long long)x->number);
+	if (content_type != NULL)
+		(void)buf_printf(b, "Content-Type: %s\r\n", content_type);
+	(void)buf_add_slice(b, buf_slice(&x->headers));
+}
+
+static void
+add_connection(struct buf *b, const struct exchange *x)
+{
+	if (!x->keep_alive)
+		(void)buf_add_str(b, "Connection: close\r\n");
+	else if (x->minor == 0)
+		(void)buf_add_str(b, "Connection: keep-alive\r\n");
+}
+
+/* Take the exchange's connection for an answer; NULL when there is none any more. */
+static struct conn *
+answering(struct exchange *x, int status)
+{
+	if (x->is_answered || x->conn == NULL)
+		return NULL;
+	x->is_answered = true;
+	if (x->net->is_draining)
+		x->keep_alive = false;
+	counter_answer(x->net->counters, status);
+	return x->conn;
+}
+
+static bool
+has_body(const struct exchange *x, int status)
+{
+	return x->method != HTTP_HEAD && status != 204 && status != 304;
+}
+
+void
+exchange_reply(struct exchange *x, int status, const char *content_type, struct slice body)
+{
+	struct buf b = BUF_INIT(HEAD_MAX + body.n);
+	struct conn *c = answering(x, status);
+
+	if (c == NULL)
+		return;
+	/* an unread body must not be taken for the next request */
+	if (x->has_body && x->body.p == NULL)
+		x->keep_alive = false;
+	add_head(&b, x, status, content_type);
+	add_connection(&b, x);
+	if (status != 204 && status != 304)
+		(void)buf_printf(&b, "Content-Length: %zu\r\n", body.n);
+	(void)buf_add_str(&b, "\r\n");
+	if (has_body(x, status))
+		(void)buf_add_slice(&b, body);
+	if (b.failed || conn_push_bytes(c, buf_slice(&b)) < 0)
+		conn_doom(c, CLOSE_NO_MEMORY);
+	buf_done(&b);
+	conn_http_answered(c, x->keep_alive);
+}
+
+void
+exchange_json(struct exchange *x, int status, struct slice json)
+{
+	exchange_reply(x, status, "application/json", json);
+}
+
+void
+exchange_refuse(struct exchange *x, const struct refusal *r)
+{
+	struct buf b = BUF_INIT(4096);
+	int status = r->status != 0 ? r->status : error_status(r->code);
+
+	if (r->retry_after_s > 0) {
+		char seconds[16];
+
+		(void)snprintf(seconds, sizeof(seconds), "%u", r->retry_after_s);
+		exchange_header(x, "Retry-After", slice_str(seconds));
+	}
+	(void)refusal_problem(&b, r); /* a failure sends what fits */
+	exchange_header(x, "Cache-Control", SLICE("no-store"));
+	exchange_reply(x, status, "application/problem+json", buf_slice(&b));
+	buf_done(&b);
+}
+
+int
+exchange_stream_start(struct exchange *x, int status, const char *content_type, int64_t length,
+    const struct stream_ops *ops, void *data)
+{
+	struct buf b = BUF_INIT(HEAD_MAX);
+	struct conn *c = answering(x, status);
+	bool is_head = x->method == HTTP_HEAD;
+	int r = -1;
+
+	if (c == NULL)
+		return -1;
+	if (length < 0)
+		x->keep_alive = false;
+	add_head(&b, x, status, content_type);
+	add_connection(&b, x);
+	if (length >= 0)
+		(void)buf_printf(&b, "Content-Length: %lld\r\n", (long long)length);
+	(void)buf_add_str(&b, "\r\n");
+	if (b.failed || conn_push_bytes(c, buf_slice(&b)) < 0) {
+		conn_doom(c, CLOSE_NO_MEMORY);
+	} else if (is_head) {
+		conn_http_answered(c, x->keep_alive);
+	} else {
+		c->http->exchange = NULL;
+		c->http->left = length < 0 ? 0 : length;
+		c->has_length = length >= 0;
+		c->keep_alive = length >= 0 && x->keep_alive;
+		c->ops = ops;
+		c->data = data;
+		conn_enter(c, CONN_STREAM);
+		conn_set_deadline(c, 0);
+		conn_update_events(c);
+		x->conn = NULL;
+		exchange_release(x);
+		r = 0;
+	}
+	buf_done(&b);
+	return r;
+}
+
+int
+exchange_upgrade(struct exchange *x, const struct ws_handshake *hs, bool deflate, uint32_t max_message,
+    const struct ws_ops *ops, void *data)
+{
+	struct buf b = BUF_INIT(HEAD_MAX);
+	struct conn *c = answering(x, 101);
+
+	if (c == NULL)
+		return -1;
+	add_head(&b, x, 101, NULL);
+	(void)buf_printf(&b, "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n", hs->accept);
+	if (hs->offers_belfry)
+		(void)buf_add_str(&b, "Sec-WebSocket-Protocol: belfry.v1\r\n");
+	if (deflate)
+		(void)buf_printf(&b, "Sec-WebSocket-Extensions: %s\r\n", ws_handshake_extensions(hs));
+	(void)buf_add_str(&b, "\r\n");
+	if (b.failed || conn_push_bytes(c, buf_slice(&b)) < 0) {
+		conn_doom(c, CLOSE_NO_MEMORY);
+		buf_done(&b);
+		return -1;
+	}
+	buf_done(&b);
+	c->http->exchange = NULL;
+	x->conn = NULL;
+	conn_http_free(c);
+	ws_decoder_init(&c->decoder, max_message, deflate);
+	c->ops = ops;
+	c->data = data;
+	conn_enter(c, CONN_WS);
+	conn_set_kind(c, COUNTER_CONN_WEBSOCKET);
+	conn_set_deadline(c, 0);
+	conn_update_events(c);
+	exchange_release(x);
+	return 0;
+}

@@ -1,0 +1,327 @@
+#include "net/listener.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <event2/event_struct.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <unistd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include "base/diag.h"
+#include "base/mem.h"
+
+#define BACKLOG         4096
+#define ACCEPTS_A_TURN  64
+#define PAUSE_MS        100 /* when descriptors have run out */
+#define SOCKETS_MAX     128 /* 64 listeners, two addresses for localhost */
+
+struct listening {
+	struct event event;
+	struct event pause;
+	struct listeners *all;
+	int fd;
+	unsigned index; /* of the listener in the configuration */
+	unsigned port;
+	bool is_unix;
+	bool is_loopback;
+	char address[108];
+};
+
+struct listeners {
+	struct listening sockets[SOCKETS_MAX];
+	size_t n;
+	struct event_base *base; /* NULL: not started */
+	struct diag *diag;
+	struct listener_ops ops;
+};
+
+/* --- binding --- */
+
+static int
+listen_on(const struct sockaddr *address, socklen_t n, int v6_only)
+{
+	int on = 1;
+	int fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int saved;
+
+	if (fd < 0)
+		return -errno;
+	if (address->sa_family != AF_UNIX)
+		(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)); /* a failure shows in bind */
+	if (address->sa_family == AF_INET6)
+		(void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6_only, sizeof(v6_only));
+	if (bind(fd, address, n) == 0 && listen(fd, BACKLOG) == 0)
+		return fd;
+	saved = errno;
+	(void)close(fd);
+	return -saved;
+}
+
+static struct listening *
+add_socket(struct listeners *l, int fd, unsigned index)
+{
+	struct listening *s = &l->sockets[l->n++];
+
+	s->all = l;
+	s->fd = fd;
+	s->index = index;
+	return s;
+}
+
+static unsigned
+bound_port(int fd)
+{
+	struct sockaddr_storage address = {0};
+	socklen_t n = sizeof(address);
+
+	if (getsockname(fd, (struct sockaddr *)&address, &n) != 0)
+		return 0;
+	if (address.ss_family == AF_INET6)
+		return ntohs(((const struct sockaddr_in6 *)&address)->sin6_port);
+	return ntohs(((const struct sockaddr_in *)&address)->sin_port);
+}
+
+/* One numeric address. 0 or -errno. */
+static int
+open_address(struct listeners *l, const char *address, unsigned port, unsigned index)
+{
+	struct sockaddr_in four = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+	struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port)};
+	struct listening *s;
+	bool is_loopback;
+	int fd;
+
+	if (inet_pton(AF_INET, address, &four.sin_addr) == 1) {
+		fd = listen_on((const struct sockaddr *)&four, sizeof(four), 0);
+		is_loopback = (ntohl(four.sin_addr.s_addr) >> 24) == 127;
+	} else if (inet_pton(AF_INET6, address, &six.sin6_addr) == 1) {
+		fd = listen_on((const struct sockaddr *)&six, sizeof(six), !IN6_IS_ADDR_UNSPECIFIED(&six.sin6_addr));
+		is_loopback = IN6_IS_ADDR_LOOPBACK(&six.sin6_addr);
+	} else {
+		return -EINVAL;
+	}
+	if (fd < 0)
+		return fd;
+	s = add_socket(l, fd, index);
+	s->port = bound_port(fd);
+	s->is_loopback = is_loopback;
+	(void)snprintf(s->address, sizeof(s->address), "%s", address);
+	return 0;
+}
+
+/* Both loopbacks; a machine without one of the families has the other. Port 0: the second takes the first one's choice. */
+static int
+open_localhost(struct listeners *l, unsigned port, unsigned index)
+{
+	int r = open_address(l, "127.0.0.1", port, index);
+	int second;
+
+	if (r == 0 && port == 0)
+		port = l->sockets[l->n - 1].port;
+	if (r == -EADDRINUSE)
+		return r;
+	second = open_address(l, "::1", port, index);
+	if (second == -EADDRINUSE)
+		return second;
+	return r == 0 || second == 0 ? 0 : r;
+}
+
+static int
+open_unix(struct listeners *l, const struct config_listener *c, unsigned index)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	struct listening *s;
+	struct stat st;
+	int fd;
+
+	if (strlen(c->unix_path) >= sizeof(address.sun_path))
+		return -ENAMETOOLONG;
+	(void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", c->unix_path);
+	/* what a daemon left that did not end well: a socket nobody listens on */
+	if (lstat(c->unix_path, &st) == 0 && S_ISSOCK(st.st_mode)) {
+		int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		bool is_alive = probe >= 0 && connect(probe, (const struct sockaddr *)&address, sizeof(address)) == 0;
+
+		if (probe >= 0)
+			(void)close(probe);
+		if (is_alive)
+			return -EADDRINUSE;
+		(void)unlink(c->unix_path);
+	}
+	fd = listen_on((const struct sockaddr *)&address, sizeof(address), 0);
+	if (fd < 0)
+		return fd;
+	if (chmod(c->unix_path, c->mode) != 0) {
+		int saved = errno;
+
+		(void)close(fd);
+		(void)unlink(c->unix_path);
+		return -saved;
+	}
+	s = add_socket(l, fd, index);
+	s->is_unix = true;
+	(void)snprintf(s->address, sizeof(s->address), "%s", c->unix_path);
+	return 0;
+}
+
+static void
+explain(const struct config_listener *c, int status, char *error, size_t n)
+{
+	char where[160];
+
+	if (c->unix_path != NULL)
+		(void)snprintf(where, sizeof(where), "%s", c->unix_path);
+	else
+		(void)snprintf(where, sizeof(where), "%s port %u", c->address, c->port);
+	if (status == -EADDRINUSE)
+		(void)snprintf(error, n, "cannot listen on %s: another program does; stop it or choose another port", where);
+	else
+		(void)snprintf(error, n, "cannot listen on %s: %s", where, strerror(-status));
+}
+
+struct listeners *
+listeners_open(const struct config *c, char *error, size_t error_n, unsigned *line)
+{
+	struct listeners *l = mem_calloc(1, sizeof(*l));
+
+	if (l == NULL) {
+		(void)snprintf(error, error_n, "no memory");
+		return NULL;
+	}
+	for (unsigned i = 0; i < c->n_listeners && l->n + 2 <= SOCKETS_MAX; i++) {
+		const struct config_listener *at = &c->listeners[i];
+		int r;
+
+		if (at->unix_path != NULL)
+			r = open_unix(l, at, i);
+		else if (strcmp(at->address, "localhost") == 0)
+			r = open_localhost(l, at->port, i);
+		else
+			r = open_address(l, at->address, at->port, i);
+		if (r < 0) {
+			explain(at, r, error, error_n);
+			*line = at->line;
+			listeners_free(l);
+			return NULL;
+		}
+	}
+	return l;
+}
+
+/* --- accepting --- */
+
+static void
+on_resume(evutil_socket_t fd, short what, void *arg)
+{
+	struct listening *s = arg;
+
+	(void)fd;
+	(void)what;
+	if (event_add(&s->event, NULL) != 0)
+		diag_log(s->all->diag, DIAG_ERROR, "server.accept", "error=\"no memory to accept again\"");
+}
+
+/* Out of descriptors or memory: a moment's rest, or the loop would spin on the same connection. */
+static void
+pause_accepting(struct listening *s, int error)
+{
+	struct timeval wait = {0, PAUSE_MS * 1000};
+
+	diag_peer(s->all->diag, DIAG_WARNING, "server.accept", "paused_ms=%d error=\"%s\"", PAUSE_MS, strerror(error));
+	(void)event_del(&s->event);
+	if (event_add(&s->pause, &wait) != 0)
+		on_resume(-1, 0, s);
+}
+
+static void
+fill_peer(const struct listening *s, int fd, const struct sockaddr_storage *from, struct net_accepted *a)
+{
+	a->fd = fd;
+	a->listener = s->index;
+	a->is_unix = s->is_unix;
+	a->is_loopback_listener = s->is_loopback;
+	if (s->is_unix) {
+		struct ucred peer = {.uid = UINT32_MAX, .gid = UINT32_MAX};
+		socklen_t n = sizeof(peer);
+
+		(void)getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &n); /* nobody, if it fails */
+		a->uid = peer.uid;
+		a->gid = peer.gid;
+	} else if (from->ss_family == AF_INET6) {
+		const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)from;
+
+		a->address = six->sin6_addr;
+		a->port = ntohs(six->sin6_port);
+	} else {
+		const struct sockaddr_in *four = (const struct sockaddr_in *)from;
+
+		a->address.s6_addr[10] = 0xff;
+		a->address.s6_addr[11] = 0xff;
+		memcpy(&a->address.s6_addr[12], &four->sin_addr, 4);
+		a->port = ntohs(four->sin_port);
+	}
+}
+
+static void
+on_acceptable(evutil_socket_t listening_fd, short what, void *arg)
+{
+	struct listening *s = arg;
+
+	(void)what;
+	for (int i = 0; i < ACCEPTS_A_TURN; i++) {
+		struct sockaddr_storage from = {0};
+		struct net_accepted a = {0};
+		socklen_t n = sizeof(from);
+		int fd = accept4(listening_fd, (struct sockaddr *)&from, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+		if (fd < 0 && (errno == EINTR || errno == ECONNABORTED))
+			continue;
+		if (fd < 0) {
+			if (errno != EAGAIN)
+				pause_accepting(s, errno);
+			return;
+		}
+		fill_peer(s, fd, &from, &a);
+		s->all->ops.accepted(s->all->ops.ctx, &a);
+	}
+}
+
+int
+listeners_start(struct listeners *l, struct event_base *base, struct diag *diag, const struct listener_ops *ops)
+{
+	l->base = base;
+	l->diag = diag;
+	l->ops = *ops;
+	for (size_t i = 0; i < l->n; i++) {
+		struct listening *s = &l->sockets[i];
+
+		if (event_assign(&s->event, base, s->fd, EV_READ | EV_PERSIST, on_acceptable, s) != 0 ||
+		    event_assign(&s->pause, base, -1, 0, on_resume, s) != 0 || event_add(&s->event, NULL) != 0)
+			return -ENOMEM;
+		ops->bound(ops->ctx, s->address, s->port);
+	}
+	return 0;
+}
+
+void
+listeners_free(struct listeners *l)
+{
+	if (l == NULL)
+		return;
+	for (size_t i = 0; i < l->n; i++) {
+		struct listening *s = &l->sockets[i];
+
+		if (l->base != NULL) {
+			(void)event_del(&s->event);
+			(void)event_del(&s->pause);
+		}
+		(void)close(s->fd);
+		if (s->is_unix)
+			(void)unlink(s->address);
+	}
+	mem_free(l);
+}

@@ -1,0 +1,160 @@
+#include "net/net.h"
+
+#include <errno.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/rng.h"
+#include "net/conn_private.h"
+#include "proto/deflate.h"
+
+int
+net_init(struct net *n, struct event_base *base, unsigned worker, unsigned n_workers, struct config *config)
+{
+	*n = (struct net){.base = base, .n_workers = n_workers, .counters = n->counters};
+	TAILQ_INIT(&n->conns);
+	TAILQ_INIT(&n->dirty);
+	TAILQ_INIT(&n->dead);
+	n->next_number = (uint64_t)(worker + 1) << 48 | 1;
+	n->read_buffer = mem_alloc(NET_READ_BUFFER);
+	n->head = mem_alloc(sizeof(*n->head));
+	n->inflater = ws_inflater_new();
+	net_clock(n);
+	wheel_init(&n->wheel, n->now_ms);
+	if (n->read_buffer == NULL || n->head == NULL || n->inflater == NULL) {
+		net_done(n);
+		return -ENOMEM;
+	}
+	net_set_config(n, config);
+	return 0;
+}
+
+static void
+free_dead(struct net *n)
+{
+	struct conn *c;
+
+	while ((c = TAILQ_FIRST(&n->dead)) != NULL) {
+		TAILQ_REMOVE(&n->dead, c, all);
+		conn_free(c);
+	}
+}
+
+void
+net_done(struct net *n)
+{
+	struct conn *c;
+
+	while ((c = TAILQ_FIRST(&n->conns)) != NULL)
+		conn_close(c, CLOSE_SHUTDOWN);
+	free_dead(n);
+	ws_inflater_free(n->inflater);
+	mem_free(n->head);
+	mem_free(n->read_buffer);
+	config_unref(n->config);
+	n->config = NULL;
+}
+
+void
+net_set_config(struct net *n, struct config *config)
+{
+	(void)config_ref(config);
+	config_unref(n->config);
+	n->config = config;
+	n->memory_limit = config->limits.memory / n->n_workers;
+}
+
+void
+net_clock(struct net *n)
+{
+	n->mono_us = clock_mono_us();
+	n->now_ms = n->mono_us / 1000;
+	n->now_us = clock_wall_us();
+	n->has_clock = true;
+	if (n->on_clock != NULL)
+		n->on_clock(n);
+}
+
+void
+net_add_memory(struct net *n, size_t bytes)
+{
+	n->memory += bytes;
+	counter_set(n->counters, COUNTER_MEMORY_BYTES, n->memory);
+}
+
+void
+net_sub_memory(struct net *n, size_t bytes)
+{
+	n->memory -= bytes;
+	counter_set(n->counters, COUNTER_MEMORY_BYTES, n->memory);
+}
+
+static bool
+in_network(const struct in6_addr *address, const struct config_network *network)
+{
+	unsigned whole = network->prefix / 8;
+	unsigned bits = network->prefix % 8;
+	uint8_t mask = (uint8_t)(0xff00u >> bits);
+
+	if (memcmp(address, &network->address, whole) != 0)
+		return false;
+	return bits == 0 || ((address->s6_addr[whole] ^ network->address.s6_addr[whole]) & mask) == 0;
+}
+
+bool
+net_is_trusted(const struct net *n, const struct in6_addr *address)
+{
+	for (size_t i = 0; i < n->config->n_trusted_proxies; i++) {
+		if (in_network(address, &n->config->trusted_proxies[i]))
+			return true;
+	}
+	return false;
+}
+
+void
+net_adopt(struct net *n, const struct net_accepted *a)
+{
+	conn_adopt(n, a);
+}
+
+static void
+on_due(struct wheel_entry *e, void *ctx)
+{
+	(void)ctx;
+	conn_tick(CONTAINER(e, struct conn, timer));
+}
+
+bool
+net_turn(struct net *n)
+{
+	struct conn *c;
+
+	wheel_turn(&n->wheel, n->now_ms, on_due, n);
+	for (unsigned i = 0; i < NET_FLUSH_SLICE && (c = TAILQ_FIRST(&n->dirty)) != NULL; i++) {
+		TAILQ_REMOVE(&n->dirty, c, dirty);
+		c->is_dirty = false;
+		conn_flush(c);
+	}
+	free_dead(n);
+	n->has_clock = false;
+	return !TAILQ_EMPTY(&n->dirty);
+}
+
+void
+net_drain(struct net *n, uint64_t spread_ms)
+{
+	struct conn *c;
+	struct conn *next;
+
+	n->is_draining = true;
+	TAILQ_FOREACH_SAFE(c, &n->conns, all, next) {
+		uint64_t retry_ms = 100 + rng_below((uint32_t)max_u64(1, spread_ms));
+
+		if (c->state == CONN_HEAD && c->rest_n == 0)
+			conn_finish(c, CLOSE_SHUTDOWN);
+		else if (c->state == CONN_WS)
+			conn_ws_ops(c)->on_drain_server(c, c->data, retry_ms);
+		else if (c->state == CONN_STREAM && conn_stream_ops(c)->on_drain_server != NULL)
+			conn_stream_ops(c)->on_drain_server(c, c->data, retry_ms);
+	}
+}

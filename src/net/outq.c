@@ -1,0 +1,112 @@
+#include "net/outq.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include "base/mem.h"
+
+#define FIRST_CAP   4
+#define GATHER      64 /* wires of one write: 64 frames in one sendmsg cost a fifth of 64 sends (SPEED) */
+
+static struct wire *
+at(const struct outq *q, unsigned i)
+{
+	return q->slots[(q->head + i) & (q->cap - 1U)];
+}
+
+static int
+grow(struct outq *q)
+{
+	unsigned cap = q->cap == 0 ? FIRST_CAP : q->cap * 2u;
+	struct wire **slots;
+
+	if (cap > OUTQ_MAX)
+		return -ENOMEM;
+	slots = mem_alloc(cap * sizeof(struct wire *));
+	if (slots == NULL)
+		return -ENOMEM;
+	for (unsigned i = 0; i < q->n; i++)
+		slots[i] = at(q, i);
+	mem_free(q->slots);
+	q->slots = slots;
+	q->head = 0;
+	q->cap = (uint16_t)cap;
+	return 0;
+}
+
+int
+outq_push(struct outq *q, struct wire *w)
+{
+	if (q->n == q->cap) {
+		int r = grow(q);
+
+		if (r < 0)
+			return r;
+	}
+	q->slots[(q->head + q->n) & (q->cap - 1U)] = wire_ref(w);
+	q->n++;
+	q->bytes += w->n;
+	return 0;
+}
+
+void
+outq_done(struct outq *q)
+{
+	for (unsigned i = 0; i < q->n; i++)
+		wire_unref(at(q, i));
+	mem_free(q->slots);
+	*q = (struct outq){0};
+}
+
+/* Forget n written bytes. */
+static void
+consume(struct outq *q, size_t n)
+{
+	q->bytes -= n;
+	n += q->offset;
+	while (q->n > 0 && n >= at(q, 0)->n) {
+		n -= at(q, 0)->n;
+		wire_unref(at(q, 0));
+		q->head = (uint16_t)((q->head + 1u) & (q->cap - 1U));
+		q->n--;
+	}
+	q->offset = (uint32_t)n;
+	if (q->n == 0) {
+		mem_free(q->slots); /* an idle connection owns no queue */
+		*q = (struct outq){0};
+	}
+}
+
+ssize_t
+outq_flush(struct outq *q, int fd)
+{
+	ssize_t total = 0;
+
+	while (q->n > 0) {
+		struct iovec iov[GATHER];
+		struct msghdr msg = {.msg_iov = iov};
+		size_t wanted = 0;
+		ssize_t sent;
+
+		for (unsigned i = 0; i < q->n && i < GATHER; i++) {
+			const struct wire *w = at(q, i);
+			size_t skip = i == 0 ? q->offset : 0;
+
+			iov[i].iov_base = (void *)(uintptr_t)(w->p + skip);
+			iov[i].iov_len = w->n - skip;
+			wanted += iov[i].iov_len;
+			msg.msg_iovlen = i + 1;
+		}
+		sent = sendmsg(fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+		if (sent < 0 && errno == EINTR)
+			continue;
+		if (sent < 0)
+			return total > 0 && errno == EAGAIN ? total : -errno;
+		consume(q, (size_t)sent);
+		total += sent;
+		if ((size_t)sent < wanted)
+			return total; /* the next try would be EAGAIN */
+	}
+	return total;
+}

@@ -1,0 +1,492 @@
+#include "serve/chat.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "base/mem.h"
+#include "base/rng.h"
+#include "core/config.h"
+#include "core/publish.h"
+#include "proto/json.h"
+#include "proto/url.h"
+
+/* The WebSocket endpoint /chat (CONTRACT 4). */
+
+static struct chat *
+chat_of(struct session *s)
+{
+	return CONTAINER(s, struct chat, session);
+}
+
+/* --- sending --- */
+
+static void
+send_frame(struct chat *c, struct slice payload)
+{
+	struct wire *w = wire_sized(WS_SERVER_HEAD + payload.n);
+	uint8_t head[WS_SERVER_HEAD];
+	size_t head_n;
+
+	if (w == NULL) {
+		conn_fail(c->conn, CLOSE_NO_MEMORY);
+		return;
+	}
+	head_n = ws_head_encode(head, WS_TEXT, false, payload.n);
+	memcpy(wire_room(w), head, head_n);
+	memcpy(wire_room(w) + head_n, payload.p, payload.n);
+	w->n = (uint32_t)(head_n + payload.n);
+	conn_push(c->conn, w);
+	wire_unref(w);
+}
+
+/* What format=text has to say of a message that is not a chat: gaps, farewells. */
+static void
+send_text_line(struct chat *c, const char *type, struct slice json)
+{
+	struct buf b = BUF_INIT(1024);
+	cJSON *tree = NULL;
+	bool is_closing = strcmp(type, "closing") == 0;
+
+	if (strcmp(type, "gap") == 0) {
+		send_frame(c, SLICE("* gap"));
+	} else if ((is_closing || strcmp(type, "left") == 0) && json_parse(json, &tree, NULL) == 0) {
+		struct slice reason = json_string(json_member(tree, "reason"));
+
+		if (reason.p != NULL) {
+			(void)buf_printf(&b, "* %s: %.*s", is_closing ? "closing" : "left", SLICE_ARG(reason));
+			send_frame(c, buf_slice(&b));
+		}
+	}
+	cJSON_Delete(tree);
+	buf_done(&b);
+}
+
+static void
+chat_send(struct session *s, const char *type, uint64_t id, struct slice json)
+{
+	struct chat *c = chat_of(s);
+
+	(void)id;
+	if (c->format == CHAT_JSON)
+		send_frame(c, json);
+	else if (c->format == CHAT_TEXT)
+		send_text_line(c, type, json);
+}
+
+static void
+chat_token_changed(struct session *s)
+{
+	struct chat *c = chat_of(s);
+
+	c->said_expiring = false;
+	conn_set_deadline(c->conn, chat_next_deadline(c));
+}
+
+static const struct session_ops session_ops = {.send = chat_send, .token_changed = chat_token_changed};
+
+static struct chat *
+chat_of_caller(struct caller *caller)
+{
+	return chat_of(CONTAINER(caller, struct session, caller));
+}
+
+static void
+on_answer(struct caller *caller, const char *type, struct slice json)
+{
+	struct chat *c = chat_of_caller(caller);
+
+	if (c->format == CHAT_JSON)
+		send_frame(c, json);
+	else if (c->format == CHAT_TEXT && strcmp(type, "left") == 0)
+		send_text_line(c, type, json);
+}
+
+static void
+on_refuse(struct caller *caller, const struct refusal *r, struct slice ref)
+{
+	struct chat *c = chat_of_caller(caller);
+	struct buf b = BUF_INIT(4096);
+
+	if (c->format == CHAT_TEXT)
+		(void)buf_printf(&b, "! %s: %s", error_name(r->code), r->text);
+	else if (c->format == CHAT_JSON)
+		(void)session_error(&b, r, ref);
+	if (b.n > 0)
+		send_frame(c, buf_slice(&b));
+	buf_done(&b);
+}
+
+/* Too many unanswered requests, or a queue that is full: then the socket is not read. */
+static void
+update_hold(struct chat *c)
+{
+	bool hold = c->session.caller.n_pending >= SESSION_PENDING_MAX || !conn_has_room(c->conn);
+
+	conn_hold_reading(c->conn, hold);
+}
+
+static void
+on_pending(struct caller *caller)
+{
+	update_hold(chat_of_caller(caller));
+}
+
+static const struct caller_ops caller_ops = {on_answer, on_refuse, on_pending};
+
+/* --- receiving from the hub --- */
+
+static struct chat *
+chat_of_subscriber(struct subscriber *who)
+{
+	return chat_of(session_of(who));
+}
+
+static bool
+has_room(struct subscriber *who)
+{
+	const struct chat *c = chat_of_subscriber(who);
+
+	return c->format == CHAT_RAW || conn_has_room(c->conn);
+}
+
+static void
+push(struct subscriber *who, struct wire *w)
+{
+	struct chat *c = chat_of_subscriber(who);
+
+	/* raw frames are in no log: one who cannot take them all is told so by the end (1013) */
+	if (c->format == CHAT_RAW && !conn_has_room(c->conn)) {
+		conn_fail_ws(c->conn, WS_CLOSE_TRY_LATER, CLOSE_SLOW);
+		return;
+	}
+	counter_add(who->hub->counters, COUNTER_MESSAGES_OUT, 1);
+	conn_push(c->conn, w);
+}
+
+static void
+fail(struct subscriber *who)
+{
+	conn_fail(chat_of_subscriber(who)->conn, CLOSE_NO_MEMORY);
+}
+
+static const struct subscriber_ops subscriber_ops = {
+    .has_room = has_room,
+    .push = push,
+    .gap = session_gap,
+    .fail = fail,
+    .level = session_level,
+};
+
+/* --- the connection --- */
+
+static void
+send_raw(struct chat *c, enum ws_opcode opcode, struct slice payload)
+{
+	struct hub *h = c->session.who.hub;
+	const struct sub *sub = c->session.who.subs;
+	struct append *a;
+
+	if (sub == NULL || !claims_may_publish(c->session.claims, sub_pattern(sub)))
+		return;
+	a = append_new(1);
+	if (a != NULL)
+		a->items[0].message = message_raw(sub_pattern(sub), (uint8_t)opcode, payload, c->session.who.number);
+	if (a == NULL || a->items[0].message == NULL) {
+		append_free(a);
+		conn_fail(c->conn, CLOSE_NO_MEMORY);
+		return;
+	}
+	a->worker = LOG_NO_WORKER;
+	a->now_ms = h->now_ms;
+	if (log_append(h->log, a, h->worker) < 0) {
+		append_free(a);
+		conn_fail_ws(c->conn, WS_CLOSE_TRY_LATER, CLOSE_SLOW); /* a frame would be missing */
+	}
+}
+
+static void
+on_message(struct conn *conn, void *data, enum ws_opcode opcode, struct slice payload)
+{
+	struct chat *c = data;
+
+	if (c->format == CHAT_RAW) {
+		send_raw(c, opcode, payload);
+		return;
+	}
+	if (opcode == WS_BINARY) {
+		conn_ws_close(conn, WS_CLOSE_UNSUPPORTED, SLICE("text frames only; binary is for format=raw"), CLOSE_PROTOCOL);
+		return;
+	}
+	if (c->format == CHAT_TEXT)
+		command_say(&c->session, &c->session.caller, payload);
+	else
+		command_run(&c->session, &c->session.caller, payload);
+	if (command_is_flooding(&c->session)) {
+		conn_ws_close(conn, WS_CLOSE_RATE, SLICE("far beyond limits.messages_per_second"), CLOSE_RATE);
+		return;
+	}
+	update_hold(c);
+}
+
+static void
+on_drain(struct conn *conn, void *data)
+{
+	struct chat *c = data;
+
+	(void)conn;
+	update_hold(c);
+	hub_drained(c->session.who.hub, &c->session.who);
+}
+
+static void
+on_tick(struct conn *conn, void *data, uint64_t now_ms)
+{
+	struct chat *c = data;
+	uint64_t beat_ms = c->session.who.hub->config->chat.heartbeat_ms;
+	int64_t in_s = 0;
+
+	switch (chat_token_life(c, &in_s)) {
+	case CHAT_EXPIRED:
+		conn_ws_close(conn, WS_CLOSE_TOKEN_ENDED, SLICE("the token has ended"), CLOSE_TOKEN);
+		return;
+	case CHAT_EXPIRING:
+		chat_send_expiring(c, in_s);
+		break;
+	case CHAT_LIVES:
+		break;
+	}
+	if (now_ms / 1000 >= c->beat_s) {
+		if (now_ms > conn_last_seen_ms(conn) + 2 * beat_ms + 1000) {
+			conn_ws_close(conn, WS_CLOSE_NO_LIFE, SLICE("no sign of life for two heartbeats"), CLOSE_NO_LIFE);
+			return;
+		}
+		conn_ws_ping(conn);
+		c->beat_s = (uint32_t)((now_ms + beat_ms) / 1000);
+	}
+	conn_set_deadline(conn, chat_next_deadline(c));
+}
+
+static void
+on_gone(struct conn *conn, void *data)
+{
+	struct chat *c = data;
+
+	(void)conn;
+	session_done(&c->session, true);
+	mem_free(c);
+}
+
+static void
+on_drain_server(struct conn *conn, void *data, uint64_t retry_ms)
+{
+	struct chat *c = data;
+	struct buf b = BUF_INIT(256);
+
+	(void)buf_printf(&b, "{\"type\":\"closing\",\"reason\":\"shutdown\",\"retry\":%llu}", (unsigned long long)retry_ms);
+	chat_send(&c->session, "closing", 0, buf_slice(&b));
+	buf_done(&b);
+	conn_ws_close(conn, WS_CLOSE_GOING_AWAY, SLICE("the server is stopping"), CLOSE_SHUTDOWN);
+}
+
+static const struct ws_ops ws_ops = {on_message, on_drain, on_tick, on_gone, on_drain_server};
+
+/* --- opening --- */
+
+static void
+welcome(struct chat *c)
+{
+	struct buf b = BUF_INIT(4096);
+	char id[CHAT_ID_SIZE];
+
+	chat_new_id(c->session.who.hub->worker, id);
+	if (session_welcome(&b, &c->session, slice_str(id)) == 0)
+		chat_send(&c->session, "welcome", 0, buf_slice(&b));
+	else
+		conn_fail(c->conn, CLOSE_NO_MEMORY);
+	buf_done(&b);
+}
+
+static enum message_form
+form_of(enum chat_format format)
+{
+	static const enum message_form forms[] = {
+	    [CHAT_JSON] = FORM_WS_JSON, [CHAT_TEXT] = FORM_WS_TEXT, [CHAT_RAW] = FORM_WS_RAW};
+
+	return forms[format];
+}
+
+/* Takes claims. The upgrade is done; say welcome and join. */
+static void
+open_chat(struct exchange *x, const struct ws_handshake *hs, const struct chat_request *request, struct claims *claims)
+{
+	struct serve *serve = serve_of(x);
+	struct hub *h = serve->hub;
+	struct chat *c = mem_calloc(1, sizeof(*c));
+	uint64_t beat_ms = h->config->chat.heartbeat_ms;
+	struct refusal why = {0};
+
+	if (c == NULL || session_init(&c->session, h, &subscriber_ops, claims, slice_trim(buf_slice(&request->name))) < 0) {
+		if (c == NULL)
+			claims_unref(claims);
+		mem_free(c);
+		(void)append_refusal(-ENOMEM, &why);
+		serve_refuse(x, &why);
+		return;
+	}
+	c->conn = x->conn;
+	c->format = (uint8_t)request->format;
+	c->session.ops = &session_ops;
+	c->session.who.form = (uint8_t)form_of(request->format);
+	c->session.who.number = conn_number(x->conn);
+	caller_init(&c->session.caller, &caller_ops);
+	/* the first beat somewhere within the interval, so that they are spread */
+	c->beat_s = (uint32_t)((h->mono_us / 1000 + 1000 + rng_below((uint32_t)beat_ms)) / 1000);
+	if (exchange_upgrade(x, hs, false, h->config->limits.message, &ws_ops, c) < 0) {
+		session_done(&c->session, true);
+		mem_free(c);
+		return;
+	}
+	if (request->format == CHAT_JSON)
+		welcome(c);
+	if (request->room.n > 0 &&
+	    session_join(&c->session, &c->session.caller, buf_slice(&request->room), &request->from, SLICE_NONE, &why) < 0)
+		on_refuse(&c->session.caller, &why, SLICE_NONE);
+	conn_set_deadline(c->conn, chat_next_deadline(c));
+}
+
+void
+chat_refuse_handshake(struct exchange *x, int error)
+{
+	struct refusal why = {0};
+	int status = ws_handshake_status(error);
+
+	(void)refuse(&why, status == 426 ? ERROR_UPGRADE_REQUIRED : ERROR_BAD_REQUEST, "%s", ws_handshake_text(error));
+	why.status = status;
+	if (status == 426) {
+		exchange_header(x, "Upgrade", SLICE("websocket"));
+		exchange_header(x, "Connection", SLICE("Upgrade"));
+		exchange_header(x, "Sec-WebSocket-Version", SLICE("13"));
+	}
+	serve_refuse(x, &why);
+}
+
+/* A browser's navigation belongs on the page. */
+static void
+redirect(struct exchange *x)
+{
+	struct query q = QUERY_INIT(x);
+	struct buf room = BUF_INIT(1024);
+	struct buf to = BUF_INIT(4096);
+	struct refusal why;
+
+	(void)buf_add_char(&to, '/');
+	if (query_get(&q, "room", &room, &why) > 0) {
+		(void)BUF_ADD_LIT(&to, "?room=");
+		(void)url_encode(&to, buf_slice(&room), "");
+	}
+	exchange_header(x, "Location", buf_slice(&to));
+	exchange_reply(x, 303, NULL, SLICE(""));
+	buf_done(&to);
+	buf_done(&room);
+	query_done(&q);
+}
+
+/* The same checks as an upgrade, for a client that wants to know why its WebSocket was refused. */
+static void
+explain(struct exchange *x)
+{
+	struct chat_request request;
+	struct claims *claims = NULL;
+	struct refusal why = {0};
+
+	if (serve_check_origin(x, &why) < 0) {
+		serve_refuse(x, &why);
+		return;
+	}
+	if (serve_authenticate(x, true, &claims) < 0)
+		return;
+	if (chat_request_read(x, &request, &why) == 0) {
+		if (chat_check_room(&request, claims, &why) == 0)
+			(void)refuse(&why, ERROR_UPGRADE_REQUIRED,
+			    "all is well: /chat speaks WebSocket (Upgrade: websocket), or Server-Sent Events (Accept: text/event-stream)");
+		chat_request_done(&request);
+	}
+	claims_unref(claims);
+	if (why.code == ERROR_UPGRADE_REQUIRED) {
+		exchange_header(x, "Upgrade", SLICE("websocket"));
+		exchange_header(x, "Sec-WebSocket-Version", SLICE("13"));
+	}
+	serve_refuse(x, &why);
+}
+
+static bool
+accepts(const struct exchange *x, const char *type)
+{
+	struct slice accept = http_header(x->head, SLICE("Accept"), NULL);
+
+	/* named, not by a wildcard: curl sends star/star */
+	for (struct slice rest = accept; rest.p != NULL;) {
+		struct slice item = http_list_next(&rest);
+		struct slice name = item.p == NULL ? SLICE_NONE : slice_trim(slice_cut(&item, ';'));
+
+		if (name.p == NULL)
+			break;
+		if (slice_eq_nocase(name, slice_str(type)))
+			return http_accept_quality(accept, slice_str(type)) > 0;
+	}
+	return false;
+}
+
+static void
+upgrade(struct exchange *x)
+{
+	struct chat_request request;
+	struct claims *claims = NULL;
+	struct ws_handshake hs;
+	struct refusal why = {0};
+	int r = ws_handshake_check(x->head, &hs);
+
+	if (r < 0) {
+		chat_refuse_handshake(x, r);
+		return;
+	}
+	if (hs.has_protocols && !hs.offers_belfry) {
+		(void)refuse(&why, ERROR_BAD_REQUEST, "the subprotocol list does not have 'belfry.v1', the one spoken here");
+		serve_refuse(x, &why);
+		return;
+	}
+	if (serve_check_origin(x, &why) < 0) {
+		serve_refuse(x, &why);
+		return;
+	}
+	if (serve_authenticate(x, true, &claims) < 0)
+		return;
+	if (chat_request_read(x, &request, &why) < 0) {
+		claims_unref(claims);
+		serve_refuse(x, &why);
+		return;
+	}
+	if (chat_check_room(&request, claims, &why) < 0) {
+		claims_unref(claims);
+		serve_refuse(x, &why);
+	} else {
+		open_chat(x, &hs, &request, claims);
+	}
+	chat_request_done(&request);
+}
+
+void
+serve_chat(struct exchange *x)
+{
+	bool asks_upgrade = http_header(x->head, SLICE("Upgrade"), NULL).p != NULL ||
+	    http_header(x->head, SLICE("Sec-WebSocket-Key"), NULL).p != NULL;
+
+	if (asks_upgrade && x->method == HTTP_GET)
+		upgrade(x);
+	else if (accepts(x, "text/event-stream") && x->method == HTTP_GET)
+		serve_chat_sse(x);
+	else if (accepts(x, "text/html"))
+		redirect(x);
+	else
+		explain(x);
+}

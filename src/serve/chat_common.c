@@ -1,0 +1,158 @@
+#include <stdio.h>
+
+#include "base/rng.h"
+#include "base/utf8.h"
+#include "core/topic.h"
+#include "proto/json.h"
+#include "serve/chat.h"
+
+#define NAME_BYTES      64 /* of a display name */
+#define LAST_ON_JOIN    50
+#define EXPIRING_BEFORE 30 /* seconds before the end that `expiring` is said */
+
+void
+chat_request_done(struct chat_request *r)
+{
+	buf_done(&r->room);
+	buf_done(&r->name);
+}
+
+static int
+read_format(const struct query *q, enum chat_format *out, struct refusal *why)
+{
+	static const char *const names[] = {[CHAT_JSON] = "json", [CHAT_TEXT] = "text", [CHAT_RAW] = "raw"};
+	struct buf b = BUF_INIT(256);
+	int r = query_get(q, "format", &b, why);
+
+	if (r > 0) {
+		r = refuse(why, ERROR_BAD_FIELD, "format must be json, text or raw");
+		for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+			if (!slice_eq(buf_slice(&b), slice_str(names[i])))
+				continue;
+			*out = (enum chat_format)i;
+			r = 0;
+		}
+	}
+	buf_done(&b);
+	return r;
+}
+
+static int
+check_name(const struct buf *name, struct refusal *why)
+{
+	struct slice s = slice_trim(buf_slice(name));
+
+	if (name->n == 0)
+		return 0;
+	if (s.n == 0 || s.n > NAME_BYTES || !utf8_is_valid(s) || utf8_has_control(s))
+		return refuse(why, ERROR_BAD_FIELD, "name must have 1 to %d bytes of UTF-8 without control characters", NAME_BYTES);
+	return 0;
+}
+
+int
+chat_request_read(struct exchange *x, struct chat_request *out, struct refusal *why)
+{
+	struct query q = QUERY_INIT(x);
+	int r;
+
+	*out = (struct chat_request){.room = BUF_INIT(4096), .name = BUF_INIT(4096)};
+	r = query_get(&q, "room", &out->room, why);
+	if (r > 0 && out->room.n == 0)
+		r = refuse(why, ERROR_BAD_FIELD, "room is empty");
+	if (r >= 0)
+		r = query_get(&q, "name", &out->name, why);
+	if (r >= 0)
+		r = check_name(&out->name, why);
+	if (r >= 0)
+		r = query_position(&q, LAST_ON_JOIN, &out->from, why);
+	if (r >= 0)
+		r = read_format(&q, &out->format, why);
+	/* formats without a join of their own are in the default room */
+	if (r >= 0 && out->room.n == 0 && out->format != CHAT_JSON)
+		(void)buf_add_str(&out->room, serve_of(x)->config->chat.default_room);
+	query_done(&q);
+	if (r < 0)
+		chat_request_done(out);
+	return r < 0 ? -1 : 0;
+}
+
+int
+chat_check_room(const struct chat_request *r, const struct claims *claims, struct refusal *why)
+{
+	struct buf topic = BUF_INIT(TOPIC_MAX + 64);
+	char clean[REFUSE_CLEAN];
+	int status = 0;
+
+	if (r->room.n == 0)
+		return 0;
+	status = room_topic(&topic, buf_slice(&r->room), why);
+	if (status == 0 && !claims_may_subscribe(claims, buf_slice(&topic)))
+		status = refuse(why, ERROR_INSUFFICIENT_SCOPE, "topic 'chat/%s' is not in belfry.subscribe",
+		    refuse_clean(buf_slice(&r->room), clean));
+	buf_done(&topic);
+	return status;
+}
+
+void
+chat_new_id(unsigned worker, char out[CHAT_ID_SIZE])
+{
+	(void)snprintf(out, CHAT_ID_SIZE, "%02x%016llx%016llx", worker & 0xff, (unsigned long long)rng_u64(),
+	    (unsigned long long)rng_u64());
+}
+
+/* Unix second at which the connection ends with its token; 0: never. */
+static int64_t
+token_end(const struct chat *c)
+{
+	const struct claims *claims = c->session.claims;
+
+	if (claims->exp == 0)
+		return 0;
+	return claims->exp + (int64_t)(c->session.who.hub->config->auth.leeway_ms / 1000);
+}
+
+uint64_t
+chat_next_deadline(const struct chat *c)
+{
+	const struct hub *h = c->session.who.hub;
+	uint64_t at_ms = (uint64_t)c->beat_s * 1000;
+	int64_t end = token_end(c);
+
+	if (end != 0) {
+		int64_t next = c->said_expiring ? end : end - EXPIRING_BEFORE;
+		int64_t in_ms = next * 1000 - h->now_ms;
+
+		at_ms = min_u64(at_ms, h->mono_us / 1000 + (uint64_t)(in_ms > 0 ? in_ms : 0));
+	}
+	return at_ms;
+}
+
+enum chat_life
+chat_token_life(struct chat *c, int64_t *in_s)
+{
+	int64_t now_ms = c->session.who.hub->now_ms;
+	int64_t end = token_end(c);
+
+	if (end == 0)
+		return CHAT_LIVES;
+	if (now_ms >= end * 1000)
+		return CHAT_EXPIRED;
+	*in_s = (end * 1000 - now_ms + 999) / 1000;
+	if (c->said_expiring || *in_s > EXPIRING_BEFORE)
+		return CHAT_LIVES;
+	c->said_expiring = true;
+	return CHAT_EXPIRING;
+}
+
+void
+chat_send_expiring(struct chat *c, int64_t in_s)
+{
+	struct buf b = BUF_INIT(256);
+
+	(void)buf_add_char(&b, '{');
+	(void)json_add_member_string(&b, "type", SLICE("expiring"));
+	(void)json_add_member_i64(&b, "in", in_s);
+	if (buf_add_char(&b, '}') == 0)
+		c->session.ops->send(&c->session, "expiring", 0, buf_slice(&b));
+	buf_done(&b);
+}

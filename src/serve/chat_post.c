@@ -1,0 +1,246 @@
+#include <errno.h>
+
+#include "base/mem.h"
+#include "core/publish.h"
+#include "proto/json.h"
+#include "serve/chat.h"
+
+/*
+ * POST /chat/{session}: one client message into a chat over SSE. The stream may live on another worker: the request travels there, the command runs there with the request as its caller, and
+ * the answer travels back.
+ */
+
+struct post {
+	struct caller caller;
+	struct inbox_item item;
+	struct serve *home;     /* where the exchange lives */
+	struct exchange *x;     /* held; touched at home only */
+	struct serve *there;    /* where the session lives */
+	struct session *session; /* valid while the command runs */
+	unsigned home_worker;
+	bool is_json;
+	bool is_answered;
+	int status;
+	struct slice session_id; /* all three behind the struct */
+	struct slice user_id;
+	struct slice body;
+	struct buf answer;
+};
+
+static void
+post_free(struct post *p)
+{
+	caller_done(&p->caller);
+	exchange_release(p->x);
+	buf_done(&p->answer);
+	mem_free(p);
+}
+
+/* At home again. */
+static void
+reply(struct serve *home, struct inbox_item *item)
+{
+	struct post *p = CONTAINER(item, struct post, item);
+
+	(void)home;
+	if (p->status == 204)
+		exchange_reply(p->x, 204, NULL, SLICE(""));
+	else
+		serve_json(p->x, p->status, buf_slice(&p->answer));
+	post_free(p);
+}
+
+/* The one answer of this request: takes p. */
+static void
+send_home(struct post *p)
+{
+	const struct serve_process *process = p->there->process;
+
+	p->item.run = reply;
+	if (p->home == p->there)
+		reply(p->home, &p->item);
+	else
+		process->post(process->ctx, p->home_worker, &p->item);
+}
+
+static struct post *
+post_of(struct caller *c)
+{
+	return CONTAINER(c, struct post, caller);
+}
+
+static void
+on_answer(struct caller *c, const char *type, struct slice json)
+{
+	struct post *p = post_of(c);
+
+	(void)type;
+	if (p->is_answered)
+		return;
+	p->status = buf_add_slice(&p->answer, json) < 0 ? 503 : 200;
+	p->is_answered = true;
+}
+
+static void
+on_refuse(struct caller *c, const struct refusal *r, struct slice ref)
+{
+	struct post *p = post_of(c);
+
+	if (p->is_answered)
+		return;
+	p->status = r->status != 0 ? r->status : error_status(r->code);
+	(void)session_error(&p->answer, r, ref);
+	p->is_answered = true;
+}
+
+/* An append came back: the answer is complete. */
+static void
+on_pending(struct caller *c)
+{
+	struct post *p = post_of(c);
+
+	if (p->session == NULL && c->n_pending == 0 && p->is_answered)
+		send_home(p);
+}
+
+static const struct caller_ops caller_ops = {on_answer, on_refuse, on_pending};
+
+static void
+not_found(struct post *p)
+{
+	struct refusal why;
+
+	(void)refuse(&why, ERROR_NOT_FOUND, "there is no such chat session of yours, or it has ended");
+	on_refuse(&p->caller, &why, SLICE_NONE);
+	send_home(p);
+}
+
+/* On the worker where the session lives. */
+static void
+run_there(struct serve *there, struct inbox_item *item)
+{
+	struct post *p = CONTAINER(item, struct post, item);
+	struct session *s = map_get(&there->hub->sessions, p->session_id);
+
+	p->there = there;
+	if (s == NULL || !slice_eq(slice_str(s->claims->user_id), p->user_id)) {
+		not_found(p);
+		return;
+	}
+	p->session = s;
+	if (p->is_json)
+		command_run(s, &p->caller, p->body);
+	else
+		command_say(s, &p->caller, p->body);
+	p->session = NULL;
+	if (p->caller.n_pending > 0)
+		return; /* on_pending brings it home */
+	if (!p->is_answered)
+		p->status = 204; /* typing and read have no answer */
+	send_home(p);
+}
+
+/* text/plain (fetch's default for a string) or application/json. */
+static int
+body_kind(struct exchange *x, bool *is_json, struct refusal *why)
+{
+	struct slice type = http_header(x->head, SLICE("Content-Type"), NULL);
+	struct slice rest = type;
+	struct slice name = type.p == NULL ? SLICE("text/plain") : slice_trim(slice_cut(&rest, ';'));
+	char clean[REFUSE_CLEAN];
+
+	*is_json = slice_eq_nocase(name, SLICE("application/json"));
+	if (*is_json || slice_eq_nocase(name, SLICE("text/plain")))
+		return 0;
+	return refuse(why, ERROR_UNSUPPORTED_MEDIA, "Content-Type '%s' is not taken here: application/json or text/plain",
+	    refuse_clean(name, clean));
+}
+
+static struct post *
+post_new(struct exchange *x, struct slice session_id, const struct claims *claims, bool is_json)
+{
+	struct slice user_id = slice_str(claims->user_id);
+	struct post *p = mem_calloc(1, sizeof(*p) + session_id.n + user_id.n + x->body.n);
+	char *at = (char *)(p + 1);
+
+	if (p == NULL)
+		return NULL;
+	caller_init(&p->caller, &caller_ops);
+	p->home = serve_of(x);
+	p->home_worker = p->home->hub->worker;
+	p->x = exchange_hold(x);
+	p->is_json = is_json;
+	p->answer = BUF_INIT(2 * MESSAGE_JSON_MAX);
+	memcpy(at, session_id.p, session_id.n);
+	p->session_id = slice_of(at, session_id.n);
+	at += session_id.n;
+	memcpy(at, user_id.p, user_id.n);
+	p->user_id = slice_of(at, user_id.n);
+	at += user_id.n;
+	if (x->body.n > 0)
+		memcpy(at, x->body.p, x->body.n);
+	p->body = slice_of(at, x->body.n);
+	return p;
+}
+
+/* The worker that a session id names; n_workers when it names none. */
+static unsigned
+worker_of(struct slice id, unsigned n_workers)
+{
+	unsigned worker = 0;
+
+	if (id.n < 2)
+		return n_workers;
+	for (size_t i = 0; i < 2; i++) {
+		char c = id.p[i];
+
+		if (c >= '0' && c <= '9')
+			worker = worker * 16 + (unsigned)(c - '0');
+		else if (c >= 'a' && c <= 'f')
+			worker = worker * 16 + (unsigned)(c - 'a') + 10;
+		else
+			return n_workers;
+	}
+	return worker < n_workers ? worker : n_workers;
+}
+
+void
+serve_chat_post(struct exchange *x, struct slice session_id)
+{
+	struct serve *serve = serve_of(x);
+	const struct serve_process *process = serve->process;
+	unsigned worker = worker_of(session_id, process->n_workers);
+	struct claims *claims = NULL;
+	struct refusal why = {0};
+	struct post *p = NULL;
+	bool is_json;
+
+	if (serve_authenticate(x, true, &claims) < 0)
+		return;
+	if (body_kind(x, &is_json, &why) < 0)
+		goto refused;
+	if (x->body.n > serve->config->limits.message) {
+		(void)refuse_limit(&why, ERROR_TOO_LARGE, "limits.message", 0, "the message has %zu bytes, limits.message allows %u",
+		    x->body.n, serve->config->limits.message);
+		goto refused;
+	}
+	if (worker == process->n_workers) {
+		(void)refuse(&why, ERROR_NOT_FOUND, "there is no such chat session of yours, or it has ended");
+		goto refused;
+	}
+	p = post_new(x, session_id, claims, is_json);
+	if (p == NULL) {
+		(void)append_refusal(-ENOMEM, &why);
+		goto refused;
+	}
+	claims_unref(claims);
+	p->item.run = run_there;
+	if (worker == serve->hub->worker)
+		run_there(serve, &p->item);
+	else
+		process->post(process->ctx, worker, &p->item);
+	return;
+refused:
+	claims_unref(claims);
+	serve_refuse(x, &why);
+}

@@ -1,0 +1,323 @@
+#include <errno.h>
+#include <stdio.h>
+
+#include "base/mem.h"
+#include "base/rng.h"
+#include "core/config.h"
+#include "core/publish.h"
+#include "net/conn.h"
+#include "proto/json.h"
+#include "proto/sse.h"
+#include "serve/chat.h"
+
+/* Chat over Server-Sent Events (CONTRACT 5): the stream is the session; POST /chat/{session} (chat_post.c) sends into it. */
+
+struct chat_stream {
+	struct chat chat;
+	char id[CHAT_ID_SIZE]; /* key in hub->sessions */
+};
+
+static struct chat_stream *
+stream_of(struct session *s)
+{
+	return CONTAINER(CONTAINER(s, struct chat, session), struct chat_stream, chat);
+}
+
+static void
+push_buf(struct chat_stream *st, struct buf *b)
+{
+	if (b->failed)
+		conn_fail(st->chat.conn, CLOSE_NO_MEMORY);
+	else if (b->n > 0)
+		conn_push_bytes(st->chat.conn, buf_slice(b));
+	buf_done(b);
+}
+
+/* Every message of CONTRACT 4 is an event named by its type; `error`, which EventSource keeps for itself, is `problem`. */
+static void
+stream_send(struct session *s, const char *type, uint64_t id, struct slice json)
+{
+	struct chat_stream *st = stream_of(s);
+	struct buf b = BUF_INIT(json.n * 2 + 4096);
+	bool is_text = st->chat.format == CHAT_TEXT;
+	struct slice data = json;
+
+	if (is_text && strcmp(type, "gap") == 0)
+		data = SLICE("* gap");
+	else if (is_text && strcmp(type, "closing") == 0)
+		data = SLICE("* closing: shutdown");
+	else if (is_text)
+		return;
+	(void)sse_event(&b, strcmp(type, "error") == 0 ? SLICE("problem") : slice_str(type), id, data);
+	push_buf(st, &b);
+}
+
+static void
+stream_token_changed(struct session *s)
+{
+	struct chat_stream *st = stream_of(s);
+
+	st->chat.said_expiring = false;
+	conn_set_deadline(st->chat.conn, chat_next_deadline(&st->chat));
+}
+
+static const struct session_ops session_ops = {.send = stream_send, .token_changed = stream_token_changed};
+
+/* Answers to what the stream itself asked for (its room, a default room joined for a chat). */
+static void
+on_answer(struct caller *caller, const char *type, struct slice json)
+{
+	stream_send(CONTAINER(caller, struct session, caller), type, 0, json);
+}
+
+static void
+on_refuse(struct caller *caller, const struct refusal *r, struct slice ref)
+{
+	struct buf b = BUF_INIT(4096);
+
+	if (session_error(&b, r, ref) == 0)
+		stream_send(CONTAINER(caller, struct session, caller), "error", 0, buf_slice(&b));
+	buf_done(&b);
+}
+
+static const struct caller_ops caller_ops = {on_answer, on_refuse, NULL};
+
+/* --- from the hub --- */
+
+static struct chat_stream *
+stream_of_subscriber(struct subscriber *who)
+{
+	return stream_of(session_of(who));
+}
+
+static bool
+has_room(struct subscriber *who)
+{
+	return conn_has_room(stream_of_subscriber(who)->chat.conn);
+}
+
+static void
+push(struct subscriber *who, struct wire *w)
+{
+	counter_add(who->hub->counters, COUNTER_MESSAGES_OUT, 1);
+	conn_push(stream_of_subscriber(who)->chat.conn, w);
+}
+
+static void
+fail(struct subscriber *who)
+{
+	conn_fail(stream_of_subscriber(who)->chat.conn, CLOSE_NO_MEMORY);
+}
+
+/* The stream's own messages (a POST's chat) are not sent to it: a bare id moves the browser's cursor past them. */
+static void
+own(struct subscriber *who, uint64_t id)
+{
+	struct buf b = BUF_INIT(64);
+
+	(void)sse_id(&b, id);
+	push_buf(stream_of_subscriber(who), &b);
+}
+
+static const struct subscriber_ops subscriber_ops = {
+    .has_room = has_room,
+    .push = push,
+    .own = own,
+    .gap = session_gap,
+    .fail = fail,
+    .level = session_level,
+};
+
+/* --- the connection --- */
+
+static void
+on_drain(struct conn *conn, void *data)
+{
+	struct chat_stream *st = data;
+
+	(void)conn;
+	hub_drained(st->chat.session.who.hub, &st->chat.session.who);
+}
+
+static void
+end_expired(struct chat_stream *st)
+{
+	struct buf b = BUF_INIT(256);
+
+	(void)sse_event(&b, SLICE("expired"), 0, SLICE("{\"type\":\"expired\"}"));
+	push_buf(st, &b);
+	conn_finish(st->chat.conn, CLOSE_TOKEN);
+}
+
+static void
+on_tick(struct conn *conn, void *data, uint64_t now_ms)
+{
+	struct chat_stream *st = data;
+	const struct config *c = st->chat.session.who.hub->config;
+	int64_t in_s = 0;
+
+	switch (chat_token_life(&st->chat, &in_s)) {
+	case CHAT_EXPIRED:
+		end_expired(st);
+		return;
+	case CHAT_EXPIRING:
+		chat_send_expiring(&st->chat, in_s);
+		break;
+	case CHAT_LIVES:
+		break;
+	}
+	if (now_ms / 1000 >= st->chat.beat_s) {
+		struct buf b = BUF_INIT(64);
+
+		(void)sse_comment(&b, SLICE("keep-alive"));
+		push_buf(st, &b);
+		st->chat.beat_s = (uint32_t)((now_ms + max_u64(1000, c->events.keepalive_ms)) / 1000);
+	}
+	conn_set_deadline(conn, chat_next_deadline(&st->chat));
+}
+
+static void
+on_gone(struct conn *conn, void *data)
+{
+	struct chat_stream *st = data;
+
+	(void)conn;
+	(void)map_remove(&st->chat.session.who.hub->sessions, slice_str(st->id));
+	session_done(&st->chat.session, true);
+	mem_free(st);
+}
+
+static void
+on_drain_server(struct conn *conn, void *data, uint64_t retry_ms)
+{
+	struct chat_stream *st = data;
+	struct buf b = BUF_INIT(512);
+	struct buf json = BUF_INIT(256);
+
+	(void)buf_printf(&json, "{\"type\":\"closing\",\"reason\":\"shutdown\",\"retry\":%llu}", (unsigned long long)retry_ms);
+	(void)sse_retry(&b, retry_ms);
+	(void)sse_event(&b, SLICE("closing"), 0, buf_slice(&json));
+	push_buf(st, &b);
+	buf_done(&json);
+	conn_finish(conn, CLOSE_SHUTDOWN);
+}
+
+static const struct stream_ops stream_ops = {on_drain, on_tick, on_gone, on_drain_server};
+
+/* --- opening --- */
+
+static void
+say_hello(struct chat_stream *st)
+{
+	const struct hub *h = st->chat.session.who.hub;
+	struct buf b = BUF_INIT(8192);
+	struct buf json = BUF_INIT(4096);
+
+	(void)sse_retry(&b, h->config->events.retry_ms / 2 + rng_below((uint32_t)h->config->events.retry_ms + 1));
+	(void)sse_event(&b, SLICE("user"), 0, slice_str(st->id));
+	if (st->chat.format == CHAT_JSON && session_welcome(&json, &st->chat.session, slice_str(st->id)) == 0)
+		(void)sse_event(&b, SLICE("welcome"), 0, buf_slice(&json));
+	push_buf(st, &b);
+	buf_done(&json);
+}
+
+/* Where to resume: as /events does (CONTRACT 6), the header an EventSource sends first. */
+static int
+read_resume(struct exchange *x, struct position *from, struct refusal *why)
+{
+	static const char *const names[] = {"last_event_id", "lastEventID"};
+	struct slice header = http_header(x->head, SLICE("Last-Event-ID"), NULL);
+	struct query q = QUERY_INIT(x);
+	int r = 0;
+
+	if (header.n > 0) {
+		*from = position_parse(header, serve_of(x)->hub->now_ms);
+		return 0;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(names) && r == 0; i++) {
+		struct buf b = BUF_INIT(4096);
+
+		r = query_get(&q, names[i], &b, why);
+		if (r > 0 && b.n > 0)
+			*from = position_parse(buf_slice(&b), serve_of(x)->hub->now_ms);
+		buf_done(&b);
+	}
+	query_done(&q);
+	return r < 0 ? -1 : 0;
+}
+
+/* Takes claims. */
+static void
+open_stream(struct exchange *x, const struct chat_request *request, struct claims *claims)
+{
+	struct serve *serve = serve_of(x);
+	struct hub *h = serve->hub;
+	struct chat_stream *st = mem_calloc(1, sizeof(*st));
+	struct conn *conn = x->conn;
+	struct session *s;
+	struct refusal why = {0};
+
+	if (st == NULL ||
+	    session_init(&st->chat.session, h, &subscriber_ops, claims, slice_trim(buf_slice(&request->name))) < 0) {
+		if (st == NULL)
+			claims_unref(claims);
+		mem_free(st);
+		(void)append_refusal(-ENOMEM, &why);
+		serve_refuse(x, &why);
+		return;
+	}
+	s = &st->chat.session;
+	st->chat.conn = conn;
+	st->chat.format = (uint8_t)request->format;
+	st->chat.beat_s = (uint32_t)(h->mono_us / 1000000 + 1 + rng_below((uint32_t)(h->config->events.keepalive_ms / 1000 + 1)));
+	s->ops = &session_ops;
+	s->who.form = request->format == CHAT_TEXT ? FORM_CHAT_SSE_TEXT : FORM_CHAT_SSE;
+	s->who.number = conn_number(conn);
+	caller_init(&s->caller, &caller_ops);
+	chat_new_id(h->worker, st->id);
+	exchange_header(x, "Cache-Control", SLICE("no-cache, no-transform"));
+	exchange_header(x, "X-Accel-Buffering", SLICE("no"));
+	if (map_set(&h->sessions, slice_str(st->id), s) < 0 ||
+	    exchange_stream_start(x, 200, "text/event-stream", -1, &stream_ops, st) < 0) {
+		(void)map_remove(&h->sessions, slice_str(st->id));
+		session_done(s, true);
+		mem_free(st);
+		return;
+	}
+	conn_count_as(conn, COUNTER_CONN_CHAT_SSE);
+	say_hello(st);
+	if (session_join(s, &s->caller, buf_slice(&request->room), &request->from, SLICE_NONE, &why) < 0)
+		on_refuse(&s->caller, &why, SLICE_NONE);
+	conn_set_deadline(conn, chat_next_deadline(&st->chat));
+}
+
+void
+serve_chat_sse(struct exchange *x)
+{
+	struct chat_request request;
+	struct claims *claims = NULL;
+	struct refusal why = {0};
+	int r;
+
+	if (serve_authenticate(x, true, &claims) < 0)
+		return;
+	if (chat_request_read(x, &request, &why) < 0) {
+		claims_unref(claims);
+		serve_refuse(x, &why);
+		return;
+	}
+	if (request.room.n == 0)
+		(void)buf_add_str(&request.room, serve_of(x)->config->chat.default_room);
+	r = read_resume(x, &request.from, &why);
+	if (r == 0 && request.format == CHAT_RAW)
+		r = refuse(&why, ERROR_BAD_FIELD, "format=raw is for WebSocket; an event stream takes json or text");
+	if (r == 0)
+		r = chat_check_room(&request, claims, &why);
+	if (r < 0) {
+		claims_unref(claims);
+		serve_refuse(x, &why);
+	} else {
+		open_stream(x, &request, claims);
+	}
+	chat_request_done(&request);
+}

@@ -1,0 +1,87 @@
+#include "core/config.h"
+#include "net/conn.h"
+#include "proto/ws.h"
+#include "serve/chat.h"
+
+/* GET /echo: every message comes back; for trying clients and proxies, and for Autobahn. */
+
+static void
+on_message(struct conn *conn, void *data, enum ws_opcode opcode, struct slice payload)
+{
+	struct wire *w = wire_sized(WS_SERVER_HEAD + payload.n);
+	uint8_t head[WS_SERVER_HEAD];
+	size_t head_n;
+
+	(void)data;
+	if (w == NULL) {
+		conn_fail(conn, CLOSE_NO_MEMORY);
+		return;
+	}
+	head_n = ws_head_encode(head, opcode, false, payload.n);
+	memcpy(wire_room(w), head, head_n);
+	if (payload.n > 0)
+		memcpy(wire_room(w) + head_n, payload.p, payload.n);
+	w->n = (uint32_t)(head_n + payload.n);
+	conn_push(conn, w);
+	wire_unref(w);
+	conn_hold_reading(conn, !conn_has_room(conn));
+}
+
+static void
+on_drain(struct conn *conn, void *data)
+{
+	(void)data;
+	conn_hold_reading(conn, false);
+}
+
+static void
+on_tick(struct conn *conn, void *data, uint64_t now_ms)
+{
+	uint64_t beat_ms = conn_net(conn)->config->chat.heartbeat_ms;
+
+	(void)data;
+	if (now_ms > conn_last_seen_ms(conn) + 2 * beat_ms + 1000) {
+		conn_ws_close(conn, WS_CLOSE_NO_LIFE, SLICE("no sign of life for two heartbeats"), CLOSE_NO_LIFE);
+		return;
+	}
+	conn_ws_ping(conn);
+	conn_set_deadline(conn, now_ms + beat_ms);
+}
+
+static void
+on_gone(struct conn *conn, void *data)
+{
+	(void)conn;
+	(void)data;
+}
+
+static void
+on_drain_server(struct conn *conn, void *data, uint64_t retry_ms)
+{
+	(void)data;
+	(void)retry_ms;
+	conn_ws_close(conn, WS_CLOSE_GOING_AWAY, SLICE("the server is stopping"), CLOSE_SHUTDOWN);
+}
+
+static const struct ws_ops ops = {on_message, on_drain, on_tick, on_gone, on_drain_server};
+
+void
+serve_echo(struct exchange *x)
+{
+	const struct config *c = serve_of(x)->config;
+	struct ws_handshake hs;
+	struct conn *conn = x->conn;
+	struct refusal why = {0};
+	int r = ws_handshake_check(x->head, &hs);
+
+	if (r < 0) {
+		chat_refuse_handshake(x, r);
+		return;
+	}
+	if (serve_check_origin(x, &why) < 0) {
+		serve_refuse(x, &why);
+		return;
+	}
+	if (exchange_upgrade(x, &hs, false, c->limits.message, &ops, NULL) == 0)
+		conn_set_deadline(conn, serve_of(x)->net->now_ms + c->chat.heartbeat_ms);
+}

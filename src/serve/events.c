@@ -1,0 +1,551 @@
+#include <errno.h>
+#include <stdio.h>
+
+#include "base/mem.h"
+#include "base/rng.h"
+#include "core/config.h"
+#include "core/publish.h"
+#include "core/topic.h"
+#include "net/conn.h"
+#include "proto/json.h"
+#include "proto/sse.h"
+#include "proto/url.h"
+#include "serve/query.h"
+
+/* GET /events (CONTRACT 6): one stream, fixed topics, one merged cursor; Server-Sent Events or NDJSON. */
+
+#define EXPIRING_BEFORE 30 /* seconds before the end that `expiring` is said */
+#define TOPICS_MAX_READ 1024 /* topics of one request that are looked at, whatever limits.topics_per_stream says */
+#define FRESH_EVERY_S   60 /* a bare id at most that often */
+
+struct stream {
+	struct subscriber who;
+	struct conn *conn;
+	struct claims *claims;
+	uint32_t beat_s;     /* monotonic second of the next keep-alive */
+	uint32_t fresh_s;    /* when a bare id may be sent again */
+	uint64_t sent_id;    /* the last id that went out */
+	bool is_lines;       /* NDJSON */
+	bool wants_heartbeat;
+	bool ends_when_level; /* wait=0 */
+	bool said_expiring;
+};
+
+static struct stream *
+stream_of(struct subscriber *who)
+{
+	return CONTAINER(who, struct stream, who);
+}
+
+/* --- sending --- */
+
+static void
+push_buf(struct stream *st, struct buf *b)
+{
+	if (b->failed)
+		conn_fail(st->conn, CLOSE_NO_MEMORY);
+	else if (b->n > 0)
+		conn_push_bytes(st->conn, buf_slice(b));
+	buf_done(b);
+}
+
+/* An event of the stream itself: json has its type. */
+static void
+say(struct stream *st, const char *event, uint64_t id, struct slice json)
+{
+	struct buf b = BUF_INIT(json.n * 2 + 1024);
+
+	if (st->is_lines) {
+		(void)buf_add_slice(&b, json);
+		(void)buf_add_char(&b, '\n');
+	} else {
+		(void)sse_event(&b, slice_str(event), id, json);
+	}
+	push_buf(st, &b);
+}
+
+static void
+send_id(struct stream *st, uint64_t id)
+{
+	struct buf b = BUF_INIT(64);
+
+	if (st->is_lines || id == 0)
+		return;
+	(void)sse_id(&b, id);
+	push_buf(st, &b);
+	st->sent_id = id;
+	st->fresh_s = (uint32_t)(st->who.hub->mono_us / 1000000) + FRESH_EVERY_S;
+}
+
+/* Level: everything up to the hub's position is queued, so that is the cursor of all its topics, the quiet ones too. */
+static void
+freshen(struct stream *st)
+{
+	const struct hub *h = st->who.hub;
+
+	if (st->who.readers == NULL && h->position > st->sent_id && h->mono_us / 1000000 >= st->fresh_s)
+		send_id(st, h->position);
+}
+
+/* --- from the hub --- */
+
+static bool
+has_room(struct subscriber *who)
+{
+	return conn_has_room(stream_of(who)->conn);
+}
+
+static void
+push(struct subscriber *who, struct wire *w)
+{
+	struct stream *st = stream_of(who);
+
+	counter_add(who->hub->counters, COUNTER_MESSAGES_OUT, 1);
+	if (w->message != NULL)
+		st->sent_id = max_u64(st->sent_id, w->message->id);
+	conn_push(st->conn, w);
+}
+
+static void
+fail(struct subscriber *who)
+{
+	conn_fail(stream_of(who)->conn, CLOSE_NO_MEMORY);
+}
+
+static void
+gap(struct subscriber *who, struct sub *sub, const struct log_resume *g, uint64_t asked, uint32_t dropped)
+{
+	struct stream *st = stream_of(who);
+	struct buf b = BUF_INIT(4096);
+
+	(void)buf_add_char(&b, '{');
+	(void)json_add_member_string(&b, "type", SLICE("gap"));
+	if (sub != NULL)
+		(void)json_add_member_string(&b, "topic", sub_pattern(sub));
+	if (g->reason == LOG_GAP_UNREADABLE)
+		(void)json_add_member_raw(&b, "after", SLICE("null"));
+	else
+		(void)json_add_member_u64(&b, "after", asked);
+	if (g->oldest == 0)
+		(void)json_add_member_raw(&b, "oldest", SLICE("null"));
+	else
+		(void)json_add_member_u64(&b, "oldest", g->oldest);
+	(void)json_add_member_string(&b, "reason", slice_str(log_gap_name(g->reason)));
+	if (dropped > 0)
+		(void)json_add_member_u64(&b, "dropped", dropped);
+	if (buf_add_char(&b, '}') < 0)
+		conn_fail(st->conn, CLOSE_NO_MEMORY);
+	else
+		say(st, "gap", sub == NULL ? g->gap_id : 0, buf_slice(&b));
+	buf_done(&b);
+}
+
+static void
+level(struct subscriber *who, struct sub *sub, bool presence_skipped)
+{
+	struct stream *st = stream_of(who);
+
+	(void)presence_skipped;
+	if (sub != NULL)
+		return;
+	if (st->ends_when_level)
+		conn_end_soon(st->conn); /* not now: the reader that says this still looks at the subscriber */
+	else if (who->hub->position > st->sent_id)
+		send_id(st, who->hub->position);
+}
+
+static const struct subscriber_ops subscriber_ops = {
+    .has_room = has_room,
+    .push = push,
+    .gap = gap,
+    .fail = fail,
+    .level = level,
+};
+
+/* --- the connection --- */
+
+static void
+stream_free(struct stream *st)
+{
+	counter_sub(st->who.hub->counters, COUNTER_SUBSCRIPTIONS, 1);
+	hub_forget(st->who.hub, &st->who);
+	claims_unref(st->claims);
+	mem_free(st);
+}
+
+static void
+on_drain(struct conn *conn, void *data)
+{
+	struct stream *st = data;
+
+	(void)conn;
+	hub_drained(st->who.hub, &st->who);
+}
+
+static int64_t
+token_end(const struct stream *st)
+{
+	if (st->claims->exp == 0)
+		return 0;
+	return st->claims->exp + (int64_t)(st->who.hub->config->auth.leeway_ms / 1000);
+}
+
+static void
+set_deadline(struct stream *st)
+{
+	const struct hub *h = st->who.hub;
+	uint64_t at_ms = (uint64_t)st->beat_s * 1000;
+	int64_t end = token_end(st);
+
+	if (end != 0) {
+		int64_t in_ms = (st->said_expiring ? end : end - EXPIRING_BEFORE) * 1000 - h->now_ms;
+
+		at_ms = min_u64(at_ms, h->mono_us / 1000 + (uint64_t)(in_ms > 0 ? in_ms : 0));
+	}
+	conn_set_deadline(st->conn, at_ms);
+}
+
+/* The token's warning and end. True when the stream has ended. */
+static bool
+check_token(struct stream *st)
+{
+	int64_t end = token_end(st);
+	int64_t now_ms = st->who.hub->now_ms;
+	char json[64];
+
+	if (end == 0)
+		return false;
+	if (now_ms >= end * 1000) {
+		say(st, "expired", 0, SLICE("{\"type\":\"expired\"}"));
+		conn_finish(st->conn, CLOSE_TOKEN);
+		return true;
+	}
+	if (!st->said_expiring && (end - EXPIRING_BEFORE) * 1000 <= now_ms) {
+		st->said_expiring = true;
+		(void)snprintf(json, sizeof(json), "{\"type\":\"expiring\",\"in\":%lld}", (long long)((end * 1000 - now_ms + 999) / 1000));
+		say(st, "expiring", 0, slice_str(json));
+	}
+	return false;
+}
+
+static void
+beat(struct stream *st, uint64_t now_ms)
+{
+	const struct config *c = st->who.hub->config;
+	struct buf b = BUF_INIT(128);
+
+	if (st->is_lines)
+		(void)buf_add_str(&b, "{\"type\":\"keepalive\"}\n");
+	else if (st->wants_heartbeat)
+		(void)sse_event(&b, SLICE("heartbeat"), 0, SLICE("ping"));
+	else
+		(void)sse_comment(&b, SLICE("keep-alive"));
+	push_buf(st, &b);
+	st->beat_s = (uint32_t)((now_ms + max_u64(1000, c->events.keepalive_ms)) / 1000);
+}
+
+static void
+on_tick(struct conn *conn, void *data, uint64_t now_ms)
+{
+	struct stream *st = data;
+
+	(void)conn;
+	if (check_token(st))
+		return;
+	if (now_ms / 1000 >= st->beat_s) {
+		if (conn_has_room(st->conn))
+			beat(st, now_ms);
+		else
+			st->beat_s = (uint32_t)(now_ms / 1000) + 1; /* bytes wait: they keep it alive */
+	}
+	freshen(st);
+	set_deadline(st);
+}
+
+static void
+on_gone(struct conn *conn, void *data)
+{
+	(void)conn;
+	stream_free(data);
+}
+
+static void
+on_drain_server(struct conn *conn, void *data, uint64_t retry_ms)
+{
+	struct stream *st = data;
+	char json[96];
+
+	if (!st->is_lines) {
+		struct buf b = BUF_INIT(64);
+
+		(void)sse_retry(&b, retry_ms);
+		push_buf(st, &b);
+	}
+	(void)snprintf(json, sizeof(json), "{\"type\":\"closing\",\"reason\":\"shutdown\",\"retry\":%llu}", (unsigned long long)retry_ms);
+	say(st, "closing", 0, slice_str(json));
+	conn_finish(conn, CLOSE_SHUTDOWN);
+}
+
+static const struct stream_ops stream_ops = {on_drain, on_tick, on_gone, on_drain_server};
+
+/* --- what is asked for --- */
+
+struct request {
+	struct buf *topics; /* TOPICS_MAX_READ of them */
+	size_t n_topics;
+	struct position from;
+	bool is_lines;
+	bool wants_heartbeat;
+	bool no_wait;
+};
+
+static void
+request_done(struct request *r)
+{
+	for (size_t i = 0; i < r->n_topics; i++)
+		buf_done(&r->topics[i]);
+	mem_free(r->topics);
+}
+
+static int
+add_topic(struct exchange *x, struct request *r, struct slice encoded, struct refusal *why)
+{
+	uint32_t limit = serve_of(x)->config->limits.topics_per_stream;
+	struct buf *b = &r->topics[r->n_topics];
+	char clean[REFUSE_CLEAN];
+	const char *error;
+	ssize_t n;
+
+	if (r->n_topics == TOPICS_MAX_READ || (limit != 0 && r->n_topics >= limit))
+		return refuse_limit(why, ERROR_TOO_MANY, "limits.topics_per_stream", 0,
+		    "a stream may have %zu topics (limits.topics_per_stream)", min_size(limit == 0 ? TOPICS_MAX_READ : limit, TOPICS_MAX_READ));
+	*b = BUF_INIT(4096);
+	r->n_topics++;
+	if (buf_reserve(b, encoded.n + 1) < 0)
+		return refuse(why, ERROR_BAD_FIELD, "a topic is longer than %d bytes", TOPIC_MAX);
+	n = url_decode(encoded, true, b->p);
+	if (n < 0)
+		return refuse(why, ERROR_BAD_FIELD, "a topic cannot be decoded");
+	b->n = (size_t)n;
+	error = pattern_error(buf_slice(b));
+	return error == NULL ? 0 : refuse(why, ERROR_BAD_FIELD, "topic '%s' %s", refuse_clean(buf_slice(b), clean), error);
+}
+
+static int
+read_topics(struct exchange *x, struct request *r, const struct claims *claims, struct refusal *why)
+{
+	const struct strings *defaults = &serve_of(x)->config->events.topics;
+	struct slice rest = x->head->query;
+	struct slice name;
+	struct slice value;
+
+	while (url_query_next(&rest, &name, &value)) {
+		if (slice_eq(name, SLICE("topic")) && add_topic(x, r, value, why) < 0)
+			return -1;
+	}
+	if (r->n_topics > 0)
+		return 0;
+	for (size_t i = 0; i < defaults->n && i < TOPICS_MAX_READ; i++) {
+		struct buf *b = &r->topics[r->n_topics++];
+
+		*b = BUF_INIT(4096);
+		if (pattern_expand(b, slice_str(defaults->v[i]), slice_str(claims->user_id)) < 0)
+			return append_refusal(-ENOMEM, why);
+	}
+	if (r->n_topics == 0)
+		return refuse(why, ERROR_BAD_FIELD, "topic is missing and events.topics is empty");
+	return 0;
+}
+
+/* The first position that is there, readable or not: header, last_event_id, lastEventID, after; else last. */
+static int
+read_position(struct exchange *x, struct position *out, struct refusal *why)
+{
+	static const char *const names[] = {"last_event_id", "lastEventID", "after"};
+	struct slice header = http_header(x->head, SLICE("Last-Event-ID"), NULL);
+	struct query q = QUERY_INIT(x);
+	int64_t now_ms = serve_of(x)->hub->now_ms;
+	int r = 0;
+
+	if (header.n > 0) {
+		*out = position_parse(header, now_ms);
+		return 0;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		struct buf b = BUF_INIT(8192);
+
+		r = query_get(&q, names[i], &b, why);
+		if (r < 0)
+			*out = (struct position){.kind = POSITION_BAD}; /* answered 200 and told: a stream gives up on a 400 */
+		else if (r > 0 && b.n > 0)
+			*out = position_parse(buf_slice(&b), now_ms);
+		else
+			r = 0;
+		buf_done(&b);
+		if (r != 0)
+			return 0;
+	}
+	return query_last(&q, 0, out, why);
+}
+
+static int
+read_request(struct exchange *x, const struct claims *claims, struct request *r, struct refusal *why)
+{
+	struct slice accept = http_header(x->head, SLICE("Accept"), NULL);
+	struct query q = QUERY_INIT(x);
+	struct buf b = BUF_INIT(256);
+	int got;
+
+	r->is_lines = accept.p != NULL && http_accept_quality(accept, SLICE("application/x-ndjson")) >
+	    http_accept_quality(accept, SLICE("text/event-stream"));
+	got = query_get(&q, "heartbeat", &b, why);
+	r->wants_heartbeat = got > 0 && slice_eq(buf_slice(&b), SLICE("1"));
+	buf_done(&b);
+	got = query_get(&q, "wait", &b, why);
+	r->no_wait = got > 0 && slice_eq(buf_slice(&b), SLICE("0"));
+	buf_done(&b);
+	if (read_position(x, &r->from, why) < 0)
+		return -1;
+	return read_topics(x, r, claims, why);
+}
+
+/* --- opening --- */
+
+static void
+say_denied(struct stream *st, struct slice topic)
+{
+	struct buf b = BUF_INIT(4096);
+	char clean[REFUSE_CLEAN];
+
+	(void)buf_add_char(&b, '{');
+	(void)json_add_member_string(&b, "type", SLICE("denied"));
+	(void)json_add_member_string(&b, "topic", topic);
+	(void)json_add_member_string(&b, "code", SLICE("insufficient_scope"));
+	(void)json_add_key(&b, "detail");
+	(void)buf_printf(&b, "\"topic '%s' is not in belfry.subscribe\"", refuse_clean(topic, clean));
+	if (buf_add_char(&b, '}') == 0)
+		say(st, "denied", 0, buf_slice(&b));
+	buf_done(&b);
+}
+
+static void
+say_hello(struct stream *st)
+{
+	const struct config *c = st->who.hub->config;
+	struct buf b = BUF_INIT(256);
+
+	if (st->is_lines)
+		return;
+	(void)sse_retry(&b, c->events.retry_ms / 2 + rng_below((uint32_t)c->events.retry_ms + 1));
+	(void)sse_comment(&b, SLICE("belfry"));
+	push_buf(st, &b);
+}
+
+/* Subscribe to what the token grants. How many, or -1 with *why. */
+static int
+subscribe(struct stream *st, const struct request *r, struct refusal *why)
+{
+	int n = 0;
+
+	for (size_t i = 0; i < r->n_topics; i++) {
+		struct slice topic = buf_slice(&r->topics[i]);
+		int status = 0;
+
+		if (!claims_may_subscribe(st->claims, topic) || sub_find(&st->who, topic) != NULL)
+			continue;
+		if (hub_subscribe(st->who.hub, &st->who, topic, false, &status) == NULL)
+			return append_refusal(status, why);
+		n++;
+	}
+	if (n == 0) {
+		char clean[REFUSE_CLEAN];
+
+		return refuse(why, ERROR_INSUFFICIENT_SCOPE, "topic '%s' is not in belfry.subscribe%s",
+		    refuse_clean(buf_slice(&r->topics[0]), clean), r->n_topics > 1 ? ", nor is any other that was asked for" : "");
+	}
+	return n;
+}
+
+static void
+start(struct stream *st, const struct request *r)
+{
+	bool resumed;
+
+	say_hello(st);
+	for (size_t i = 0; i < r->n_topics; i++) {
+		if (!claims_may_subscribe(st->claims, buf_slice(&r->topics[i])))
+			say_denied(st, buf_slice(&r->topics[i]));
+	}
+	if (reader_start(st->who.hub, &st->who, NULL, &r->from, &resumed) < 0)
+		conn_fail(st->conn, CLOSE_NO_MEMORY);
+	else if (st->who.readers == NULL)
+		level(&st->who, NULL, false);
+	if (!check_token(st))
+		set_deadline(st);
+}
+
+/* Takes claims. */
+static void
+open_stream(struct exchange *x, const struct request *r, struct claims *claims)
+{
+	struct hub *h = serve_of(x)->hub;
+	struct stream *st = mem_calloc(1, sizeof(*st));
+	struct refusal why = {0};
+
+	if (st == NULL) {
+		claims_unref(claims);
+		(void)append_refusal(-ENOMEM, &why);
+		serve_refuse(x, &why);
+		return;
+	}
+	st->who = (struct subscriber){.ops = &subscriber_ops,
+	    .hub = h,
+	    .number = conn_number(x->conn),
+	    .form = r->is_lines ? FORM_LINE : FORM_EVENTS,
+	    .is_stream = true};
+	st->conn = x->conn;
+	st->claims = claims;
+	st->is_lines = r->is_lines;
+	st->wants_heartbeat = r->wants_heartbeat;
+	st->ends_when_level = r->no_wait;
+	st->beat_s = (uint32_t)(h->mono_us / 1000000 + 1 + rng_below((uint32_t)(h->config->events.keepalive_ms / 1000 + 1)));
+	counter_add(h->counters, COUNTER_SUBSCRIPTIONS, 1);
+	if (subscribe(st, r, &why) < 0) {
+		stream_free(st);
+		serve_refuse(x, &why);
+		return;
+	}
+	exchange_header(x, "Cache-Control", SLICE("no-cache, no-transform"));
+	exchange_header(x, "X-Accel-Buffering", SLICE("no"));
+	if (exchange_stream_start(x, 200, r->is_lines ? "application/x-ndjson" : "text/event-stream", -1, &stream_ops, st) < 0) {
+		stream_free(st);
+		return;
+	}
+	conn_count_as(st->conn, COUNTER_CONN_EVENTS);
+	start(st, r);
+}
+
+void
+serve_events(struct exchange *x)
+{
+	struct request r = {0};
+	struct claims *claims = NULL;
+	struct refusal why = {0};
+
+	if (serve_authenticate(x, true, &claims) < 0)
+		return;
+	r.topics = mem_calloc(TOPICS_MAX_READ, sizeof(struct buf));
+	if (r.topics == NULL) {
+		claims_unref(claims);
+		(void)append_refusal(-ENOMEM, &why);
+		serve_refuse(x, &why);
+		return;
+	}
+	if (read_request(x, claims, &r, &why) < 0) {
+		claims_unref(claims);
+		serve_refuse(x, &why);
+	} else {
+		open_stream(x, &r, claims);
+	}
+	request_done(&r);
+}

@@ -1,0 +1,258 @@
+#include "core/publish.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "base/mem.h"
+#include "base/utf8.h"
+#include "core/config.h"
+#include "net/conn.h"
+#include "proto/json.h"
+#include "proto/url.h"
+#include "serve/publish_form.h"
+#include "serve/query.h"
+
+/* POST /publish, POST /publish/{topic} (CONTRACT 7). */
+
+struct publish {
+	struct exchange *x; /* held */
+	struct append *append;
+	bool is_array;
+};
+
+/* --- answering --- */
+
+static void
+add_result(struct buf *b, const struct append_item *item)
+{
+	(void)buf_add_char(b, '{');
+	if (item->id != 0)
+		(void)json_add_member_u64(b, "id", item->id);
+	(void)json_add_member_string(b, "topic", item->message->topic);
+	(void)json_add_member_bool(b, "duplicate", item->duplicate);
+	(void)buf_add_char(b, '}');
+}
+
+static void
+on_appended(struct append *a)
+{
+	struct publish *p = a->owner;
+	struct buf b = BUF_INIT((size_t)a->n * 1024 + 1024);
+	struct refusal why = {0};
+
+	if (a->status < 0) {
+		(void)append_refusal(a->status, &why);
+		serve_refuse(p->x, &why);
+	} else {
+		if (p->is_array)
+			(void)buf_add_char(&b, '[');
+		for (unsigned i = 0; i < a->n; i++) {
+			if (i > 0)
+				(void)buf_add_char(&b, ',');
+			add_result(&b, &a->items[i]);
+		}
+		if (p->is_array)
+			(void)buf_add_char(&b, ']');
+		serve_json(p->x, b.failed ? 503 : 200, b.failed ? SLICE("{}") : buf_slice(&b));
+	}
+	buf_done(&b);
+	exchange_release(p->x);
+	mem_free(p);
+	append_free(a);
+}
+
+/* Takes a. */
+static void
+submit(struct exchange *x, struct append *a, bool is_array)
+{
+	struct publish *p = mem_calloc(1, sizeof(*p));
+	struct refusal why = {0};
+	int r = -ENOMEM;
+
+	if (p != NULL) {
+		p->x = exchange_hold(x);
+		p->is_array = is_array;
+		a->owner = p;
+		a->done = on_appended;
+		counter_add(serve_of(x)->hub->counters, COUNTER_MESSAGES_IN, a->n);
+		r = hub_append(serve_of(x)->hub, a);
+	}
+	if (r == 0)
+		return;
+	append_free(a);
+	exchange_release(p == NULL ? NULL : x);
+	mem_free(p);
+	(void)append_refusal(r, &why);
+	serve_refuse(x, &why);
+}
+
+/* --- reading the forms --- */
+
+struct work {
+	struct exchange *x;
+	struct claims *claims;
+	struct slice topic; /* of the path; absent: none */
+	struct refusal why;
+};
+
+/* The path's topic and the body's must be the same; the message is made. */
+static int
+make(struct work *w, struct draft *d, struct append *a, unsigned i)
+{
+	struct claims *c = w->claims;
+	struct message_from from = {slice_str(c->user_id), slice_str(c->name)};
+
+	if (d->topic.p != NULL && w->topic.p != NULL && !slice_eq(d->topic, w->topic))
+		return refuse(&w->why, ERROR_BAD_FIELD, "the topic in the path and the topic in the body differ");
+	if (d->topic.p == NULL)
+		d->topic = w->topic;
+	if (d->topic_field == NULL)
+		d->topic_field = "topic";
+	return draft_message(serve_of(w->x)->hub, c, from, d, 0, &a->items[i].message, &w->why);
+}
+
+static struct append *
+make_json_array(struct work *w, const cJSON *json)
+{
+	int n = cJSON_GetArraySize(json);
+	struct slice rest = w->x->body;
+	const cJSON *item;
+	struct append *a;
+	struct slice text;
+	unsigned i = 0;
+
+	if (n == 0 || n > LOG_BATCH_MAX) {
+		(void)refuse(&w->why, n == 0 ? ERROR_BAD_FIELD : ERROR_TOO_LARGE,
+		    "an array must have 1 to %d messages, this one has %d", LOG_BATCH_MAX, n);
+		return NULL;
+	}
+	a = append_new((unsigned)n);
+	if (a == NULL) {
+		(void)append_refusal(-ENOMEM, &w->why);
+		return NULL;
+	}
+	cJSON_ArrayForEach(item, json) {
+		struct draft d;
+
+		if (!json_raw_element(&rest, &text) || draft_from_json(item, text, &d, &w->why) < 0 || make(w, &d, a, i) < 0) {
+			char told[ERROR_TEXT];
+
+			(void)snprintf(told, sizeof(told), "%s", w->why.text);
+			(void)snprintf(w->why.text, sizeof(w->why.text), "message %u: %.300s", i, told);
+			append_free(a);
+			return NULL;
+		}
+		i++;
+	}
+	return a;
+}
+
+static struct append *
+make_one(struct work *w, struct draft *d)
+{
+	struct append *a = append_new(1);
+
+	if (a == NULL) {
+		(void)append_refusal(-ENOMEM, &w->why);
+	} else if (make(w, d, a, 0) < 0) {
+		append_free(a);
+		a = NULL;
+	}
+	return a;
+}
+
+static void
+publish_json(struct work *w)
+{
+	struct append *a = NULL;
+	cJSON *json = NULL;
+	struct draft d;
+	size_t at = 0;
+	bool is_array = false;
+	int r = json_parse(w->x->body, &json, &at);
+
+	if (r < 0) {
+		(void)refuse(&w->why, ERROR_BAD_JSON, "%s (at byte %zu)", json_error_text(r), at);
+	} else if (cJSON_IsArray(json)) {
+		is_array = true;
+		a = make_json_array(w, json);
+	} else if (draft_from_json(json, w->x->body, &d, &w->why) == 0) {
+		a = make_one(w, &d);
+	}
+	if (a == NULL)
+		serve_refuse(w->x, &w->why);
+	else
+		submit(w->x, a, is_array);
+	cJSON_Delete(json);
+}
+
+/* Text or a form: fields from the body, then headers and query parameters. */
+static void
+publish_text(struct work *w, bool may_be_form)
+{
+	struct publish_fields fields;
+	struct append *a = NULL;
+	struct draft d = {.topic_field = "topic"};
+
+	publish_fields_init(&fields);
+	if (publish_read_fields(w->x, may_be_form, &fields, &d, &w->why) == 0)
+		a = make_one(w, &d);
+	if (a == NULL)
+		serve_refuse(w->x, &w->why);
+	else
+		submit(w->x, a, false);
+	publish_fields_done(&fields);
+}
+
+static bool
+is_type(struct slice type, const char *name)
+{
+	return slice_eq_nocase(type, slice_str(name));
+}
+
+static void
+publish_body(struct work *w)
+{
+	size_t count = 0;
+	struct slice header = http_header(w->x->head, SLICE("Content-Type"), &count);
+	struct slice rest = header;
+	struct slice type = header.p == NULL ? SLICE("text/plain") : slice_trim(slice_cut(&rest, ';'));
+	char clean[REFUSE_CLEAN];
+
+	if (is_type(type, "application/json")) {
+		publish_json(w);
+	} else if (is_type(type, "application/x-www-form-urlencoded")) {
+		publish_text(w, true);
+	} else if ((type.n >= 5 && is_type(slice_of(type.p, 5), "text/")) || is_type(type, "application/octet-stream")) {
+		publish_text(w, false);
+	} else {
+		(void)refuse(&w->why, ERROR_UNSUPPORTED_MEDIA,
+		    "Content-Type '%s' is not taken here: text/plain, application/json or application/x-www-form-urlencoded",
+		    refuse_clean(type, clean));
+		serve_refuse(w->x, &w->why);
+	}
+}
+
+void
+serve_publish(struct exchange *x, struct slice topic_encoded)
+{
+	struct work w = {.x = x};
+	struct buf topic = BUF_INIT(8192);
+	ssize_t n;
+
+	if (serve_authenticate(x, true, &w.claims) < 0)
+		return;
+	if (topic_encoded.p != NULL && topic_encoded.n > 0) {
+		if (buf_reserve(&topic, topic_encoded.n + 1) < 0 ||
+		    (n = url_decode(topic_encoded, false, topic.p)) < 0) {
+			(void)refuse(&w.why, ERROR_BAD_FIELD, "the topic in the path cannot be decoded");
+			serve_refuse(x, &w.why);
+			goto out;
+		}
+		w.topic = slice_of(topic.p, (size_t)n);
+	}
+	publish_body(&w);
+out:
+	claims_unref(w.claims);
+	buf_done(&topic);
+}

@@ -1,0 +1,77 @@
+#include "serve/query.h"
+
+#include "base/utf8.h"
+#include "core/hub.h"
+#include "proto/url.h"
+
+#define VALUE_MAX 8192
+
+void
+query_done(struct query *q)
+{
+	buf_done(&q->text);
+}
+
+bool
+query_has(const struct query *q, const char *name)
+{
+	struct buf b = BUF_INIT(VALUE_MAX);
+	struct slice value;
+	int r = url_query_get(q->x->head->query, name, &b, &value);
+
+	buf_done(&b);
+	return r != 0;
+}
+
+int
+query_get(const struct query *q, const char *name, struct buf *out, struct refusal *why)
+{
+	struct slice value;
+	int r = url_query_get(q->x->head->query, name, out, &value);
+
+	if (r < 0)
+		return refuse(why, ERROR_BAD_FIELD, "the query parameter %s cannot be decoded", name);
+	if (r == 0)
+		return 0;
+	if (!utf8_is_valid(value))
+		return refuse(why, ERROR_BAD_FIELD, "the query parameter %s is not UTF-8", name);
+	out->n = (size_t)(value.p - out->p) + value.n;
+	return 1;
+}
+
+int
+query_u64(const struct query *q, const char *name, uint64_t *out, struct refusal *why)
+{
+	struct buf b = BUF_INIT(VALUE_MAX);
+	int r = query_get(q, name, &b, why);
+
+	if (r > 0 && slice_to_u64(buf_slice(&b), out) < 0)
+		r = refuse(why, ERROR_BAD_FIELD, "the query parameter %s must be an integer that is not negative", name);
+	buf_done(&b);
+	return r < 0 ? -1 : 0;
+}
+
+int
+query_last(const struct query *q, unsigned by_default, struct position *out, struct refusal *why)
+{
+	uint64_t last = by_default;
+
+	if (query_u64(q, "last", &last, why) < 0)
+		return -1;
+	*out = (struct position){.kind = POSITION_LAST, .last = (unsigned)min_u64(last, POSITION_LAST_MAX)};
+	return 0;
+}
+
+int
+query_position(const struct query *q, unsigned last, struct position *out, struct refusal *why)
+{
+	struct buf b = BUF_INIT(VALUE_MAX);
+	int r = query_get(q, "after", &b, why);
+
+	if (r > 0)
+		*out = position_parse(buf_slice(&b), serve_of(q->x)->hub->now_ms);
+	buf_done(&b);
+	if (r != 0)
+		return r < 0 ? -1 : 0;
+	return query_last(q, last, out, why);
+}
