@@ -667,3 +667,33 @@ def test_many_threads_of_requests(start):
     for t in threads:
         t.join()
     assert not failures, failures[0]
+
+
+def test_restart_is_a_gap(start, room):
+    """With the memory store a restart loses the log: every resume is told so; ids start above the old ones."""
+    d = start()
+    topic = mark("t")
+    old = d.publish(topic, "before")["id"]
+    chat = d.publish(f"chat/{room}", "before")["id"]
+    d.stop()
+    d.lines.clear()
+    d.start()
+    ws = d.ws(sub="a")
+    assert ws.ok("join", "joined", room=room, after=chat)["resumed"] is False
+    g = ws.expect("gap")
+    assert (g["room"], g["after"], g["oldest"], g["reason"]) == (room, chat, None, "outside")
+    s = d.sse(topic=topic, headers={"Last-Event-ID": str(old)})
+    ev = s.next()
+    assert ev.name == "gap" and ev.json()["reason"] == "outside" and ev.json()["oldest"] is None
+    new = d.publish(topic, "after")["id"]
+    assert new > chat and int(s.next().id) == new
+    again = d.sse(topic=topic, headers={"Last-Event-ID": ev.id})
+    assert int(again.next().id) == new, "the gap's own id is a good position"
+
+
+def test_id_is_kept_over_workers(start):
+    """Ids come from one log, whichever worker takes the message."""
+    d = start({"workers": 3})
+    topic = mark("t")
+    ids = [d.publish(topic, str(i))["id"] for i in range(12)]
+    assert ids == sorted(set(ids))
