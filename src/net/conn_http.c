@@ -139,6 +139,7 @@ run(struct conn *c, struct slice body)
 	conn_enter(c, CONN_ANSWER);
 	conn_set_deadline(c, 0);
 	x->body = body;
+	x->has_body = false; /* read: an answer need not end the connection for its sake */
 	x->head = net->head;
 	net->on_request(x);
 	x->head = NULL;

@@ -167,7 +167,7 @@ exchange_reply(struct exchange *x, int status, const char *content_type, struct 
 	if (c == NULL)
 		return;
 	/* an unread body must not be taken for the next request */
-	if (x->has_body && x->body.p == NULL)
+	if (x->has_body)
 		x->keep_alive = false;
 	add_head(&b, x, status, content_type);
 	add_connection(&b, x);

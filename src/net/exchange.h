@@ -28,7 +28,7 @@ struct exchange {
 	uint8_t minor;        /* HTTP/1.minor */
 	bool keep_alive;      /* after this answer; a handler may clear it */
 	bool is_answered;
-	bool has_body;        /* a body is announced */
+	bool has_body;        /* a body is announced and not read yet */
 	uint64_t number;      /* X-Request-Id, printed as 16 hex digits */
 	char peer[64];        /* the client's address, behind trusted proxies */
 	struct buf headers;   /* response headers added so far, bounded */

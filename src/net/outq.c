@@ -44,7 +44,7 @@ outq_push(struct outq *q, struct wire *w)
 		if (r < 0)
 			return r;
 	}
-	q->slots[(q->head + q->n) & (q->cap - 1U)] = wire_ref(w);
+	q->slots[((unsigned)q->head + q->n) & (q->cap - 1U)] = wire_ref(w);
 	q->n++;
 	q->bytes += w->n;
 	return 0;
