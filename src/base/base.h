@@ -18,7 +18,7 @@
 #define ARRAY_LEN(a)       (sizeof(a) / sizeof((a)[0]))
 #define LIKELY(x)          __builtin_expect(!!(x), 1)
 #define UNLIKELY(x)        __builtin_expect(!!(x), 0)
-#define CONTAINER(p, t, m) ((t *)(void *)((char *)(p) - offsetof(t, m)))
+#define CONTAINER(p, t, m) ((t *)(void *)((char *)(p)-offsetof(t, m)))
 
 static inline size_t
 min_size(size_t a, size_t b)

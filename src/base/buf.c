@@ -97,7 +97,7 @@ buf_add_i64(struct buf *b, int64_t v)
 {
 	if (v >= 0)
 		return buf_add_u64(b, (uint64_t)v);
-	(void)buf_add_char(b, '-');  /* a failure is sticky */
+	(void)buf_add_char(b, '-'); /* a failure is sticky */
 	return buf_add_u64(b, 0 - (uint64_t)v);
 }
 

@@ -9,9 +9,9 @@
 
 struct buf {
 	char *p;
-	size_t n;   /* bytes in use */
-	size_t cap; /* bytes allocated */
-	size_t max; /* hard limit of n */
+	size_t n;    /* bytes in use */
+	size_t cap;  /* bytes allocated */
+	size_t max;  /* hard limit of n */
 	bool failed; /* some append did not fit or had no memory */
 };
 

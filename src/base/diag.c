@@ -3,9 +3,9 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
-#include <sys/stat.h>
 
 #include "base/buf.h"
 #include "base/clock.h"
@@ -153,8 +153,8 @@ write_line(struct diag *d, enum diag_level level, const char *event, struct slic
 	if (d->is_journal)
 		(void)buf_printf(&b, "<%d>", levels[level].priority);
 	if (atomic_load_explicit(&d->is_json, memory_order_relaxed)) {
-		(void)buf_printf(&b, "{\"time\":\"%s.%03uZ\",\"level\":\"%s\",\"event\":\"%s\"", stamp,
-		    (unsigned)(now / 1000 % 1000), levels[level].name, event);
+		(void)buf_printf(&b, "{\"time\":\"%s.%03uZ\",\"level\":\"%s\",\"event\":\"%s\"",
+		    stamp, (unsigned)(now / 1000 % 1000), levels[level].name, event);
 		add_json_fields(&b, fields);
 		(void)buf_add_char(&b, '}');
 	} else {
@@ -170,8 +170,8 @@ write_line(struct diag *d, enum diag_level level, const char *event, struct slic
 	buf_done(&b);
 }
 
-static void PRINTF(4, 0)
-log_args(struct diag *d, enum diag_level level, const char *event, const char *fmt, va_list args)
+static void PRINTF(4, 0) log_args(
+    struct diag *d, enum diag_level level, const char *event, const char *fmt, va_list args)
 {
 	char fields[DIAG_LINE];
 	int n = vsnprintf(fields, sizeof(fields), fmt, args);

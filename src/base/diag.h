@@ -19,9 +19,9 @@ enum diag_level {
 };
 
 struct diag {
-	_Atomic int level;    /* enum diag_level: lines above it are not written */
+	_Atomic int level; /* enum diag_level: lines above it are not written */
 	_Atomic bool is_json;
-	bool is_journal;      /* `<N>` prefix, no time stamp */
+	bool is_journal; /* `<N>` prefix, no time stamp */
 	int fd;
 	/* lines a peer can cause: at most `DIAG_PEER_LINES` a second, then one line with suppressed=N */
 	_Atomic uint64_t window_s;

@@ -7,11 +7,11 @@
 #include <sys/queue.h>
 
 #define TAILQ_FOREACH_SAFE(var, head, field, next_var)                                             \
-	for ((var) = TAILQ_FIRST(head); (var) != NULL && ((next_var) = TAILQ_NEXT(var, field), 1);     \
-		(var) = (next_var))
+	for ((var) = TAILQ_FIRST(head); (var) != NULL && ((next_var) = TAILQ_NEXT(var, field), 1); \
+	     (var) = (next_var))
 
 #define LIST_FOREACH_SAFE(var, head, field, next_var)                                              \
-	for ((var) = LIST_FIRST(head); (var) != NULL && ((next_var) = LIST_NEXT(var, field), 1);       \
-		(var) = (next_var))
+	for ((var) = LIST_FIRST(head); (var) != NULL && ((next_var) = LIST_NEXT(var, field), 1);   \
+	     (var) = (next_var))
 
 #endif

@@ -155,7 +155,8 @@ map_remove(struct map *m, struct slice key)
 		return NULL;
 	m->n--;
 	/* Close the hole: move back what had been pushed past it (Knuth 6.4, algorithm R). */
-	for (at = (hole + 1) & (m->cap - 1); m->entries[at].value != NULL; at = (at + 1) & (m->cap - 1)) {
+	for (at = (hole + 1) & (m->cap - 1); m->entries[at].value != NULL;
+	     at = (at + 1) & (m->cap - 1)) {
 		size_t home = m->entries[at].hash & (m->cap - 1);
 
 		if (((at - home) & (m->cap - 1)) >= ((at - hole) & (m->cap - 1))) {

@@ -17,7 +17,7 @@ struct slice {
 #define SLICE(literal) ((struct slice){(literal), sizeof(literal) - 1})
 #define SLICE_NONE     ((struct slice){NULL, 0})
 /* for printf("%.*s", SLICE_ARG(s)) */
-#define SLICE_ARG(s)   (int)(s).n, (s).p == NULL ? "" : (s).p
+#define SLICE_ARG(s) (int)(s).n, (s).p == NULL ? "" : (s).p
 
 static inline struct slice
 slice_of(const char *p, size_t n)

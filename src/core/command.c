@@ -31,8 +31,8 @@ static const struct {
 };
 
 /* Of CONTRACT 4, but of a later issue: said so instead of `unknown_type`. */
-static const char *const not_built[] = {"direct", "edit", "delete", "react", "read", "kick", "ban", "unban",
-    "mute", "unmute"};
+static const char *const not_built[] = {
+    "direct", "edit", "delete", "react", "read", "kick", "ban", "unban", "mute", "unmute"};
 
 static int
 find(struct slice type, command_handler **out, struct refusal *why)
@@ -47,7 +47,8 @@ find(struct slice type, command_handler **out, struct refusal *why)
 	}
 	for (size_t i = 0; i < ARRAY_LEN(not_built); i++) {
 		if (slice_eq_nocase(type, slice_str(not_built[i])))
-			return refuse(why, ERROR_NOT_IMPLEMENTED, "type '%s' is not built yet", not_built[i]);
+			return refuse(
+			    why, ERROR_NOT_IMPLEMENTED, "type '%s' is not built yet", not_built[i]);
 	}
 	return refuse(why, ERROR_UNKNOWN_TYPE,
 	    "unknown type '%s'; known are join, leave, chat, typing, subscribe, unsubscribe, publish, "
@@ -71,8 +72,9 @@ check_rate(struct session *s, struct refusal *why)
 	}
 	if (s->n_refused < RATE_PATIENCE)
 		s->n_refused++;
-	return refuse_limit(why, ERROR_RATE_LIMITED, "limits.messages_per_second", limiter_retry_s(wait),
-	    "more than %u messages a second (burst %u)", limits->messages_per_second, limits->burst);
+	return refuse_limit(why, ERROR_RATE_LIMITED, "limits.messages_per_second",
+	    limiter_retry_s(wait), "more than %u messages a second (burst %u)",
+	    limits->messages_per_second, limits->burst);
 }
 
 bool
@@ -103,7 +105,8 @@ run(struct session *s, struct caller *c, struct command *cmd, struct refusal *wh
 	command_handler *handler = NULL;
 
 	if (!cJSON_IsObject(cmd->json))
-		return refuse(why, ERROR_BAD_REQUEST, "a message must be a JSON object such as {\"type\":\"chat\",\"content\":\"hi\"}");
+		return refuse(why, ERROR_BAD_REQUEST,
+		    "a message must be a JSON object such as {\"type\":\"chat\",\"content\":\"hi\"}");
 	if (take_ref(cmd, why) < 0)
 		return -1;
 	if (!cJSON_IsString(type))
@@ -148,7 +151,8 @@ command_say(struct session *s, struct caller *c, struct slice content)
 	struct refusal why = {0};
 
 	counter_add(s->who.hub->counters, COUNTER_MESSAGES_IN, 1);
-	if (check_rate(s, &why) < 0 || command_send_chat(s, c, SLICE_NONE, &d, SLICE_NONE, &why) < 0) {
+	if (check_rate(s, &why) < 0 ||
+	    command_send_chat(s, c, SLICE_NONE, &d, SLICE_NONE, &why) < 0) {
 		counter_refused(s->who.hub->counters, why.code);
 		c->ops->refuse(c, &why, SLICE_NONE);
 	}

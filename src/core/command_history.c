@@ -9,7 +9,7 @@
 /* A page on its way: the caller may go before it comes. */
 struct history_answer {
 	struct lookup lookup;
-	struct slice ref;  /* behind the struct, then name */
+	struct slice ref; /* behind the struct, then name */
 	struct slice name;
 	bool is_room;
 };
@@ -65,7 +65,8 @@ answer_new(struct caller *c, struct slice ref, struct slice name, bool is_room)
 }
 
 static int
-take_page(const struct command *cmd, const struct hub *h, struct history_request *out, struct refusal *why)
+take_page(const struct command *cmd, const struct hub *h, struct history_request *out,
+    struct refusal *why)
 {
 	const cJSON *before = json_member(cmd->json, "before");
 	const cJSON *limit = json_member(cmd->json, "limit");
@@ -74,7 +75,8 @@ take_page(const struct command *cmd, const struct hub *h, struct history_request
 	if (before != NULL && (json_u64(before, &out->before) < 0 || out->before == 0))
 		return refuse(why, ERROR_BAD_FIELD, "before must be a message id");
 	if (limit != NULL && json_u64(limit, &n) < 0)
-		return refuse(why, ERROR_BAD_FIELD, "limit must be an integer from 1 to %d", HISTORY_LIMIT);
+		return refuse(
+		    why, ERROR_BAD_FIELD, "limit must be an integer from 1 to %d", HISTORY_LIMIT);
 	out->limit = (unsigned)max_u64(1, min_u64(n, HISTORY_LIMIT));
 	if (command_take_string(cmd, "q", &out->search, why) < 0)
 		return -1;
@@ -83,7 +85,8 @@ take_page(const struct command *cmd, const struct hub *h, struct history_request
 	if (command_take_position(cmd, 0, h->now_ms, &out->after, why) < 0)
 		return -1;
 	if (out->after.kind == POSITION_BAD)
-		return refuse(why, ERROR_BAD_FIELD, "after must be an id, a duration such as 10m, a time, or all");
+		return refuse(why, ERROR_BAD_FIELD,
+		    "after must be an id, a duration such as 10m, a time, or all");
 	return 0;
 }
 
@@ -96,7 +99,8 @@ take_place(struct session *s, const struct command *cmd, struct buf *pattern, st
 	struct slice topic;
 	const char *error;
 
-	if (command_take_string(cmd, "room", name, why) < 0 || command_take_string(cmd, "topic", &topic, why) < 0)
+	if (command_take_string(cmd, "room", name, why) < 0 ||
+	    command_take_string(cmd, "topic", &topic, why) < 0)
 		return -1;
 	*is_room = topic.p == NULL;
 	if (*is_room) {
@@ -112,7 +116,9 @@ take_place(struct session *s, const struct command *cmd, struct buf *pattern, st
 	error = pattern_error(topic);
 	if (error == NULL)
 		error = buf_add_slice(pattern, topic) < 0 ? "is too long" : NULL;
-	return error == NULL ? 0 : refuse(why, ERROR_BAD_FIELD, "topic '%s' %s", refuse_clean(topic, clean), error);
+	return error == NULL ? 0
+			     : refuse(why, ERROR_BAD_FIELD, "topic '%s' %s",
+				   refuse_clean(topic, clean), error);
 }
 
 int

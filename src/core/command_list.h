@@ -9,19 +9,23 @@
 
 #define COMMAND_REF_MAX 256 /* bytes of ref as JSON */
 
-typedef int command_handler(struct session *s, struct caller *c, const struct command *cmd, struct refusal *why);
+typedef int command_handler(
+    struct session *s, struct caller *c, const struct command *cmd, struct refusal *why);
 
-command_handler command_join, command_leave, command_chat, command_typing, command_subscribe, command_unsubscribe,
-    command_publish, command_members, command_rooms, command_history, command_refresh, command_ping;
+command_handler command_join, command_leave, command_chat, command_typing, command_subscribe,
+    command_unsubscribe, command_publish, command_members, command_rooms, command_history,
+    command_refresh, command_ping;
 
 /* Append a chat message to a room (absent: the only one, or the default, joined for it). */
-MUST_CHECK int command_send_chat(struct session *s, struct caller *c, struct slice room, struct draft *d,
-    struct slice ref, struct refusal *why);
+MUST_CHECK int command_send_chat(struct session *s, struct caller *c, struct slice room,
+    struct draft *d, struct slice ref, struct refusal *why);
 
 /* A string member; absent when it is not there. 0, or -1 with *why. */
-MUST_CHECK int command_take_string(const struct command *cmd, const char *name, struct slice *out, struct refusal *why);
+MUST_CHECK int command_take_string(
+    const struct command *cmd, const char *name, struct slice *out, struct refusal *why);
 /* `after`, else `last` (default: last). 0, or -1 with *why. */
-MUST_CHECK int command_take_position(const struct command *cmd, unsigned last, int64_t now_ms, struct position *out, struct refusal *why);
+MUST_CHECK int command_take_position(const struct command *cmd, unsigned last, int64_t now_ms,
+    struct position *out, struct refusal *why);
 /* The first room of a session; NULL when it is in none. */
 struct sub *command_only_room(const struct session *s);
 

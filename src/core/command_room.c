@@ -13,7 +13,8 @@
 
 /* A string member; absent when it is not there. */
 int
-command_take_string(const struct command *cmd, const char *name, struct slice *out, struct refusal *why)
+command_take_string(
+    const struct command *cmd, const char *name, struct slice *out, struct refusal *why)
 {
 	const cJSON *item = json_member(cmd->json, name);
 
@@ -35,7 +36,8 @@ need_string(const struct command *cmd, const char *name, struct slice *out, stru
 
 /* `after` or `last` (CONTRACT 1, Position). */
 int
-command_take_position(const struct command *cmd, unsigned last, int64_t now_ms, struct position *out, struct refusal *why)
+command_take_position(const struct command *cmd, unsigned last, int64_t now_ms,
+    struct position *out, struct refusal *why)
 {
 	const cJSON *after = json_member(cmd->json, "after");
 	const cJSON *count = json_member(cmd->json, "last");
@@ -49,7 +51,8 @@ command_take_position(const struct command *cmd, unsigned last, int64_t now_ms, 
 	} else if (cJSON_IsNumber(after)) {
 		out->kind = json_u64(after, &out->id) == 0 ? POSITION_ID : POSITION_BAD;
 	} else if (after != NULL) {
-		return refuse(why, ERROR_BAD_FIELD, "after must be an id, a duration such as 10m, a time, or all");
+		return refuse(why, ERROR_BAD_FIELD,
+		    "after must be an id, a duration such as 10m, a time, or all");
 	} else {
 		out->last = (unsigned)min_u64(n, POSITION_LAST_MAX);
 	}
@@ -80,13 +83,15 @@ joined_room(struct session *s, struct slice room, struct sub **out, struct refus
 		if (r == 0)
 			*out = sub_find(&s->who, buf_slice(&topic));
 		if (r == 0 && (*out == NULL || !(*out)->is_room))
-			r = refuse(why, ERROR_NOT_JOINED, "not in room '%s': join it first", refuse_clean(room, clean));
+			r = refuse(why, ERROR_NOT_JOINED, "not in room '%s': join it first",
+			    refuse_clean(room, clean));
 	} else if (s->n_rooms == 1) {
 		*out = command_only_room(s);
 	} else if (s->n_rooms == 0) {
 		r = refuse(why, ERROR_NOT_JOINED, "not in any room: join one first");
 	} else {
-		r = refuse(why, ERROR_BAD_FIELD, "room is needed: this connection is in %u rooms", s->n_rooms);
+		r = refuse(why, ERROR_BAD_FIELD, "room is needed: this connection is in %u rooms",
+		    s->n_rooms);
 	}
 	buf_done(&topic);
 	return r;
@@ -106,7 +111,9 @@ command_join(struct session *s, struct caller *c, const struct command *cmd, str
 	/* joining again replays only what it asks for */
 	if (json_member(cmd->json, "last") == NULL && json_member(cmd->json, "after") == NULL) {
 		struct buf topic = BUF_INIT(TOPIC_MAX + 64);
-		const struct sub *sub = room_topic(&topic, room, why) == 0 ? sub_find(&s->who, buf_slice(&topic)) : NULL;
+		const struct sub *sub = room_topic(&topic, room, why) == 0
+					    ? sub_find(&s->who, buf_slice(&topic))
+					    : NULL;
 
 		if (sub != NULL && sub->is_room)
 			from = (struct position){.kind = POSITION_NONE};
@@ -154,7 +161,8 @@ command_send_chat(struct session *s, struct caller *c, struct slice room, struct
 	a = append_new(1);
 	if (a == NULL)
 		return append_refusal(-ENOMEM, why);
-	if (draft_message(s->who.hub, s->claims, session_user(s), d, s->who.number, &a->items[0].message, why) < 0) {
+	if (draft_message(s->who.hub, s->claims, session_user(s), d, s->who.number,
+		&a->items[0].message, why) < 0) {
 		append_free(a);
 		return -1;
 	}
@@ -176,7 +184,8 @@ command_chat(struct session *s, struct caller *c, const struct command *cmd, str
 	const cJSON *data = json_member(cmd->json, "data");
 	struct slice room;
 
-	if (command_take_string(cmd, "content", &d.text, why) < 0 || command_take_string(cmd, "key", &d.key, why) < 0 ||
+	if (command_take_string(cmd, "content", &d.text, why) < 0 ||
+	    command_take_string(cmd, "key", &d.key, why) < 0 ||
 	    command_take_string(cmd, "room", &room, why) < 0)
 		return -1;
 	if (reply_to != NULL && json_u64(reply_to, &d.reply_to) < 0)
@@ -301,18 +310,21 @@ command_ping(struct session *s, struct caller *c, const struct command *cmd, str
 /* --- topics --- */
 
 int
-command_subscribe(struct session *s, struct caller *c, const struct command *cmd, struct refusal *why)
+command_subscribe(
+    struct session *s, struct caller *c, const struct command *cmd, struct refusal *why)
 {
 	struct position from;
 	struct slice topic;
 
-	if (need_string(cmd, "topic", &topic, why) < 0 || command_take_position(cmd, 0, s->who.hub->now_ms, &from, why) < 0)
+	if (need_string(cmd, "topic", &topic, why) < 0 ||
+	    command_take_position(cmd, 0, s->who.hub->now_ms, &from, why) < 0)
 		return -1;
 	return session_subscribe(s, c, topic, &from, cmd->ref, why);
 }
 
 int
-command_unsubscribe(struct session *s, struct caller *c, const struct command *cmd, struct refusal *why)
+command_unsubscribe(
+    struct session *s, struct caller *c, const struct command *cmd, struct refusal *why)
 {
 	char clean[REFUSE_CLEAN];
 	struct slice topic;
@@ -322,7 +334,8 @@ command_unsubscribe(struct session *s, struct caller *c, const struct command *c
 		return -1;
 	sub = sub_find(&s->who, topic);
 	if (sub == NULL || sub->is_room)
-		return refuse(why, ERROR_NOT_JOINED, "not subscribed to '%s'", refuse_clean(topic, clean));
+		return refuse(
+		    why, ERROR_NOT_JOINED, "not subscribed to '%s'", refuse_clean(topic, clean));
 	session_unsubscribe(s, c, sub, NULL, cmd->ref);
 	return 0;
 }
@@ -345,7 +358,8 @@ command_publish(struct session *s, struct caller *c, const struct command *cmd, 
 	}
 	if (a == NULL)
 		return append_refusal(-ENOMEM, why);
-	if (draft_message(s->who.hub, s->claims, session_user(s), &d, s->who.number, &a->items[0].message, why) < 0) {
+	if (draft_message(s->who.hub, s->claims, session_user(s), &d, s->who.number,
+		&a->items[0].message, why) < 0) {
 		append_free(a);
 		return -1;
 	}
@@ -361,7 +375,8 @@ command_refresh(struct session *s, struct caller *c, const struct command *cmd, 
 
 	if (need_string(cmd, "token", &token, why) < 0)
 		return -1;
-	if (s->who.hub->verify(s->who.hub, token, &claims, why) < 0 || session_refresh(s, claims, why) < 0)
+	if (s->who.hub->verify(s->who.hub, token, &claims, why) < 0 ||
+	    session_refresh(s, claims, why) < 0)
 		return -1;
 	answer_start(&b, "refreshed", cmd->ref);
 	if (s->claims->exp != 0)

@@ -60,7 +60,8 @@ take_all(struct history *y)
 	for (unsigned i = 0; i < r->n; i++) {
 		struct message *m = r->messages[i];
 
-		fits = fits && y->n < y->limit && (y->n == 0 || y->bytes + m->json.n <= HISTORY_PAGE_BYTES);
+		fits = fits && y->n < y->limit &&
+		       (y->n == 0 || y->bytes + m->json.n <= HISTORY_PAGE_BYTES);
 		if (fits && message_is_content(m)) {
 			y->bytes += m->json.n;
 			y->messages[y->n++] = message_ref(m);
@@ -104,7 +105,9 @@ read_page(struct history *y)
 	struct log_read *r = &y->read;
 
 	r->mode = y->backward ? LOG_BACKWARD : LOG_FORWARD;
-	r->count = y->limit - y->n < LOG_READ_MAX ? y->limit - y->n + 1 : LOG_READ_MAX; /* one more tells whether there is more */
+	r->count = y->limit - y->n < LOG_READ_MAX
+		       ? y->limit - y->n + 1
+		       : LOG_READ_MAX; /* one more tells whether there is more */
 	r->count = (unsigned)min_size(r->count, LOG_READ_MAX);
 	r->max_bytes = HISTORY_PAGE_BYTES;
 	r->search = y->search;
@@ -158,7 +161,8 @@ history_read(struct hub *h, const struct history_request *request, history_done 
 	y->ctx = ctx;
 	y->limit = request->limit;
 	memcpy(text, request->topic.p, request->topic.n);
-	y->filter = (struct log_filter){slice_of(text, request->topic.n), pattern_is_topic(request->topic)};
+	y->filter =
+	    (struct log_filter){slice_of(text, request->topic.n), pattern_is_topic(request->topic)};
 	if (request->search.n > 0) {
 		memcpy(text + request->topic.n, request->search.p, request->search.n);
 		y->search = slice_of(text + request->topic.n, request->search.n);

@@ -25,6 +25,7 @@ struct history_request {
  * of done.
  */
 typedef void history_done(void *ctx, int status, struct slice messages, bool more);
-MUST_CHECK int history_read(struct hub *h, const struct history_request *request, history_done *done, void *ctx);
+MUST_CHECK int history_read(
+    struct hub *h, const struct history_request *request, history_done *done, void *ctx);
 
 #endif

@@ -7,12 +7,13 @@
 #include "core/reader.h"
 #include "core/topic.h"
 
-#define TAIL_BATCH    256 /* slots taken from the tail at once */
-#define READS_A_TURN  64  /* readers that take a step in one loop turn */
-#define SUBS_FIRST    2
+#define TAIL_BATCH   256 /* slots taken from the tail at once */
+#define READS_A_TURN 64  /* readers that take a step in one loop turn */
+#define SUBS_FIRST   2
 
 int
-hub_init(struct hub *h, struct log *log, unsigned worker, struct config *config, struct counters *counters)
+hub_init(struct hub *h, struct log *log, unsigned worker, struct config *config,
+    struct counters *counters)
 {
 	struct log_extent extent;
 

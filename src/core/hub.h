@@ -24,13 +24,14 @@ TAILQ_HEAD(reader_list, reader);
 /* A subscription: one pattern of one subscriber. */
 struct sub {
 	struct subscriber *who;
-	struct hub_topic *at;     /* the pattern and all its subscriptions here */
-	struct reader *reader;    /* NULL: level */
-	struct sub *next;         /* of the same subscriber */
-	uint64_t presence_from;   /* tail sequence: earlier presence changes are in the snapshot it was given */
-	uint32_t slot;            /* index in at->subs */
-	uint32_t dropped;         /* ephemeral messages not kept for it while it was behind */
-	bool is_room;             /* joined: presence and typing too */
+	struct hub_topic *at;  /* the pattern and all its subscriptions here */
+	struct reader *reader; /* NULL: level */
+	struct sub *next;      /* of the same subscriber */
+	uint64_t
+	    presence_from; /* tail sequence: earlier presence changes are in the snapshot it was given */
+	uint32_t slot;    /* index in at->subs */
+	uint32_t dropped; /* ephemeral messages not kept for it while it was behind */
+	bool is_room;     /* joined: presence and typing too */
 };
 
 struct hub_topic {
@@ -50,8 +51,8 @@ struct subscriber_ops {
 	/*
 	 * A subscription (or the whole stream, sub NULL) learns that something is missing; dropped: ephemeral messages not kept for it. gap_id: where it stands in a stream's merge.
 	 */
-	void (*gap)(struct subscriber *s, struct sub *sub, const struct log_resume *gap, uint64_t asked,
-	    uint32_t dropped);
+	void (*gap)(struct subscriber *s, struct sub *sub, const struct log_resume *gap,
+	    uint64_t asked, uint32_t dropped);
 	/* A logged message of its own passed in the log: its cursor may pass it too. May be NULL. */
 	void (*own)(struct subscriber *s, uint64_t id);
 	/* No memory to let it fall behind: it must end (later, not in this call). */
@@ -63,13 +64,14 @@ struct subscriber_ops {
 struct subscriber {
 	const struct subscriber_ops *ops;
 	struct hub *hub;
-	struct sub *subs;         /* its subscriptions */
-	struct reader *catch_up;  /* of those that were level when its queue filled; NULL: none */
+	struct sub *subs;        /* its subscriptions */
+	struct reader *catch_up; /* of those that were level when its queue filled; NULL: none */
 	struct reader_list *readers; /* all its readers, NULL when level everywhere: owned */
-	uint64_t number;          /* unique in the process, never reused: the origin of what it sends */
-	uint64_t seen;            /* sequence + 1 of the last slot delivered: once, however many subscriptions match */
-	uint8_t form;             /* enum message_form */
-	bool is_stream;           /* one merged cursor for all its subscriptions (SSE) */
+	uint64_t number; /* unique in the process, never reused: the origin of what it sends */
+	uint64_t
+	    seen; /* sequence + 1 of the last slot delivered: once, however many subscriptions match */
+	uint8_t form;   /* enum message_form */
+	bool is_stream; /* one merged cursor for all its subscriptions (SSE) */
 };
 
 struct hub {
@@ -77,23 +79,24 @@ struct hub {
 	unsigned worker;
 	struct config *config;
 	struct counters *counters;
-	int64_t now_ms;      /* wall clock of this turn */
-	uint64_t mono_us;    /* monotonic */
-	uint64_t position;   /* P: the id up to which the tail was delivered */
-	uint64_t sequence;   /* of the next slot */
+	int64_t now_ms;    /* wall clock of this turn */
+	uint64_t mono_us;  /* monotonic */
+	uint64_t position; /* P: the id up to which the tail was delivered */
+	uint64_t sequence; /* of the next slot */
 	bool in_tail;
-	struct map topics;   /* exact, by name */
+	struct map topics; /* exact, by name */
 	struct hub_topic **patterns;
 	size_t n_patterns;
 	struct reader_list ready; /* readers with something to do */
 	struct map sessions;      /* chats over SSE by session id */
 	/* Verify a token sent in a `refresh`: set by serve. 0 and *out (one reference), or -1 with *why. */
 	int (*verify)(struct hub *h, struct slice token, struct claims **out, struct refusal *why);
-	void *owner;              /* serve's context */
+	void *owner; /* serve's context */
 };
 
 /* 0 or -ENOMEM. The position starts at the log's end. */
-MUST_CHECK int hub_init(struct hub *h, struct log *log, unsigned worker, struct config *config, struct counters *counters);
+MUST_CHECK int hub_init(struct hub *h, struct log *log, unsigned worker, struct config *config,
+    struct counters *counters);
 void hub_done(struct hub *h);
 /* The configuration of a reload. */
 void hub_set_config(struct hub *h, struct config *config);
@@ -106,7 +109,8 @@ bool hub_read(struct hub *h);
 /*
  * Subscribe, level from the current position. Returns the subscription (owned by the subscriber), or NULL with *status -ENOMEM / -ENOSPC. Not twice for one pattern: see sub_find.
  */
-MUST_CHECK struct sub *hub_subscribe(struct hub *h, struct subscriber *s, struct slice pattern, bool is_room, int *status);
+MUST_CHECK struct sub *hub_subscribe(
+    struct hub *h, struct subscriber *s, struct slice pattern, bool is_room, int *status);
 void hub_unsubscribe(struct hub *h, struct sub *sub);
 /* Ends every subscription and reader. */
 void hub_forget(struct hub *h, struct subscriber *s);

@@ -6,8 +6,9 @@
 #include "core/log_private.h"
 #include "core/topic.h"
 
-#define RING_FIRST_CAP  256
-#define FORGET_AFTER_MS ((int64_t)30 * 24 * 3600 * 1000) /* a trimmed topic is remembered that long */
+#define RING_FIRST_CAP 256
+#define FORGET_AFTER_MS                                                                            \
+	((int64_t)30 * 24 * 3600 * 1000) /* a trimmed topic is remembered that long */
 
 struct append *
 append_new(unsigned n)
@@ -147,7 +148,8 @@ fold_topics(struct log *l, int64_t now_ms, bool make_room)
 			continue;
 		}
 		l->folded = max_u64(l->folded, t->trimmed_id);
-		(void)map_remove(&l->topics, t->name); /* another may have moved into this slot: look again */
+		(void)map_remove(
+		    &l->topics, t->name); /* another may have moved into this slot: look again */
 		topic_free(l, t);
 	}
 }
@@ -484,7 +486,8 @@ log_trimmed(struct log *l, const struct log_filter *filters, size_t n, uint64_t 
 }
 
 void
-log_resume(struct log *l, const struct log_filter *filters, size_t n, uint64_t after, struct log_resume *out)
+log_resume(struct log *l, const struct log_filter *filters, size_t n, uint64_t after,
+    struct log_resume *out)
 {
 	struct extent_of e = {0};
 
@@ -547,7 +550,8 @@ log_each_topic(struct log *l, bool (*each)(const struct log_topic_info *t, void 
 
 	log_lock(l);
 	while ((t = map_next(&l->topics, &at)) != NULL) {
-		struct log_topic_info info = {t->name, t->n_stored, presence_count(t->room), t->last_id};
+		struct log_topic_info info = {
+		    t->name, t->n_stored, presence_count(t->room), t->last_id};
 
 		if ((info.messages > 0 || info.members > 0) && !each(&info, ctx))
 			break;

@@ -11,8 +11,9 @@
 #define LOG_MAX_WORKERS 64
 #define LOG_NO_WORKER   LOG_MAX_WORKERS /* the main thread: no tail of its own */
 #define LOG_READ_MAX    64              /* messages a read returns at most */
-#define LOG_TAIL_MAX    65536           /* slots the slowest worker may be behind: beyond it appends are unavailable */
-#define LOG_BATCH_MAX   1000            /* messages of one append */
+#define LOG_TAIL_MAX                                                                               \
+	65536 /* slots the slowest worker may be behind: beyond it appends are unavailable */
+#define LOG_BATCH_MAX 1000 /* messages of one append */
 
 struct log;
 struct log_topic;
@@ -22,7 +23,7 @@ struct store;
 struct append_item {
 	struct message *message; /* one reference, the append's */
 	uint64_t id;             /* after done: its id, 0 when ephemeral */
-	bool duplicate;          /* the key was known: id is the first one's, nothing was appended */
+	bool duplicate; /* the key was known: id is the first one's, nothing was appended */
 };
 
 /*
@@ -35,11 +36,11 @@ struct append {
 	int status;
 	int64_t now_ms; /* wall clock when it was made */
 	void (*done)(struct append *a);
-	void *owner;                /* whoever waits; set to NULL by it when it goes first */
-	LIST_ENTRY(append) link;    /* in the owner's list */
-	uint64_t started_us;        /* monotonic, for the latency histogram */
-	char *ref;                  /* the request's ref as JSON text, owned; NULL: none */
-	struct append_item *items;  /* `one`, or an owned array */
+	void *owner;               /* whoever waits; set to NULL by it when it goes first */
+	LIST_ENTRY(append) link;   /* in the owner's list */
+	uint64_t started_us;       /* monotonic, for the latency histogram */
+	char *ref;                 /* the request's ref as JSON text, owned; NULL: none */
+	struct append_item *items; /* `one`, or an owned array */
 	struct append_item one;
 };
 LIST_HEAD(append_list, append);
@@ -57,14 +58,16 @@ MUST_CHECK int log_append(struct log *l, struct append *a, unsigned caller);
 
 /* --- the tail --- */
 struct tail_slot {
-	struct message *message; /* borrowed until the next log_take of this worker; NULL: only a completion */
-	struct append *append;   /* set on the last slot of an append of this worker */
+	struct message
+	    *message; /* borrowed until the next log_take of this worker; NULL: only a completion */
+	struct append *append; /* set on the last slot of an append of this worker */
 };
 
 /*
  * The slots that follow what this worker took before; *sequence is the first one's number. Releases the earlier ones. Returns how many (0: level).
  */
-unsigned log_take(struct log *l, unsigned worker, struct tail_slot *out, unsigned max, uint64_t *sequence);
+unsigned log_take(
+    struct log *l, unsigned worker, struct tail_slot *out, unsigned max, uint64_t *sequence);
 
 /* wake is called (any thread, at most once until the worker's next log_take) when there is something for a worker of interest. */
 void log_attach(struct log *l, unsigned worker, void (*wake)(void *ctx), void *ctx);
@@ -93,19 +96,22 @@ struct log_read {
 	uint64_t after;
 	uint64_t upto;
 	uint64_t before;
-	unsigned count;    /* LOG_SEEK_LAST; LOG_FORWARD, LOG_BACKWARD: at most that many, <= LOG_READ_MAX */
-	size_t max_bytes;  /* of JSON; at least one message is returned */
+	unsigned
+	    count; /* LOG_SEEK_LAST; LOG_FORWARD, LOG_BACKWARD: at most that many, <= LOG_READ_MAX */
+	size_t max_bytes; /* of JSON; at least one message is returned */
 	int64_t time_ms;
-	int64_t now_ms;    /* for what has expired */
+	int64_t now_ms;      /* for what has expired */
 	struct slice search; /* words that content must have (history's q); absent: all */
-	unsigned worker;   /* where done is called */
+	unsigned worker;     /* where done is called */
 	/* results */
 	int status;
 	unsigned n;
 	struct message *messages[LOG_READ_MAX]; /* one reference each, the reader's */
-	uint64_t reached; /* LOG_FORWARD: nothing of (after, reached] is missing; LOG_BACKWARD: nothing of [reached, before) */
-	bool more;        /* there is more in that direction */
-	uint64_t trimmed; /* LOG_FORWARD: highest id above `after` that retention took from these topics; 0: none */
+	uint64_t
+	    reached; /* LOG_FORWARD: nothing of (after, reached] is missing; LOG_BACKWARD: nothing of [reached, before) */
+	bool more;   /* there is more in that direction */
+	uint64_t
+	    trimmed; /* LOG_FORWARD: highest id above `after` that retention took from these topics; 0: none */
 	void (*done)(struct log_read *r); /* possibly before log_read returns */
 };
 
@@ -113,21 +119,28 @@ void log_read(struct log *l, struct log_read *r);
 /* Drop the references a read returned. */
 void log_read_release(struct log_read *r);
 
-enum log_gap_reason { LOG_GAP_NONE, LOG_GAP_TRIMMED, LOG_GAP_OUTSIDE, LOG_GAP_UNREADABLE, LOG_GAP_SLOW };
+enum log_gap_reason {
+	LOG_GAP_NONE,
+	LOG_GAP_TRIMMED,
+	LOG_GAP_OUTSIDE,
+	LOG_GAP_UNREADABLE,
+	LOG_GAP_SLOW
+};
 const char *log_gap_name(enum log_gap_reason reason);
 
 struct log_resume {
 	enum log_gap_reason reason; /* LOG_GAP_NONE: nothing after `after` is missing */
 	uint64_t oldest;            /* the first id still there on these topics; 0: none */
 	uint64_t gap_id;            /* highest trimmed id, else the log's beginning or end */
-	uint64_t start;             /* where reading starts: `after`, or 0 when it lies beyond the log's end */
+	uint64_t start; /* where reading starts: `after`, or 0 when it lies beyond the log's end */
 };
 /* What a reader that resumes after that id must be told. */
-void log_resume(struct log *l, const struct log_filter *filters, size_t n, uint64_t after, struct log_resume *out);
+void log_resume(struct log *l, const struct log_filter *filters, size_t n, uint64_t after,
+    struct log_resume *out);
 
 struct log_extent {
-	uint64_t begin;  /* the log's beginning: every id is above it */
-	uint64_t last;   /* the newest id handed out, or begin */
+	uint64_t begin; /* the log's beginning: every id is above it */
+	uint64_t last;  /* the newest id handed out, or begin */
 	size_t topics;
 	size_t messages;
 	size_t bytes;
@@ -146,7 +159,8 @@ struct log_topic_info {
 	size_t members;
 	uint64_t last_id;
 };
-void log_each_topic(struct log *l, bool (*each)(const struct log_topic_info *t, void *ctx), void *ctx);
+void log_each_topic(
+    struct log *l, bool (*each)(const struct log_topic_info *t, void *ctx), void *ctx);
 
 /* --- presence: one table under the log's lock; core/presence.c --- */
 struct presence_view {
@@ -158,11 +172,13 @@ struct presence_view {
 /*
  * One more connection of a user in a room. members (may be NULL): appended as a JSON array. The first connection of a user is announced. 0, -ENOMEM, -ENOSPC.
  */
-MUST_CHECK int presence_join(struct log *l, struct slice topic, struct message_from user, uint64_t origin,
-    unsigned caller, struct buf *members, struct presence_view *out);
+MUST_CHECK int presence_join(struct log *l, struct slice topic, struct message_from user,
+    uint64_t origin, unsigned caller, struct buf *members, struct presence_view *out);
 /* One less; the last one is announced now, or at leave_at_ms (wall clock) when that is not 0. */
-void presence_leave(struct log *l, struct slice topic, struct slice user_id, uint64_t origin, int64_t leave_at_ms, unsigned caller);
-MUST_CHECK int presence_members(struct log *l, struct slice topic, struct buf *members, struct presence_view *out);
+void presence_leave(struct log *l, struct slice topic, struct slice user_id, uint64_t origin,
+    int64_t leave_at_ms, unsigned caller);
+MUST_CHECK int presence_members(
+    struct log *l, struct slice topic, struct buf *members, struct presence_view *out);
 bool presence_has(struct log *l, struct slice topic, struct slice user_id);
 /* Announce those whose grace is over; once a fraction of a second, main thread. */
 void presence_expire(struct log *l, int64_t now_ms);
@@ -190,8 +206,10 @@ struct store_ops {
 	int (*append)(struct store *s, struct append *a, unsigned caller);
 	void (*read)(struct store *s, struct log_read *r);
 	void (*sweep)(struct store *s, int64_t now_ms);
-	void (*forget)(struct store *s, struct log_topic *t); /* under the lock: the topic goes, free its part */
-	void (*extent)(struct store *s, struct log_extent *out); /* under the lock: messages, bytes */
+	void (*forget)(struct store *s,
+	    struct log_topic *t); /* under the lock: the topic goes, free its part */
+	void (*extent)(
+	    struct store *s, struct log_extent *out); /* under the lock: messages, bytes */
 	void (*free)(struct store *s);
 };
 

@@ -13,19 +13,20 @@ struct room;
 TAILQ_HEAD(leaving_list, room_member);
 
 struct log_topic {
-	struct slice name;    /* bytes behind the struct */
-	uint64_t interest;    /* bit set of workers with an exact subscriber */
-	uint64_t pattern_mask; /* bit set of workers with a matching pattern, of pattern_generation */
+	struct slice name; /* bytes behind the struct */
+	uint64_t interest; /* bit set of workers with an exact subscriber */
+	uint64_t
+	    pattern_mask; /* bit set of workers with a matching pattern, of pattern_generation */
 	uint64_t pattern_generation;
-	uint64_t first_id;    /* oldest stored message; 0: none */
-	uint64_t last_id;     /* newest stored message; 0: none */
-	uint64_t trimmed_id;  /* highest id that retention took; 0: none */
+	uint64_t first_id;   /* oldest stored message; 0: none */
+	uint64_t last_id;    /* newest stored message; 0: none */
+	uint64_t trimmed_id; /* highest id that retention took; 0: none */
 	uint32_t n_stored;
-	uint32_t keep_count;  /* of the newest message's rule */
+	uint32_t keep_count; /* of the newest message's rule */
 	uint64_t keep_ms;
-	int64_t used_ms;      /* when it last had something */
-	void *stored;         /* the store's */
-	struct room *room;    /* who is present; NULL: nobody */
+	int64_t used_ms;   /* when it last had something */
+	void *stored;      /* the store's */
+	struct room *room; /* who is present; NULL: nobody */
 };
 
 struct log_pattern {
@@ -46,7 +47,7 @@ struct log {
 	uint64_t begin;
 	uint64_t last;
 	uint64_t trimmed; /* highest trimmed id of all topics: a quick no */
-	uint64_t folded; /* highest trimmed id of topics no longer known */
+	uint64_t folded;  /* highest trimmed id of topics no longer known */
 	uint32_t max_topics;
 
 	struct map topics;

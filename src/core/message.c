@@ -38,7 +38,7 @@ static struct message *
 finish(struct draft *d, const struct parts *parts)
 {
 	size_t texts = parts->topic.n + parts->event.n + parts->content.n + parts->name.n +
-	    parts->user_id.n + parts->key.n;
+		       parts->user_id.n + parts->key.n;
 	struct message *m = NULL;
 	uint8_t head[WS_SERVER_HEAD];
 	size_t head_n;
@@ -107,7 +107,8 @@ set_rule(struct message *m, const struct topic_rule *rule, int64_t now_ms, uint6
 }
 
 struct message *
-message_chat(const struct message_chat *in, const struct topic_rule *rule, int64_t now_ms, uint64_t origin)
+message_chat(
+    const struct message_chat *in, const struct topic_rule *rule, int64_t now_ms, uint64_t origin)
 {
 	struct parts parts = {.topic = in->topic,
 	    .content = in->content,
@@ -122,7 +123,8 @@ message_chat(const struct message_chat *in, const struct topic_rule *rule, int64
 		add_id(&d);
 	(void)json_add_member_string(&d.json, "room", topic_room(in->topic));
 	add_user(&d.json, "from", &in->from);
-	(void)json_add_member_string(&d.json, "content", in->content.p == NULL ? SLICE("") : in->content);
+	(void)json_add_member_string(
+	    &d.json, "content", in->content.p == NULL ? SLICE("") : in->content);
 	if (in->data.p != NULL)
 		(void)json_add_member_raw(&d.json, "data", in->data);
 	(void)json_add_member_i64(&d.json, "time", now_ms);
@@ -180,11 +182,13 @@ add_notice(struct buf *b, const struct message_notice *in, int64_t now_ms)
  * is put in when the form is made.
  */
 struct message *
-message_notice(const struct message_notice *in, struct slice data_text, const struct topic_rule *rule,
-    int64_t now_ms, uint64_t origin)
+message_notice(const struct message_notice *in, struct slice data_text,
+    const struct topic_rule *rule, int64_t now_ms, uint64_t origin)
 {
 	bool is_event = in->title.p == NULL && in->text.p == NULL;
-	struct slice event = in->event.p != NULL ? in->event : is_event ? SLICE("message") : SLICE("notification");
+	struct slice event = in->event.p != NULL ? in->event
+			     : is_event          ? SLICE("message")
+						 : SLICE("notification");
 	struct parts parts = {.topic = in->topic,
 	    .event = event,
 	    .content = is_event ? data_text : in->text,
@@ -244,7 +248,8 @@ message_typing(struct slice topic, struct message_from user, bool typing, uint64
 }
 
 struct message *
-message_presence(struct slice topic, struct message_from user, bool joined, size_t count, uint64_t origin)
+message_presence(
+    struct slice topic, struct message_from user, bool joined, size_t count, uint64_t origin)
 {
 	struct parts parts = {.topic = topic, .name = user.name, .user_id = user.user_id};
 	struct message *m;
@@ -317,12 +322,13 @@ message_commit(struct message *m, uint64_t id)
 bool
 message_is_content(const struct message *m)
 {
-	return m->kind == MESSAGE_CHAT || m->kind == MESSAGE_NOTIFICATION || m->kind == MESSAGE_EVENT;
+	return m->kind == MESSAGE_CHAT || m->kind == MESSAGE_NOTIFICATION ||
+	       m->kind == MESSAGE_EVENT;
 }
 
 size_t
 message_memory(const struct message *m)
 {
 	return sizeof(*m) + WS_SERVER_HEAD + m->json.n + m->topic.n + m->content.n + m->name.n +
-	    m->user_id.n + m->key.n + 32;
+	       m->user_id.n + m->key.n + 32;
 }

@@ -14,7 +14,8 @@
 
 #define MESSAGE_ID_DIGITS 16
 #define MESSAGE_ID_MAX    ((uint64_t)1 << 53)
-#define MESSAGE_JSON_MAX  (8 * 1024 * 1024) /* an encoded message: escapes can grow what limits.message let in */
+#define MESSAGE_JSON_MAX                                                                           \
+	(8 * 1024 * 1024) /* an encoded message: escapes can grow what limits.message let in */
 
 enum message_kind {
 	MESSAGE_CHAT,
@@ -30,14 +31,14 @@ enum message_kind {
 
 /* The shapes in which a message leaves. */
 enum message_form {
-	FORM_WS_JSON,         /* text frame with the JSON */
-	FORM_WS_TEXT,         /* text frame with a line: `<Ada>: hi` */
-	FORM_WS_RAW,          /* the frame of a MESSAGE_RAW */
-	FORM_WS_DEFLATE,      /* as FORM_WS_JSON, compressed */
-	FORM_EVENTS,          /* SSE block of /events */
-	FORM_CHAT_SSE,        /* SSE block of a chat over SSE, data the JSON */
-	FORM_CHAT_SSE_TEXT,   /* the same with the text line */
-	FORM_LINE,            /* NDJSON */
+	FORM_WS_JSON,       /* text frame with the JSON */
+	FORM_WS_TEXT,       /* text frame with a line: `<Ada>: hi` */
+	FORM_WS_RAW,        /* the frame of a MESSAGE_RAW */
+	FORM_WS_DEFLATE,    /* as FORM_WS_JSON, compressed */
+	FORM_EVENTS,        /* SSE block of /events */
+	FORM_CHAT_SSE,      /* SSE block of a chat over SSE, data the JSON */
+	FORM_CHAT_SSE_TEXT, /* the same with the text line */
+	FORM_LINE,          /* NDJSON */
 	MESSAGE_FORMS,
 };
 
@@ -55,15 +56,16 @@ struct message {
 	uint16_t id_at;    /* offset of the id's digits in json */
 	uint64_t id;       /* 0: none (yet) */
 	int64_t time_ms;
-	int64_t expires_ms; /* from ttl; 0: never */
-	uint64_t origin;    /* number of the session that sent it; 0: none */
+	int64_t expires_ms;  /* from ttl; 0: never */
+	uint64_t origin;     /* number of the session that sent it; 0: none */
 	uint32_t keep_count; /* of the topic's rule when it was made */
 	uint64_t keep_ms;
 	/* all point into this allocation */
 	struct slice json;
 	struct slice topic;
-	struct slice event;   /* SSE event name; absent: the kind's own */
-	struct slice sse;     /* data of FORM_EVENTS when it is not json: the tail of json after type and event */
+	struct slice event; /* SSE event name; absent: the kind's own */
+	struct slice
+	    sse; /* data of FORM_EVENTS when it is not json: the tail of json after type and event */
 	struct slice content; /* for text lines and search: chat content or notification message */
 	struct slice name;    /* display name of the sender */
 	struct slice user_id; /* of the sender; with key it makes idempotency */
@@ -94,20 +96,24 @@ struct message_notice {
 	struct slice title, text, click, data;
 	struct slice *tags;
 	size_t n_tags;
-	unsigned priority; /* 0: none */
+	unsigned priority;        /* 0: none */
 	struct message_from from; /* absent user_id: none */
 	struct slice key;
 	int64_t expires_ms;
 };
 
 /* One owned reference, or NULL on no memory. rule says whether it is logged. */
-MUST_CHECK struct message *message_chat(const struct message_chat *in, const struct topic_rule *rule, int64_t now_ms, uint64_t origin);
+MUST_CHECK struct message *message_chat(
+    const struct message_chat *in, const struct topic_rule *rule, int64_t now_ms, uint64_t origin);
 /* MESSAGE_NOTIFICATION, or MESSAGE_EVENT when neither title nor text is there. data_text: the decoded string when data is a JSON string. */
 MUST_CHECK struct message *message_notice(const struct message_notice *in, struct slice data_text,
     const struct topic_rule *rule, int64_t now_ms, uint64_t origin);
-MUST_CHECK struct message *message_typing(struct slice topic, struct message_from user, bool typing, uint64_t origin);
-MUST_CHECK struct message *message_presence(struct slice topic, struct message_from user, bool joined, size_t count, uint64_t origin);
-MUST_CHECK struct message *message_raw(struct slice topic, uint8_t opcode, struct slice payload, uint64_t origin);
+MUST_CHECK struct message *message_typing(
+    struct slice topic, struct message_from user, bool typing, uint64_t origin);
+MUST_CHECK struct message *message_presence(
+    struct slice topic, struct message_from user, bool joined, size_t count, uint64_t origin);
+MUST_CHECK struct message *message_raw(
+    struct slice topic, uint8_t opcode, struct slice payload, uint64_t origin);
 
 struct message *message_ref(struct message *m);
 void message_unref(struct message *m);

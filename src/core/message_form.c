@@ -196,7 +196,8 @@ message_form(struct message *m, enum message_form form, struct slice *out)
 	if (form == FORM_WS_JSON || form == FORM_WS_RAW) {
 		bool fits = (m->kind == MESSAGE_RAW) == (form == FORM_WS_RAW);
 
-		*out = fits ? slice_of(m->frame, (size_t)(m->json.p - m->frame) + m->json.n) : SLICE("");
+		*out = fits ? slice_of(m->frame, (size_t)(m->json.p - m->frame) + m->json.n)
+			    : SLICE("");
 		return 0;
 	}
 	blob = atomic_load_explicit(&m->forms[form], memory_order_acquire);

@@ -112,7 +112,7 @@ add_members(struct buf *out, const struct room *room)
 
 	(void)buf_add_char(out, '[');
 	if (room != NULL) {
-		TAILQ_FOREACH(m, &room->order, order) {
+		TAILQ_FOREACH (m, &room->order, order) {
 			if (n++ == PRESENCE_LISTED)
 				break;
 			if (n > 1)
@@ -245,7 +245,7 @@ presence_expire(struct log *l, int64_t now_ms)
 	uint64_t wakes = 0;
 
 	log_lock(l);
-	TAILQ_FOREACH_SAFE(m, &l->leaving, leaving, next) {
+	TAILQ_FOREACH_SAFE (m, &l->leaving, leaving, next) {
 		if (m->leave_at_ms > now_ms)
 			continue; /* a reload may have changed the grace: the list is not quite in order */
 		announce(l, m, false, m->topic->room->members.n - 1, 0, LOG_NO_WORKER, &wakes);

@@ -37,7 +37,8 @@ take_tags(const cJSON *object, struct draft *d, struct refusal *why)
 		return 0;
 	if (!cJSON_IsArray(tags))
 		return refuse(why, ERROR_BAD_FIELD, "tags must be an array of strings");
-	cJSON_ArrayForEach(tag, tags) {
+	cJSON_ArrayForEach(tag, tags)
+	{
 		if (!cJSON_IsString(tag))
 			return refuse(why, ERROR_BAD_FIELD, "tags must be an array of strings");
 		if (d->n_tags == DRAFT_TAGS)
@@ -48,7 +49,8 @@ take_tags(const cJSON *object, struct draft *d, struct refusal *why)
 }
 
 static int
-take_integer(const cJSON *object, const char *name, uint64_t min, uint64_t max, uint64_t *out, struct refusal *why)
+take_integer(const cJSON *object, const char *name, uint64_t min, uint64_t max, uint64_t *out,
+    struct refusal *why)
 {
 	const cJSON *item = json_member(object, name);
 
@@ -79,7 +81,8 @@ draft_from_json(const cJSON *object, struct slice text, struct draft *out, struc
 	    take_integer(object, "ttl", 1, TTL_MAX_S, &out->ttl_s, why) < 0)
 		return -1;
 	if (json_member(object, "at") != NULL)
-		return refuse(why, ERROR_NOT_IMPLEMENTED, "at (scheduled publishing) is not built yet");
+		return refuse(
+		    why, ERROR_NOT_IMPLEMENTED, "at (scheduled publishing) is not built yet");
 	out->priority = (unsigned)priority;
 	if (json_member(object, "data") != NULL) {
 		out->data = json_raw_member(text, "data");
@@ -114,7 +117,8 @@ draft_priority(struct slice s)
 /* --- checks --- */
 
 static int
-resolve_topic(struct draft *d, const struct config *c, const struct claims *who, struct refusal *why)
+resolve_topic(
+    struct draft *d, const struct config *c, const struct claims *who, struct refusal *why)
 {
 	struct buf b = BUF_INIT(sizeof(d->topic_room));
 	int r = 0;
@@ -123,12 +127,14 @@ resolve_topic(struct draft *d, const struct config *c, const struct claims *who,
 		(void)BUF_ADD_LIT(&b, "user/");
 		r = d->to.n == 0 ? -1 : topic_add_segment(&b, d->to);
 		if (r == 0 && d->topic.p != NULL && !slice_eq(d->topic, buf_slice(&b)))
-			r = refuse(why, ERROR_BAD_FIELD, "topic and to name different topics: give one of them");
+			r = refuse(why, ERROR_BAD_FIELD,
+			    "topic and to name different topics: give one of them");
 		else if (r < 0 || b.n > TOPIC_MAX)
 			r = refuse(why, ERROR_BAD_FIELD, "to must be a user id of 1 to 128 bytes");
 	} else if (d->topic.p == NULL) {
 		if (c->events.topics.n == 0)
-			return refuse(why, ERROR_BAD_FIELD, "topic is missing and events.topics is empty");
+			return refuse(
+			    why, ERROR_BAD_FIELD, "topic is missing and events.topics is empty");
 		r = pattern_expand(&b, slice_str(c->events.topics.v[0]), slice_str(who->user_id));
 	}
 	if (r == 0 && b.n > 0) {
@@ -146,9 +152,11 @@ check_topic(struct draft *d, const struct claims *who, struct refusal *why)
 	char clean[REFUSE_CLEAN];
 
 	if (error != NULL)
-		return refuse(why, ERROR_BAD_FIELD, "%s '%s' %s", d->topic_field, refuse_clean(d->topic, clean), error);
+		return refuse(why, ERROR_BAD_FIELD, "%s '%s' %s", d->topic_field,
+		    refuse_clean(d->topic, clean), error);
 	if (slice_has_prefix(d->topic, SLICE("server/")))
-		return refuse(why, ERROR_INSUFFICIENT_SCOPE, "topic '%s' is the server's own: nobody publishes under server/",
+		return refuse(why, ERROR_INSUFFICIENT_SCOPE,
+		    "topic '%s' is the server's own: nobody publishes under server/",
 		    refuse_clean(d->topic, clean));
 	if (!claims_may_publish(who, d->topic))
 		return refuse(why, ERROR_INSUFFICIENT_SCOPE, "topic '%s' is not in belfry.publish",
@@ -170,8 +178,8 @@ is_blank(struct slice s)
 static bool
 is_reserved_event(struct slice event)
 {
-	static const char *const reserved[] = {"gap", "denied", "closing", "expiring", "expired", "error",
-	    "open", "user", "problem", "heartbeat"};
+	static const char *const reserved[] = {"gap", "denied", "closing", "expiring", "expired",
+	    "error", "open", "user", "problem", "heartbeat"};
 
 	for (size_t i = 0; i < ARRAY_LEN(reserved); i++) {
 		if (slice_eq(event, slice_str(reserved[i])))
@@ -188,7 +196,8 @@ check_text(const char *name, struct slice s, size_t max, bool one_line, struct r
 	if (!utf8_is_valid(s))
 		return refuse(why, ERROR_BAD_FIELD, "%s is not UTF-8", name);
 	if (s.n > max)
-		return refuse(why, ERROR_BAD_FIELD, "%s has %zu bytes, at most %zu are allowed", name, s.n, max);
+		return refuse(why, ERROR_BAD_FIELD, "%s has %zu bytes, at most %zu are allowed",
+		    name, s.n, max);
 	if (one_line && utf8_has_control(s))
 		return refuse(why, ERROR_BAD_FIELD, "%s has a control character", name);
 	return 0;
@@ -218,18 +227,21 @@ check_fields(struct hub *h, struct draft *d, struct refusal *why)
 			return -1;
 	}
 	if (is_reserved_event(d->event))
-		return refuse(why, ERROR_BAD_FIELD, "event '%.*s' is reserved for the stream itself", SLICE_ARG(d->event));
+		return refuse(why, ERROR_BAD_FIELD,
+		    "event '%.*s' is reserved for the stream itself", SLICE_ARG(d->event));
 	if (size > h->config->limits.message)
 		return refuse_limit(why, ERROR_TOO_LARGE, "limits.message", 0,
-		    "the message has %zu bytes, limits.message allows %u", size, h->config->limits.message);
+		    "the message has %zu bytes, limits.message allows %u", size,
+		    h->config->limits.message);
 	if ((d->text.p == NULL || is_blank(d->text)) && d->title.p == NULL && d->data.p == NULL)
-		return refuse(why, ERROR_BAD_FIELD, "the message is empty: message, title or data is needed");
+		return refuse(
+		    why, ERROR_BAD_FIELD, "the message is empty: message, title or data is needed");
 	return 0;
 }
 
 static int
-make_chat(const struct draft *d, struct message_from from, const struct topic_rule *rule, struct hub *h,
-    uint64_t origin, struct message **out, struct refusal *why)
+make_chat(const struct draft *d, struct message_from from, const struct topic_rule *rule,
+    struct hub *h, uint64_t origin, struct message **out, struct refusal *why)
 {
 	struct message_chat chat = {.topic = d->topic,
 	    .from = from,
@@ -239,7 +251,8 @@ make_chat(const struct draft *d, struct message_from from, const struct topic_ru
 	    .reply_to = d->reply_to};
 
 	if (d->title.p != NULL || d->event.p != NULL)
-		return refuse(why, ERROR_BAD_FIELD, "%s cannot be given on a chat room: message is the content",
+		return refuse(why, ERROR_BAD_FIELD,
+		    "%s cannot be given on a chat room: message is the content",
 		    d->title.p != NULL ? "title" : "event");
 	if (d->ttl_s != 0)
 		chat.expires_ms = h->now_ms + (int64_t)d->ttl_s * 1000;
@@ -248,8 +261,8 @@ make_chat(const struct draft *d, struct message_from from, const struct topic_ru
 }
 
 static void
-make_notice(const struct draft *d, struct message_from from, const struct topic_rule *rule, struct hub *h,
-    uint64_t origin, struct message **out)
+make_notice(const struct draft *d, struct message_from from, const struct topic_rule *rule,
+    struct hub *h, uint64_t origin, struct message **out)
 {
 	struct message_notice notice = {.topic = d->topic,
 	    .event = d->event,
@@ -281,7 +294,8 @@ draft_message(struct hub *h, const struct claims *who, struct message_from from,
 		return -1;
 	rule = config_rule(h->config, d->topic);
 	if (rule->history == 0 && d->key.p != NULL)
-		return refuse(why, ERROR_BAD_FIELD, "key cannot be given: this topic keeps no history to know it by");
+		return refuse(why, ERROR_BAD_FIELD,
+		    "key cannot be given: this topic keeps no history to know it by");
 	if (topic_room(d->topic).p != NULL) {
 		if (make_chat(d, from, rule, h, origin, out, why) < 0)
 			return -1;
@@ -297,8 +311,11 @@ int
 append_refusal(int status, struct refusal *why)
 {
 	if (status == -EAGAIN)
-		return refuse_limit(why, ERROR_UNAVAILABLE, NULL, 1, "the log cannot take more at this moment; try again");
+		return refuse_limit(why, ERROR_UNAVAILABLE, NULL, 1,
+		    "the log cannot take more at this moment; try again");
 	if (status == -ENOSPC)
-		return refuse_limit(why, ERROR_TOO_MANY, "limits.topics", 60, "the server knows as many topics as limits.topics allows");
-	return refuse_limit(why, ERROR_UNAVAILABLE, NULL, 1, "the message could not be stored; try again");
+		return refuse_limit(why, ERROR_TOO_MANY, "limits.topics", 60,
+		    "the server knows as many topics as limits.topics allows");
+	return refuse_limit(
+	    why, ERROR_UNAVAILABLE, NULL, 1, "the message could not be stored; try again");
 }

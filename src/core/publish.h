@@ -10,10 +10,10 @@
 #include "core/hub.h"
 #include "core/token.h"
 
-#define DRAFT_TAGS     32
-#define DRAFT_TAG_MAX  64   /* bytes of one tag */
-#define DRAFT_KEY_MAX  64
-#define DRAFT_NAME_MAX 64   /* event */
+#define DRAFT_TAGS      32
+#define DRAFT_TAG_MAX   64 /* bytes of one tag */
+#define DRAFT_KEY_MAX   64
+#define DRAFT_NAME_MAX  64 /* event */
 #define DRAFT_CLICK_MAX 2000
 #define DRAFT_TITLE_MAX 1000
 
@@ -27,12 +27,14 @@ struct draft {
 	unsigned priority; /* 0: none */
 	uint64_t ttl_s;    /* 0: none */
 	uint64_t reply_to;
-	const char *topic_field; /* what the topic is called where it came from, for messages: "topic" or "room" */
-	char topic_room[256];    /* room for a topic made from `to` */
+	const char *
+	    topic_field; /* what the topic is called where it came from, for messages: "topic" or "room" */
+	char topic_room[256]; /* room for a topic made from `to` */
 };
 
 /* The members of one JSON object (text is its own text, for `data`). 0, or -1 with *why (bad_field). */
-MUST_CHECK int draft_from_json(const cJSON *object, struct slice text, struct draft *out, struct refusal *why);
+MUST_CHECK int draft_from_json(
+    const cJSON *object, struct slice text, struct draft *out, struct refusal *why);
 /* Tags from one header or form value, split at commas. */
 MUST_CHECK int draft_set_tags(struct draft *d, struct slice list, struct refusal *why);
 /* "1".."5"; 0 when it is something else. */
@@ -41,8 +43,8 @@ unsigned draft_priority(struct slice s);
 /*
  * Check everything (topic, `to`, grants, sizes, what a room or the event names allow) and make the message. 0 and *out (one reference), or -1 with *why.
  */
-MUST_CHECK int draft_message(struct hub *h, const struct claims *who, struct message_from from, struct draft *d,
-    uint64_t origin, struct message **out, struct refusal *why);
+MUST_CHECK int draft_message(struct hub *h, const struct claims *who, struct message_from from,
+    struct draft *d, uint64_t origin, struct message **out, struct refusal *why);
 
 /* Refusal of a failed hub_append. */
 int append_refusal(int status, struct refusal *why);

@@ -13,21 +13,23 @@ struct reader {
 	struct hub *hub;
 	uint64_t cursor;     /* everything up to here was queued */
 	uint64_t asked_upto; /* own messages up to here were asked for; later ones are skipped */
-	uint64_t known_trimmed; /* losses up to this id were told, or are none of a question's business */
+	uint64_t
+	    known_trimmed; /* losses up to this id were told, or are none of a question's business */
 	int64_t min_time_ms; /* since when, by the wall clock; 0: not asked */
 	struct log_resume gap;
 	uint64_t gap_asked;
-	struct log_filter *filters; /* with the patterns' bytes behind them: a read may outlive a subscription */
+	struct log_filter
+	    *filters; /* with the patterns' bytes behind them: a read may outlive a subscription */
 	size_t n_filters;
 	bool filters_stale;
 	bool gap_due;        /* gap is to be told when the cursor reaches gap.gap_id */
 	bool accept_trimmed; /* the first read of a question: what was gone before is no gap */
 	bool is_catch_up;
 	bool is_seeking;
-	bool is_reading;     /* a read is under way */
-	bool is_ready;       /* in the hub's list */
-	bool is_parked;      /* level but for the catch-up reader it waits for */
-	bool is_dead;        /* freed when its read comes back */
+	bool is_reading; /* a read is under way */
+	bool is_ready;   /* in the hub's list */
+	bool is_parked;  /* level but for the catch-up reader it waits for */
+	bool is_dead;    /* freed when its read comes back */
 	bool presence_skipped;
 	struct log_read read;
 };
@@ -97,7 +99,7 @@ hub_drained(struct hub *h, struct subscriber *s)
 
 	if (s->readers == NULL)
 		return;
-	TAILQ_FOREACH(r, s->readers, mine) {
+	TAILQ_FOREACH (r, s->readers, mine) {
 		if (!r->is_parked)
 			reader_schedule(h, r);
 	}
@@ -139,7 +141,7 @@ reader_drop(struct hub *h, struct sub *sub)
 	reader_free(r);
 	if (sub->who->readers == NULL || sub->who->catch_up != NULL)
 		return;
-	TAILQ_FOREACH(other, sub->who->readers, mine) {
+	TAILQ_FOREACH (other, sub->who->readers, mine) {
 		other->is_parked = false; /* nothing to wait for any more */
 		reader_schedule(other->hub, other);
 	}
@@ -212,7 +214,8 @@ make_filters(struct reader *r)
 		if (sub->reader != r)
 			continue;
 		memcpy(text, pattern.p, pattern.n);
-		r->filters[r->n_filters++] = (struct log_filter){slice_of(text, pattern.n), sub->at->is_topic};
+		r->filters[r->n_filters++] =
+		    (struct log_filter){slice_of(text, pattern.n), sub->at->is_topic};
 		text += pattern.n;
 	}
 	r->filters_stale = false;
@@ -238,7 +241,8 @@ start_unreadable(struct reader *r)
 
 	log_resume(r->hub->log, r->filters, r->n_filters, r->hub->position, &now);
 	r->cursor = r->hub->position;
-	r->gap = (struct log_resume){.reason = LOG_GAP_UNREADABLE, .oldest = now.oldest, .gap_id = r->cursor};
+	r->gap = (struct log_resume){
+	    .reason = LOG_GAP_UNREADABLE, .oldest = now.oldest, .gap_id = r->cursor};
 	r->gap_due = true;
 }
 
@@ -254,7 +258,8 @@ start_seek(struct reader *r, const struct position *from)
 }
 
 int
-reader_start(struct hub *h, struct subscriber *s, struct sub *sub, const struct position *from, bool *resumed)
+reader_start(struct hub *h, struct subscriber *s, struct sub *sub, const struct position *from,
+    bool *resumed)
 {
 	struct reader *r;
 
@@ -434,7 +439,7 @@ bound(const struct reader *r)
 
 	if (!r->is_catch_up)
 		return upto;
-	TAILQ_FOREACH(other, r->who->readers, mine) {
+	TAILQ_FOREACH (other, r->who->readers, mine) {
 		if (other->is_parked)
 			upto = min_u64(upto, other->cursor);
 	}
@@ -449,7 +454,7 @@ merge_parked(struct reader *r)
 	struct reader *next;
 	bool merged = false;
 
-	TAILQ_FOREACH_SAFE(other, r->who->readers, mine, next) {
+	TAILQ_FOREACH_SAFE (other, r->who->readers, mine, next) {
 		if (!other->is_parked || other->cursor > r->cursor)
 			continue;
 		for (struct sub *sub = r->who->subs; sub != NULL; sub = sub->next) {

@@ -8,12 +8,12 @@
 #include "core/hub.h"
 
 enum position_kind {
-	POSITION_NONE,   /* nothing asked: live only */
-	POSITION_LAST,   /* the newest n */
+	POSITION_NONE, /* nothing asked: live only */
+	POSITION_LAST, /* the newest n */
 	POSITION_ID,
-	POSITION_TIME,   /* since a wall-clock time */
+	POSITION_TIME, /* since a wall-clock time */
 	POSITION_ALL,
-	POSITION_BAD,    /* unreadable: told so, then live */
+	POSITION_BAD, /* unreadable: told so, then live */
 };
 
 struct position {
@@ -32,7 +32,8 @@ struct position position_parse(struct slice s, int64_t now_ms);
  * Start reading for a subscription (stream: for all subscriptions of the subscriber, sub NULL) from a position. *resumed: nothing is missing after the id asked for. A gap is told through
  * ops->gap. `upto`: own messages up to this id are included (what was asked for). 0, or -ENOMEM.
  */
-MUST_CHECK int reader_start(struct hub *h, struct subscriber *s, struct sub *sub, const struct position *from, bool *resumed);
+MUST_CHECK int reader_start(struct hub *h, struct subscriber *s, struct sub *sub,
+    const struct position *from, bool *resumed);
 
 /* The queue filled while `sequence` was being delivered: every level subscription falls behind at the position before it. */
 void reader_fall_behind(struct hub *h, struct subscriber *s);

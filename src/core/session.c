@@ -168,8 +168,8 @@ session_done(struct session *s, bool lost)
 		int64_t leave_at = lost ? h->now_ms + (int64_t)h->config->chat.leave_grace_ms : 0;
 
 		if (sub->is_room)
-			presence_leave(h->log, sub_pattern(sub), slice_str(s->claims->user_id), s->who.number,
-			    leave_at, h->worker);
+			presence_leave(h->log, sub_pattern(sub), slice_str(s->claims->user_id),
+			    s->who.number, leave_at, h->worker);
 	}
 	counter_sub(h->counters, COUNTER_SUBSCRIPTIONS, (uint64_t)s->n_rooms + s->n_topics);
 	hub_forget(h, &s->who);
@@ -182,8 +182,8 @@ session_done(struct session *s, bool lost)
 struct message_from
 session_user(const struct session *s)
 {
-	return (struct message_from){slice_str(s->claims->user_id),
-	    slice_str(s->name != NULL ? s->name : s->claims->name)};
+	return (struct message_from){
+	    slice_str(s->claims->user_id), slice_str(s->name != NULL ? s->name : s->claims->name)};
 }
 
 static void
@@ -248,7 +248,8 @@ send_own(struct session *s, const char *type, struct buf *b)
 }
 
 void
-session_gap(struct subscriber *who, struct sub *sub, const struct log_resume *gap, uint64_t asked, uint32_t dropped)
+session_gap(struct subscriber *who, struct sub *sub, const struct log_resume *gap, uint64_t asked,
+    uint32_t dropped)
 {
 	struct session *s = session_of(who);
 	struct buf b = BUF_INIT(ANSWER_MAX);
@@ -316,7 +317,8 @@ room_topic(struct buf *out, struct slice room, struct refusal *why)
 	if (room.n == 0)
 		error = "is empty";
 	if (error != NULL)
-		return refuse(why, ERROR_BAD_FIELD, "room '%s' %s", refuse_clean(room, clean), error);
+		return refuse(
+		    why, ERROR_BAD_FIELD, "room '%s' %s", refuse_clean(room, clean), error);
 	return 0;
 }
 
@@ -328,7 +330,8 @@ limit_rooms(const struct session *s, struct refusal *why)
 	if (limit == 0 || (uint32_t)s->n_rooms + s->n_topics < limit)
 		return 0;
 	return refuse_limit(why, ERROR_TOO_MANY, "limits.rooms_per_connection", 0,
-	    "a connection may be in %u rooms and topics (limits.rooms_per_connection); leave one first", limit);
+	    "a connection may be in %u rooms and topics (limits.rooms_per_connection); leave one first",
+	    limit);
 }
 
 /* Where a reader of this topic may resume from when nothing else comes: its last stored id, else the log's position. */
@@ -396,7 +399,8 @@ enter_room(struct session *s, struct sub *sub, bool is_first, struct buf *member
 		return members->failed ? -ENOMEM : 0;
 	}
 	if (is_first)
-		r = presence_join(h->log, sub_pattern(sub), session_user(s), s->who.number, h->worker, members, &view);
+		r = presence_join(h->log, sub_pattern(sub), session_user(s), s->who.number,
+		    h->worker, members, &view);
 	else
 		r = presence_members(h->log, sub_pattern(sub), members, &view);
 	if (r < 0)
@@ -424,8 +428,8 @@ session_join(struct session *s, struct caller *c, struct slice room, const struc
 	if (r < 0)
 		goto out;
 	if (!claims_may_subscribe(s->claims, buf_slice(&topic))) {
-		r = refuse(why, ERROR_INSUFFICIENT_SCOPE, "topic 'chat/%s' is not in belfry.subscribe",
-		    refuse_clean(room, clean));
+		r = refuse(why, ERROR_INSUFFICIENT_SCOPE,
+		    "topic 'chat/%s' is not in belfry.subscribe", refuse_clean(room, clean));
 		goto out;
 	}
 	sub = open_sub(s, buf_slice(&topic), true, &is_new, why);
@@ -455,7 +459,8 @@ out:
 }
 
 static void
-answer_ended(struct caller *c, const char *type, const char *member, struct slice name, const char *reason, struct slice ref)
+answer_ended(struct caller *c, const char *type, const char *member, struct slice name,
+    const char *reason, struct slice ref)
 {
 	struct buf b;
 
@@ -467,12 +472,14 @@ answer_ended(struct caller *c, const char *type, const char *member, struct slic
 }
 
 void
-session_leave(struct session *s, struct caller *c, struct sub *sub, const char *reason, struct slice ref)
+session_leave(
+    struct session *s, struct caller *c, struct sub *sub, const char *reason, struct slice ref)
 {
 	struct hub *h = s->who.hub;
 
 	if (config_rule(h->config, sub_pattern(sub))->presence)
-		presence_leave(h->log, sub_pattern(sub), slice_str(s->claims->user_id), s->who.number, 0, h->worker);
+		presence_leave(h->log, sub_pattern(sub), slice_str(s->claims->user_id),
+		    s->who.number, 0, h->worker);
 	answer_ended(c, "left", "room", topic_room(sub_pattern(sub)), reason, ref);
 	s->n_rooms--;
 	counter_sub(h->counters, COUNTER_SUBSCRIPTIONS, 1);
@@ -491,9 +498,11 @@ session_subscribe(struct session *s, struct caller *c, struct slice pattern,
 	bool is_new;
 
 	if (error != NULL)
-		return refuse(why, ERROR_BAD_FIELD, "topic '%s' %s", refuse_clean(pattern, clean), error);
+		return refuse(
+		    why, ERROR_BAD_FIELD, "topic '%s' %s", refuse_clean(pattern, clean), error);
 	if (!claims_may_subscribe(s->claims, pattern))
-		return refuse(why, ERROR_INSUFFICIENT_SCOPE, "topic '%s' is not in belfry.subscribe", refuse_clean(pattern, clean));
+		return refuse(why, ERROR_INSUFFICIENT_SCOPE,
+		    "topic '%s' is not in belfry.subscribe", refuse_clean(pattern, clean));
 	sub = open_sub(s, pattern, false, &is_new, why);
 	if (sub == NULL)
 		return -1;
@@ -511,7 +520,8 @@ session_subscribe(struct session *s, struct caller *c, struct slice pattern,
 }
 
 void
-session_unsubscribe(struct session *s, struct caller *c, struct sub *sub, const char *reason, struct slice ref)
+session_unsubscribe(
+    struct session *s, struct caller *c, struct sub *sub, const char *reason, struct slice ref)
 {
 	answer_ended(c, "unsubscribed", "topic", sub_pattern(sub), reason, ref);
 	s->n_topics--;
@@ -527,7 +537,8 @@ session_refresh(struct session *s, struct claims *claims, struct refusal *why)
 
 	if (strcmp(claims->user_id, s->claims->user_id) != 0) {
 		claims_unref(claims);
-		return refuse(why, ERROR_FORBIDDEN, "the new token is for another user: sub must stay the same");
+		return refuse(why, ERROR_FORBIDDEN,
+		    "the new token is for another user: sub must stay the same");
 	}
 	claims_unref(s->claims);
 	s->claims = claims;
@@ -536,9 +547,11 @@ session_refresh(struct session *s, struct claims *claims, struct refusal *why)
 		if (claims_may_subscribe(claims, sub_pattern(sub)))
 			continue;
 		if (sub->is_room)
-			session_leave(s, &s->caller, sub, "the new token does not permit it", SLICE_NONE);
+			session_leave(
+			    s, &s->caller, sub, "the new token does not permit it", SLICE_NONE);
 		else
-			session_unsubscribe(s, &s->caller, sub, "the new token does not permit it", SLICE_NONE);
+			session_unsubscribe(
+			    s, &s->caller, sub, "the new token does not permit it", SLICE_NONE);
 	}
 	s->ops->token_changed(s);
 	return 0;

@@ -50,16 +50,16 @@ struct session {
 	struct caller caller; /* for its own connection */
 	const struct session_ops *ops;
 	struct claims *claims;
-	char *name;           /* display name asked for; NULL: the token's */
+	char *name; /* display name asked for; NULL: the token's */
 	struct bucket rate;
 	uint16_t n_rooms;
 	uint16_t n_topics;
-	uint16_t n_refused;   /* consecutive messages over the rate */
+	uint16_t n_refused; /* consecutive messages over the rate */
 };
 
 /* Takes the reference to claims; name may be absent (copied). 0 or -ENOMEM. */
-MUST_CHECK int session_init(struct session *s, struct hub *h, const struct subscriber_ops *subscriber,
-    struct claims *claims, struct slice name);
+MUST_CHECK int session_init(struct session *s, struct hub *h,
+    const struct subscriber_ops *subscriber, struct claims *claims, struct slice name);
 /* Leaves everything; lost: rooms keep the user for leave_grace. */
 void session_done(struct session *s, bool lost);
 
@@ -71,17 +71,20 @@ session_of(struct subscriber *who)
 struct message_from session_user(const struct session *s);
 
 /* Of subscriber_ops, the same for every session. */
-void session_gap(struct subscriber *who, struct sub *sub, const struct log_resume *gap, uint64_t asked, uint32_t dropped);
+void session_gap(struct subscriber *who, struct sub *sub, const struct log_resume *gap,
+    uint64_t asked, uint32_t dropped);
 void session_level(struct subscriber *who, struct sub *sub, bool presence_skipped);
 
 /* Join a room as the query or a command asked. Answers `joined` through caller. ref: JSON text or absent. 0, or -1 with *why. */
-MUST_CHECK int session_join(struct session *s, struct caller *c, struct slice room, const struct position *from,
-    struct slice ref, struct refusal *why);
+MUST_CHECK int session_join(struct session *s, struct caller *c, struct slice room,
+    const struct position *from, struct slice ref, struct refusal *why);
 /* reason absent: the client asked. */
-void session_leave(struct session *s, struct caller *c, struct sub *sub, const char *reason, struct slice ref);
+void session_leave(
+    struct session *s, struct caller *c, struct sub *sub, const char *reason, struct slice ref);
 MUST_CHECK int session_subscribe(struct session *s, struct caller *c, struct slice pattern,
     const struct position *from, struct slice ref, struct refusal *why);
-void session_unsubscribe(struct session *s, struct caller *c, struct sub *sub, const char *reason, struct slice ref);
+void session_unsubscribe(
+    struct session *s, struct caller *c, struct sub *sub, const char *reason, struct slice ref);
 
 /* A new token: same user; what it no longer grants is left, and said. Takes claims. 0, or -1 with *why. */
 MUST_CHECK int session_refresh(struct session *s, struct claims *claims, struct refusal *why);
@@ -89,7 +92,8 @@ MUST_CHECK int session_refresh(struct session *s, struct claims *claims, struct 
 /* The `welcome` message's JSON. */
 int session_welcome(struct buf *out, const struct session *s, struct slice session_id);
 /* Hand an append to the log; its ack goes to c. Takes a. 0, or -1 with *why. */
-MUST_CHECK int caller_append(struct caller *c, struct hub *h, struct append *a, struct refusal *why);
+MUST_CHECK int caller_append(
+    struct caller *c, struct hub *h, struct append *a, struct refusal *why);
 void caller_done(struct caller *c);
 void caller_init(struct caller *c, const struct caller_ops *ops);
 

@@ -93,7 +93,8 @@ pattern_matches(struct slice pattern, struct slice topic)
 	struct slice p = pattern;
 	struct slice t = topic;
 
-	if (is_private(topic) && pattern.n > 0 && is_wildcard(slice_cut(&(struct slice){p.p, p.n}, '/')))
+	if (is_private(topic) && pattern.n > 0 &&
+	    is_wildcard(slice_cut(&(struct slice){p.p, p.n}, '/')))
 		return false;
 	while (p.p != NULL && t.p != NULL) {
 		struct slice want = slice_cut(&p, '/');
@@ -182,7 +183,7 @@ pattern_expand(struct buf *out, struct slice pattern, struct slice user_id)
 		is_first = false;
 		if (r == 0)
 			r = slice_eq(segment, sub_placeholder) ? topic_add_segment(out, user_id)
-			                                       : buf_add_slice(out, segment);
+							       : buf_add_slice(out, segment);
 		if (r < 0)
 			return r;
 	}

@@ -31,7 +31,8 @@ wire_of_message(struct message *m, struct slice bytes)
 
 	if (w == NULL)
 		return NULL;
-	*w = (struct wire){.refs = 1, .n = (uint32_t)bytes.n, .p = bytes.p, .message = message_ref(m)};
+	*w = (struct wire){
+	    .refs = 1, .n = (uint32_t)bytes.n, .p = bytes.p, .message = message_ref(m)};
 	return w;
 }
 

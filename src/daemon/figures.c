@@ -41,13 +41,16 @@ server_metrics(void *ctx, struct buf *out)
 	struct log_extent extent;
 
 	log_extent(s->log, &extent);
-	(void)counters_write(out, all, n, conn_reason_names(), CLOSE_REASON_COUNT); /* a failure sticks to out */
+	(void)counters_write(
+	    out, all, n, conn_reason_names(), CLOSE_REASON_COUNT); /* a failure sticks to out */
 	(void)counters_write_one(out, "belfry_topics", "gauge", "Topics known.", extent.topics);
-	(void)counters_write_one(out, "belfry_log_messages", "gauge", "Messages kept in the log.", extent.messages);
-	(void)counters_write_one(out, "belfry_log_bytes", "gauge", "Bytes that they take.", extent.bytes);
+	(void)counters_write_one(
+	    out, "belfry_log_messages", "gauge", "Messages kept in the log.", extent.messages);
+	(void)counters_write_one(
+	    out, "belfry_log_bytes", "gauge", "Bytes that they take.", extent.bytes);
 	(void)counters_write_one(out, "belfry_workers", "gauge", "Worker threads.", s->n_workers);
-	(void)counters_write_one(out, "process_resident_memory_bytes", "gauge", "Resident memory of the process.",
-	    server_resident_bytes());
+	(void)counters_write_one(out, "process_resident_memory_bytes", "gauge",
+	    "Resident memory of the process.", server_resident_bytes());
 	(void)counters_write_one(out, "process_uptime_seconds", "gauge", "Seconds since the start.",
 	    (clock_mono_us() / 1000 - s->started_ms) / 1000);
 }
@@ -59,7 +62,9 @@ write_figures(struct server *s, uint64_t now_ms, struct buf *b)
 	size_t n = all_counters(s, all);
 	uint64_t messages = counters_sum(all, n, COUNTER_MESSAGES_IN);
 	uint64_t elapsed_ms = max_u64(1, now_ms - s->last_feed_ms);
-	uint64_t rate = s->last_feed_ms == 0 ? 0 : ((messages - s->last_messages) * 1000 + elapsed_ms / 2) / elapsed_ms;
+	uint64_t rate = s->last_feed_ms == 0
+			    ? 0
+			    : ((messages - s->last_messages) * 1000 + elapsed_ms / 2) / elapsed_ms;
 	struct log_extent extent;
 	uint64_t http = counters_sum(all, n, COUNTER_CONN_HTTP);
 	uint64_t websocket = counters_sum(all, n, COUNTER_CONN_WEBSOCKET);
@@ -88,15 +93,16 @@ write_figures(struct server *s, uint64_t now_ms, struct buf *b)
 static void
 publish(struct server *s, const char *topic, struct slice figures, int64_t wall_ms)
 {
-	struct message_notice notice = {.topic = slice_str(topic), .event = SLICE("stats"), .data = figures};
+	struct message_notice notice = {
+	    .topic = slice_str(topic), .event = SLICE("stats"), .data = figures};
 	struct append *a = append_new(1);
 
 	if (a == NULL)
 		return; /* the next figures come in a moment */
 	a->worker = LOG_NO_WORKER;
 	a->now_ms = wall_ms;
-	a->items[0].message =
-	    message_notice(&notice, SLICE_NONE, config_rule(s->setup->config, notice.topic), wall_ms, 0);
+	a->items[0].message = message_notice(
+	    &notice, SLICE_NONE, config_rule(s->setup->config, notice.topic), wall_ms, 0);
 	if (a->items[0].message == NULL || log_append(s->log, a, LOG_NO_WORKER) < 0)
 		append_free(a);
 }

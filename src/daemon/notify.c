@@ -4,9 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 void
 notify(const char *state)
@@ -16,7 +16,8 @@ notify(const char *state)
 	socklen_t n;
 	int fd;
 
-	if (path == NULL || (path[0] != '/' && path[0] != '@') || strlen(path) >= sizeof(to.sun_path))
+	if (path == NULL || (path[0] != '/' && path[0] != '@') ||
+	    strlen(path) >= sizeof(to.sun_path))
 		return;
 	(void)snprintf(to.sun_path, sizeof(to.sun_path), "%s", path);
 	n = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path));
@@ -25,6 +26,7 @@ notify(const char *state)
 	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return;
-	(void)sendto(fd, state, strlen(state), MSG_NOSIGNAL, (const struct sockaddr *)&to, n); /* the manager may be gone */
+	(void)sendto(fd, state, strlen(state), MSG_NOSIGNAL, (const struct sockaddr *)&to,
+	    n); /* the manager may be gone */
 	(void)close(fd);
 }

@@ -44,7 +44,8 @@ server_load(const char *path, const uint8_t guest_key[32])
 	}
 	setup->keyring = keyring_new(&setup->config->auth, text, sizeof(text));
 	if (setup->keyring == NULL) {
-		(void)fprintf(stderr, "%s:%u: %s\n", setup->config->auth_file, setup->config->auth_line, text);
+		(void)fprintf(stderr, "%s:%u: %s\n", setup->config->auth_file,
+		    setup->config->auth_line, text);
 		setup_unref(setup);
 		return NULL;
 	}
@@ -78,7 +79,9 @@ raise_descriptors(struct server *s)
 	limit.rlim_cur = limit.rlim_max;
 	(void)setrlimit(RLIMIT_NOFILE, &limit); /* never fails up to the maximum */
 	if (c->limits.connections == 0 || limit.rlim_cur < wanted) {
-		uint32_t fits = limit.rlim_cur > FDS_BESIDE ? (uint32_t)min_u64(limit.rlim_cur - FDS_BESIDE, UINT32_MAX) : 1;
+		uint32_t fits = limit.rlim_cur > FDS_BESIDE
+				    ? (uint32_t)min_u64(limit.rlim_cur - FDS_BESIDE, UINT32_MAX)
+				    : 1;
 
 		if (c->limits.connections != 0)
 			diag_log(&s->diag, DIAG_WARNING, "server.limit",
@@ -178,7 +181,8 @@ on_bound(void *ctx, const char *address, unsigned port)
 	if (port == 0)
 		diag_log(&s->diag, DIAG_NOTICE, "server.listen", "unix=%s", address);
 	else
-		diag_log(&s->diag, DIAG_NOTICE, "server.listen", "address=%s port=%u", address, port);
+		diag_log(
+		    &s->diag, DIAG_NOTICE, "server.listen", "address=%s port=%u", address, port);
 }
 
 /* --- signals --- */
@@ -190,24 +194,30 @@ reload(struct server *s)
 	struct buf changed = BUF_INIT(4096);
 	char stamp[64];
 
-	(void)snprintf(stamp, sizeof(stamp), "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)clock_mono_us());
+	(void)snprintf(stamp, sizeof(stamp), "RELOADING=1\nMONOTONIC_USEC=%llu",
+	    (unsigned long long)clock_mono_us());
 	notify(stamp);
 	setup = server_load(s->config_path, s->guest_key);
 	if (setup == NULL) {
-		diag_log(&s->diag, DIAG_ERROR, "server.reload", "result=kept_old reason=\"the new file has an error, see above\"");
+		diag_log(&s->diag, DIAG_ERROR, "server.reload",
+		    "result=kept_old reason=\"the new file has an error, see above\"");
 		notify("READY=1");
 		return;
 	}
 	setup->config->generation = s->setup->config->generation + 1;
 	if (setup->config->limits.connections == 0 ||
 	    setup->config->limits.connections > s->setup->config->limits.connections)
-		setup->config->limits.connections = s->setup->config->limits.connections; /* what the descriptors allowed at start */
+		setup->config->limits.connections =
+		    s->setup->config->limits
+			.connections; /* what the descriptors allowed at start */
 	if (config_changed_keys(s->setup->config, setup->config, &changed) > 0)
-		diag_log(&s->diag, DIAG_WARNING, "server.reload", "needs_restart=\"%.*s\"", SLICE_ARG(buf_slice(&changed)));
+		diag_log(&s->diag, DIAG_WARNING, "server.reload", "needs_restart=\"%.*s\"",
+		    SLICE_ARG(buf_slice(&changed)));
 	buf_done(&changed);
 	for (unsigned i = 0; i < s->n_workers; i++) {
 		if (worker_reload(&s->workers[i], setup) < 0)
-			diag_log(&s->diag, DIAG_ERROR, "server.reload", "worker=%u result=no_memory", i);
+			diag_log(
+			    &s->diag, DIAG_ERROR, "server.reload", "worker=%u result=no_memory", i);
 	}
 	log_set_max_topics(s->log, setup->config->limits.topics);
 	setup_unref(s->setup);
@@ -229,8 +239,8 @@ drain(struct server *s)
 		return;
 	}
 	notify("STOPPING=1");
-	diag_log(&s->diag, DIAG_NOTICE, "server.drain", "connections=%zu limit_ms=%llu", total_conns(s),
-	    (unsigned long long)limit_ms);
+	diag_log(&s->diag, DIAG_NOTICE, "server.drain", "connections=%zu limit_ms=%llu",
+	    total_conns(s), (unsigned long long)limit_ms);
 	listeners_free(s->listeners);
 	s->listeners = NULL;
 	s->drain_until_ms = clock_mono_us() / 1000 + limit_ms;
@@ -270,7 +280,8 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 	if (!atomic_load(&s->is_draining))
 		return;
 	if (total_conns(s) == 0 || now_ms >= s->drain_until_ms) {
-		diag_log(&s->diag, DIAG_NOTICE, "server.stop", "reason=drained left=%zu", total_conns(s));
+		diag_log(&s->diag, DIAG_NOTICE, "server.stop", "reason=drained left=%zu",
+		    total_conns(s));
 		(void)event_base_loopbreak(s->base);
 	}
 }
@@ -284,7 +295,8 @@ choose_workers(const struct config *c)
 
 	if (c->workers > 0)
 		return c->workers > SERVER_MAX_WORKERS ? SERVER_MAX_WORKERS : c->workers;
-	return processors <= 2 ? 1 : (unsigned)min_u64((uint64_t)processors - 1, SERVER_MAX_WORKERS);
+	return processors <= 2 ? 1
+			       : (unsigned)min_u64((uint64_t)processors - 1, SERVER_MAX_WORKERS);
 }
 
 static int
@@ -397,8 +409,8 @@ server_run(struct server *s, struct setup *setup, const char *config_path)
 		goto out;
 	}
 	atomic_store(&s->is_ready, true);
-	diag_log(&s->diag, DIAG_NOTICE, "server.ready", "version=%s workers=%u storage=%s pid=%d", BELFRY_VERSION,
-	    s->n_workers, "memory", (int)getpid());
+	diag_log(&s->diag, DIAG_NOTICE, "server.ready", "version=%s workers=%u storage=%s pid=%d",
+	    BELFRY_VERSION, s->n_workers, "memory", (int)getpid());
 	notify("READY=1");
 	(void)event_base_dispatch(s->base);
 	code = EX_OK;

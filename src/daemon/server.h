@@ -31,7 +31,7 @@ struct server {
 	uint64_t started_ms;
 	uint64_t next_sweep_ms;
 	uint64_t drain_until_ms;
-	uint64_t last_messages;  /* of the feeds' rates */
+	uint64_t last_messages; /* of the feeds' rates */
 	uint64_t last_feed_ms;
 	struct feed_state feeds[64];
 	_Atomic bool is_ready;

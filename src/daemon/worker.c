@@ -2,8 +2,8 @@
 
 #include <errno.h>
 #include <signal.h>
-#include <unistd.h>
 #include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 #include "core/config.h"
@@ -93,7 +93,8 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	net_begin(&w->net); /* the wheel turns, and the tail is looked at, at the end of this turn */
+	net_begin(
+	    &w->net); /* the wheel turns, and the tail is looked at, at the end of this turn */
 }
 
 /* --- what is posted --- */
@@ -123,7 +124,8 @@ worker_adopt(struct worker *w, const struct net_accepted *accepted)
 	}
 	a->item.run = run_adopt;
 	a->accepted = *accepted;
-	atomic_fetch_add(&w->n_conns, 1); /* at once, so that the next choice sees it; the worker corrects it */
+	atomic_fetch_add(
+	    &w->n_conns, 1); /* at once, so that the next choice sees it; the worker corrects it */
 	worker_post(w, &a->item);
 }
 
@@ -256,7 +258,8 @@ worker_init(struct worker *w, const struct worker_options *o)
 	(void)pthread_mutex_init(&w->lock, NULL); /* cannot fail without attributes */
 	if (options == NULL)
 		return -ENOMEM;
-	(void)event_config_set_flag(options, EVENT_BASE_FLAG_NOLOCK); /* one thread only: the inbox is how others come in */
+	(void)event_config_set_flag(
+	    options, EVENT_BASE_FLAG_NOLOCK); /* one thread only: the inbox is how others come in */
 	w->base = event_base_new_with_config(options);
 	event_config_free(options);
 	w->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -264,7 +267,8 @@ worker_init(struct worker *w, const struct worker_options *o)
 		return -ENOMEM;
 	w->wake = event_new(w->base, w->wake_fd, EV_READ | EV_PERSIST, on_wake, w);
 	w->tick = event_new(w->base, -1, EV_PERSIST, on_tick, w);
-	if (w->wake == NULL || w->tick == NULL || event_add(w->wake, NULL) != 0 || event_add(w->tick, &second) != 0)
+	if (w->wake == NULL || w->tick == NULL || event_add(w->wake, NULL) != 0 ||
+	    event_add(w->tick, &second) != 0)
 		return -ENOMEM;
 	w->net.counters = &w->counters;
 	if (net_init(&w->net, w->base, o->index, o->n_workers, o->setup->config) < 0 ||

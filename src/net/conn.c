@@ -1,19 +1,20 @@
 #include "net/conn.h"
 
-#include <assert.h>
 #include <arpa/inet.h>
+#include <assert.h>
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
-#include <unistd.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/diag.h"
 #include "base/mem.h"
 #include "net/conn_private.h"
 
 #define FINISH_WAIT_MS 2000 /* for the peer's end after ours */
-#define REST_MAX       (NET_READ_BUFFER - 16 * 1024) /* unfinished input kept: there is always room to read more */
+#define REST_MAX                                                                                   \
+	(NET_READ_BUFFER - 16 * 1024) /* unfinished input kept: there is always room to read more */
 
 static const struct {
 	const char *name;
@@ -248,7 +249,8 @@ conn_flush(struct conn *c)
 	}
 	if (c->is_doomed) { /* a farewell that could not be said in the middle of a delivery */
 		c->is_doomed = false;
-		conn_ws_close(c, c->doom_code, SLICE("too slow to get every frame"), (enum close_reason)c->why);
+		conn_ws_close(c, c->doom_code, SLICE("too slow to get every frame"),
+		    (enum close_reason)c->why);
 		return;
 	}
 	if (c->ends_soon) {
@@ -262,7 +264,8 @@ conn_flush(struct conn *c)
 		conn_close(c, CLOSE_RESET);
 		return;
 	}
-	if (n > 0 && c->is_held) /* not read on purpose: then writing that makes progress is a sign of life */
+	if (n > 0 &&
+	    c->is_held) /* not read on purpose: then writing that makes progress is a sign of life */
 		c->last_seen_s = (uint32_t)(c->net->now_ms / 1000);
 	if (c->wants_write != (c->out.n > 0)) {
 		c->wants_write = c->out.n > 0;
@@ -278,8 +281,7 @@ conn_flush(struct conn *c)
 
 /* --- events --- */
 
-static void
-on_event(evutil_socket_t fd, short what, void *arg);
+static void on_event(evutil_socket_t fd, short what, void *arg);
 
 void
 conn_update_events(struct conn *c)
@@ -395,7 +397,8 @@ on_readable(struct conn *c)
 
 	if (have > 0)
 		memcpy(net->read_buffer, c->rest, have);
-	got = recv(event_get_fd(&c->event), net->read_buffer + have, NET_READ_BUFFER - have, MSG_DONTWAIT);
+	got = recv(
+	    event_get_fd(&c->event), net->read_buffer + have, NET_READ_BUFFER - have, MSG_DONTWAIT);
 	if (got < 0 && errno != EAGAIN && errno != EINTR) {
 		conn_close(c, CLOSE_RESET);
 		return;
@@ -429,7 +432,8 @@ on_event(evutil_socket_t fd, short what, void *arg)
 	}
 	if ((what & EV_WRITE) != 0)
 		conn_flush(c);
-	if ((what & EV_READ) != 0 && c->state != CONN_DEAD && !c->is_held && c->state != CONN_ANSWER)
+	if ((what & EV_READ) != 0 && c->state != CONN_DEAD && !c->is_held &&
+	    c->state != CONN_ANSWER)
 		on_readable(c);
 }
 
@@ -530,7 +534,8 @@ conn_finish(struct conn *c, enum close_reason why)
 {
 	if (c->state == CONN_DEAD || c->state == CONN_FINISH || c->is_doomed)
 		return;
-	if (c->state == CONN_STREAM && c->keep_alive && c->http->left <= 0 && !c->net->is_draining) {
+	if (c->state == CONN_STREAM && c->keep_alive && c->http->left <= 0 &&
+	    !c->net->is_draining) {
 		conn_tell_gone(c);
 		conn_set_kind(c, COUNTER_CONN_HTTP);
 		conn_enter(c, CONN_HEAD);
@@ -568,7 +573,8 @@ conn_close(struct conn *c, enum close_reason why)
 	counter_sub(net->counters, (enum counter)c->kind, 1);
 	if (diag_wants(net->diag, DIAG_DEBUG))
 		diag_peer(net->diag, DIAG_DEBUG, "conn.close", "id=%llx peer=%s state=%s reason=%s",
-		    (unsigned long long)c->number, conn_peer(c, peer), states[c->state].name, conn_reason_names()[why]);
+		    (unsigned long long)c->number, conn_peer(c, peer), states[c->state].name,
+		    conn_reason_names()[why]);
 	conn_enter(c, CONN_DEAD);
 	TAILQ_REMOVE(&net->conns, c, all);
 	net->n_conns--;
@@ -598,7 +604,8 @@ conn_adopt(struct net *n, const struct net_accepted *a)
 		return;
 	}
 	if (!a->is_unix)
-		(void)setsockopt(a->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)); /* only slower without */
+		(void)setsockopt(
+		    a->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)); /* only slower without */
 	c->net = n;
 	c->number = n->next_number++;
 	c->address = a->address;

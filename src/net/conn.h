@@ -11,28 +11,28 @@
 
 /* Why a connection ended: one name each, counted and logged once. */
 #define CLOSE_REASONS(X)                                                                           \
-	X(PEER, "peer")             /* the peer closed in good order */                                \
-	X(RESET, "reset")           /* reset, broken pipe, abrupt end */                               \
-	X(DONE, "done")             /* answered with Connection: close, stream ended */                \
-	X(BAD_REQUEST, "bad_request")                                                                  \
-	X(PROTOCOL, "protocol")     /* WebSocket protocol violation */                                 \
-	X(TOO_BIG, "too_big")                                                                          \
-	X(TIMEOUT, "timeout")       /* head, body or answer took too long */                           \
-	X(IDLE, "idle")             /* keep-alive connection without a request */                      \
-	X(NO_LIFE, "no_life")       /* no sign of life for two heartbeats */                           \
-	X(TOKEN, "token_ended")                                                                        \
-	X(KICKED, "kicked")                                                                            \
-	X(RATE, "rate")                                                                                \
-	X(SLOW, "slow")             /* a raw reader too slow */                                        \
-	X(NO_MEMORY, "no_memory")                                                                      \
-	X(LIMIT, "limit")                                                                              \
+	X(PEER, "peer")   /* the peer closed in good order */                                      \
+	X(RESET, "reset") /* reset, broken pipe, abrupt end */                                     \
+	X(DONE, "done")   /* answered with Connection: close, stream ended */                      \
+	X(BAD_REQUEST, "bad_request")                                                              \
+	X(PROTOCOL, "protocol") /* WebSocket protocol violation */                                 \
+	X(TOO_BIG, "too_big")                                                                      \
+	X(TIMEOUT, "timeout") /* head, body or answer took too long */                             \
+	X(IDLE, "idle")       /* keep-alive connection without a request */                        \
+	X(NO_LIFE, "no_life") /* no sign of life for two heartbeats */                             \
+	X(TOKEN, "token_ended")                                                                    \
+	X(KICKED, "kicked")                                                                        \
+	X(RATE, "rate")                                                                            \
+	X(SLOW, "slow") /* a raw reader too slow */                                                \
+	X(NO_MEMORY, "no_memory")                                                                  \
+	X(LIMIT, "limit")                                                                          \
 	X(SHUTDOWN, "shutdown")
 
 enum close_reason {
 #define X(name, text) CLOSE_##name,
 	CLOSE_REASONS(X)
 #undef X
-	    CLOSE_REASON_COUNT,
+	CLOSE_REASON_COUNT,
 };
 
 /*
@@ -90,8 +90,8 @@ struct ws_ops {
 /*
  * Answer 101 and hand the connection to ops (after exchange_header calls for what else the answer needs). max_message: limits.message. 0, or -1 when the peer has gone.
  */
-MUST_CHECK int exchange_upgrade(struct exchange *x, const struct ws_handshake *hs, bool deflate, uint32_t max_message,
-    const struct ws_ops *ops, void *data);
+MUST_CHECK int exchange_upgrade(struct exchange *x, const struct ws_handshake *hs, bool deflate,
+    uint32_t max_message, const struct ws_ops *ops, void *data);
 /* Send a close frame with that code and end (waits briefly for the peer's). */
 void conn_ws_close(struct conn *c, int code, struct slice reason, enum close_reason why);
 /* As conn_ws_close, but from within a delivery: at the end of the turn. */

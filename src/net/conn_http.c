@@ -23,7 +23,8 @@ conn_http_expect(struct conn *c)
 {
 	const struct config_limits *limits = &c->net->config->limits;
 
-	conn_set_deadline(c, limits->idle_timeout_ms == 0 ? 0 : c->net->now_ms + limits->idle_timeout_ms);
+	conn_set_deadline(
+	    c, limits->idle_timeout_ms == 0 ? 0 : c->net->now_ms + limits->idle_timeout_ms);
 }
 
 static void
@@ -212,7 +213,8 @@ ask_to_continue(struct conn *c)
 
 /* A head is whole: let the router look at it, then run it or collect its body. Returns the bytes used of what follows the head. */
 static size_t
-start_exchange(struct conn *c, const struct http_head *head, struct slice head_bytes, struct slice follows)
+start_exchange(
+    struct conn *c, const struct http_head *head, struct slice head_bytes, struct slice follows)
 {
 	struct conn_http *http = c->http;
 	struct exchange *x = exchange_new(c, head);
@@ -267,8 +269,10 @@ conn_http_input(struct conn *c, char *in, size_t n)
 		return take_body(c, bytes);
 	head_n = http_parse_head(bytes, c->net->config->limits.header, c->net->head);
 	if (head_n == 0) {
-		if (c->rest_n == 0) /* the first bytes of a request: from now on it has a deadline */
-			conn_set_deadline(c, c->net->now_ms + c->net->config->limits.request_timeout_ms);
+		if (c->rest_n ==
+		    0) /* the first bytes of a request: from now on it has a deadline */
+			conn_set_deadline(
+			    c, c->net->now_ms + c->net->config->limits.request_timeout_ms);
 		return 0;
 	}
 	if (head_n < 0) {
@@ -276,5 +280,5 @@ conn_http_input(struct conn *c, char *in, size_t n)
 		return n;
 	}
 	return (size_t)head_n + start_exchange(c, c->net->head, slice_of(in, (size_t)head_n),
-	                            slice_of(in + head_n, n - (size_t)head_n));
+				    slice_of(in + head_n, n - (size_t)head_n));
 }

@@ -15,13 +15,13 @@
  * The life of a connection. HEAD → BODY → ANSWER → HEAD … ; from ANSWER to WS or STREAM when the endpoint says so; every state → FINISH (flush, then a short wait for the peer's end) or DEAD.
  */
 #define CONN_STATES(X)                                                                             \
-	X(HEAD, "head")       /* waiting for, or in the middle of, a request head */                   \
-	X(BODY, "body")       /* reading a request body */                                             \
-	X(ANSWER, "answer")   /* the endpoint has the request */                                       \
-	X(WS, "websocket")                                                                             \
-	X(WS_CLOSING, "closing") /* our close frame is sent; the peer's is awaited */                  \
-	X(STREAM, "stream")                                                                            \
-	X(FINISH, "finish")                                                                            \
+	X(HEAD, "head")     /* waiting for, or in the middle of, a request head */                 \
+	X(BODY, "body")     /* reading a request body */                                           \
+	X(ANSWER, "answer") /* the endpoint has the request */                                     \
+	X(WS, "websocket")                                                                         \
+	X(WS_CLOSING, "closing") /* our close frame is sent; the peer's is awaited */              \
+	X(STREAM, "stream")                                                                        \
+	X(FINISH, "finish")                                                                        \
 	X(DEAD, "dead")
 
 enum conn_state {
@@ -35,9 +35,9 @@ enum conn_state {
 struct conn_http {
 	struct exchange *exchange; /* NULL between requests */
 	struct http_body body;
-	struct buf bytes;          /* the body so far, when it did not come whole */
-	struct buf head;           /* the head's bytes, kept until the body is whole */
-	int64_t left;              /* of a streamed answer with a length: bytes to write */
+	struct buf bytes; /* the body so far, when it did not come whole */
+	struct buf head;  /* the head's bytes, kept until the body is whole */
+	int64_t left;     /* of a streamed answer with a length: bytes to write */
 };
 
 struct conn {
@@ -47,32 +47,33 @@ struct conn {
 	TAILQ_ENTRY(conn) all;   /* net->conns, then net->dead */
 	TAILQ_ENTRY(conn) dirty; /* net->dirty */
 	struct outq out;
-	char *rest;              /* unfinished input; NULL: none */
+	char *rest; /* unfinished input; NULL: none */
 	uint32_t rest_n;
-	uint32_t last_seen_s;    /* monotonic second of the last sign of life */
-	const void *ops;         /* struct ws_ops or struct stream_ops, by state */
+	uint32_t last_seen_s; /* monotonic second of the last sign of life */
+	const void *ops;      /* struct ws_ops or struct stream_ops, by state */
 	void *data;
-	struct conn_http *http;  /* NULL after an upgrade */
+	struct conn_http *http; /* NULL after an upgrade */
 	struct ws_decoder decoder;
 	uint64_t number;
-	struct in6_addr address; /* of the peer, v4-mapped; a Unix peer's uid and gid in its first two words */
+	struct in6_addr
+	    address; /* of the peer, v4-mapped; a Unix peer's uid and gid in its first two words */
 	uint16_t port;
-	uint8_t state;           /* enum conn_state */
-	uint8_t why;             /* enum close_reason once it ends */
+	uint8_t state; /* enum conn_state */
+	uint8_t why;   /* enum close_reason once it ends */
 	uint8_t listener;
-	uint8_t kind;            /* enum counter of its gauge */
-	uint16_t doom_code;      /* close frame to send when a doomed WebSocket ends; 0: none */
+	uint8_t kind;       /* enum counter of its gauge */
+	uint16_t doom_code; /* close frame to send when a doomed WebSocket ends; 0: none */
 	bool is_unix : 1;
 	bool on_loopback : 1;
 	bool is_dirty : 1;
-	bool is_doomed : 1;      /* closed at the end of the turn: `why` */
-	bool is_held : 1;        /* the endpoint wants nothing more to be read */
-	bool wants_write : 1;    /* the last write was not complete */
-	bool saw_end : 1;        /* the peer has ended its side */
-	bool was_full : 1;       /* on_drain is owed */
-	bool has_length : 1;     /* a streamed answer with a length: ends by itself */
-	bool ends_soon : 1;      /* conn_finish at the end of the turn */
-	bool keep_alive : 1;     /* … and the connection goes on */
+	bool is_doomed : 1;   /* closed at the end of the turn: `why` */
+	bool is_held : 1;     /* the endpoint wants nothing more to be read */
+	bool wants_write : 1; /* the last write was not complete */
+	bool saw_end : 1;     /* the peer has ended its side */
+	bool was_full : 1;    /* on_drain is owed */
+	bool has_length : 1;  /* a streamed answer with a length: ends by itself */
+	bool ends_soon : 1;   /* conn_finish at the end of the turn */
+	bool keep_alive : 1;  /* … and the connection goes on */
 };
 
 /* 600 bytes for an idle connection joined to a room is the target (DESIGN 3); this is its largest part. */

@@ -76,7 +76,8 @@ conn_ws_input(struct conn *c, char *in, size_t n)
 {
 	size_t at = 0;
 
-	while (at < n && (c->state == CONN_WS || c->state == CONN_WS_CLOSING) && !c->is_held && !c->is_doomed) {
+	while (at < n && (c->state == CONN_WS || c->state == CONN_WS_CLOSING) && !c->is_held &&
+	       !c->is_doomed) {
 		struct ws_message m = {0};
 		size_t used = 0;
 

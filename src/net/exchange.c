@@ -15,7 +15,8 @@
 static void
 find_peer(struct exchange *x, const struct http_head *head)
 {
-	struct slice rest = head == NULL ? SLICE_NONE : http_header(head, SLICE("X-Forwarded-For"), NULL);
+	struct slice rest =
+	    head == NULL ? SLICE_NONE : http_header(head, SLICE("X-Forwarded-For"), NULL);
 	char text[64];
 
 	(void)conn_peer(x->conn, x->peer);
@@ -123,7 +124,8 @@ add_head(struct buf *b, struct exchange *x, int status, const char *content_type
 	char date[HTTP_DATE_SIZE];
 
 	(void)buf_printf(b, "HTTP/1.1 %d %s\r\n", status, http_status_text(status));
-	(void)buf_printf(b, "Date: %s\r\n", http_date_format((int64_t)(x->net->now_us / 1000000), date));
+	(void)buf_printf(
+	    b, "Date: %s\r\n", http_date_format((int64_t)(x->net->now_us / 1000000), date));
 	(void)buf_printf(b, "X-Request-Id: %016llx\r\n", (unsigned long long)x->number);
 	if (content_type != NULL)
 		(void)buf_printf(b, "Content-Type: %s\r\n", content_type);
@@ -247,8 +249,8 @@ exchange_stream_start(struct exchange *x, int status, const char *content_type, 
 }
 
 int
-exchange_upgrade(struct exchange *x, const struct ws_handshake *hs, bool deflate, uint32_t max_message,
-    const struct ws_ops *ops, void *data)
+exchange_upgrade(struct exchange *x, const struct ws_handshake *hs, bool deflate,
+    uint32_t max_message, const struct ws_ops *ops, void *data)
 {
 	struct buf b = BUF_INIT(HEAD_MAX);
 	struct conn *c = answering(x, 101);
@@ -256,11 +258,14 @@ exchange_upgrade(struct exchange *x, const struct ws_handshake *hs, bool deflate
 	if (c == NULL)
 		return -1;
 	add_head(&b, x, 101, NULL);
-	(void)buf_printf(&b, "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n", hs->accept);
+	(void)buf_printf(&b,
+	    "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n",
+	    hs->accept);
 	if (hs->offers_belfry)
 		(void)buf_add_str(&b, "Sec-WebSocket-Protocol: belfry.v1\r\n");
 	if (deflate)
-		(void)buf_printf(&b, "Sec-WebSocket-Extensions: %s\r\n", ws_handshake_extensions(hs));
+		(void)buf_printf(
+		    &b, "Sec-WebSocket-Extensions: %s\r\n", ws_handshake_extensions(hs));
 	(void)buf_add_str(&b, "\r\n");
 	if (b.failed || conn_push_bytes(c, buf_slice(&b)) < 0) {
 		conn_doom(c, CLOSE_NO_MEMORY);

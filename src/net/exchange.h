@@ -25,15 +25,15 @@ struct exchange {
 	uint64_t body_limit;          /* set by on_head; what is above it is 413 */
 	unsigned refs;
 	enum http_method method;
-	uint8_t minor;        /* HTTP/1.minor */
-	bool keep_alive;      /* after this answer; a handler may clear it */
+	uint8_t minor;   /* HTTP/1.minor */
+	bool keep_alive; /* after this answer; a handler may clear it */
 	bool is_answered;
-	bool has_body;        /* a body is announced and not read yet */
-	uint64_t number;      /* X-Request-Id, printed as 16 hex digits */
-	char peer[64];        /* the client's address, behind trusted proxies */
-	struct buf headers;   /* response headers added so far, bounded */
+	bool has_body;                       /* a body is announced and not read yet */
+	uint64_t number;                     /* X-Request-Id, printed as 16 hex digits */
+	char peer[64];                       /* the client's address, behind trusted proxies */
+	struct buf headers;                  /* response headers added so far, bounded */
 	void (*on_gone)(struct exchange *x); /* the peer went before the answer */
-	void *data;           /* the handler's, for answering later */
+	void *data;                          /* the handler's, for answering later */
 };
 
 /* Add a response header line. A value with control bytes is dropped (never split a response); too many are dropped. */
@@ -57,13 +57,16 @@ void exchange_release(struct exchange *x);
  * ops are called with conn->stream_data. Returns 0, or -1 when the peer has gone or memory is short.
  */
 struct stream_ops {
-	void (*on_drain)(struct conn *c, void *data); /* the queue has drained below half of its limit: more may be pushed */
-	void (*on_tick)(struct conn *c, void *data, uint64_t now_ms);  /* the deadline set by conn_set_deadline came */
-	void (*on_gone)(struct conn *c, void *data);  /* always called once, last: free data */
-	void (*on_drain_server)(struct conn *c, void *data, uint64_t retry_ms); /* the daemon is stopping: say goodbye and conn_finish */
+	void (*on_drain)(struct conn *c,
+	    void *data); /* the queue has drained below half of its limit: more may be pushed */
+	void (*on_tick)(struct conn *c, void *data,
+	    uint64_t now_ms); /* the deadline set by conn_set_deadline came */
+	void (*on_gone)(struct conn *c, void *data); /* always called once, last: free data */
+	void (*on_drain_server)(struct conn *c, void *data,
+	    uint64_t retry_ms); /* the daemon is stopping: say goodbye and conn_finish */
 };
-MUST_CHECK int exchange_stream_start(struct exchange *x, int status, const char *content_type, int64_t length,
-    const struct stream_ops *ops, void *data);
+MUST_CHECK int exchange_stream_start(struct exchange *x, int status, const char *content_type,
+    int64_t length, const struct stream_ops *ops, void *data);
 
 /* Client address as text (after trusted proxies), for logs and limits. Borrowed. */
 const char *exchange_peer(const struct exchange *x);

@@ -6,18 +6,18 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <stdio.h>
-#include <unistd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #include "base/diag.h"
 #include "base/mem.h"
 
-#define BACKLOG         4096
-#define ACCEPTS_A_TURN  64
-#define PAUSE_MS        100 /* when descriptors have run out */
-#define SOCKETS_MAX     128 /* 64 listeners, two addresses for localhost */
+#define BACKLOG        4096
+#define ACCEPTS_A_TURN 64
+#define PAUSE_MS       100 /* when descriptors have run out */
+#define SOCKETS_MAX    128 /* 64 listeners, two addresses for localhost */
 
 struct listening {
 	struct event event;
@@ -51,7 +51,8 @@ listen_on(const struct sockaddr *address, socklen_t n, int v6_only)
 	if (fd < 0)
 		return -errno;
 	if (address->sa_family != AF_UNIX)
-		(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)); /* a failure shows in bind */
+		(void)setsockopt(
+		    fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)); /* a failure shows in bind */
 	if (address->sa_family == AF_INET6)
 		(void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6_only, sizeof(v6_only));
 	if (bind(fd, address, n) == 0 && listen(fd, BACKLOG) == 0)
@@ -99,7 +100,8 @@ open_address(struct listeners *l, const char *address, unsigned port, unsigned i
 		fd = listen_on((const struct sockaddr *)&four, sizeof(four), 0);
 		is_loopback = (ntohl(four.sin_addr.s_addr) >> 24) == 127;
 	} else if (inet_pton(AF_INET6, address, &six.sin6_addr) == 1) {
-		fd = listen_on((const struct sockaddr *)&six, sizeof(six), !IN6_IS_ADDR_UNSPECIFIED(&six.sin6_addr));
+		fd = listen_on((const struct sockaddr *)&six, sizeof(six),
+		    !IN6_IS_ADDR_UNSPECIFIED(&six.sin6_addr));
 		is_loopback = IN6_IS_ADDR_LOOPBACK(&six.sin6_addr);
 	} else {
 		return -EINVAL;
@@ -144,7 +146,8 @@ open_unix(struct listeners *l, const struct config_listener *c, unsigned index)
 	/* what a daemon left that did not end well: a socket nobody listens on */
 	if (lstat(c->unix_path, &st) == 0 && S_ISSOCK(st.st_mode)) {
 		int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-		bool is_alive = probe >= 0 && connect(probe, (const struct sockaddr *)&address, sizeof(address)) == 0;
+		bool is_alive = probe >= 0 && connect(probe, (const struct sockaddr *)&address,
+						  sizeof(address)) == 0;
 
 		if (probe >= 0)
 			(void)close(probe);
@@ -178,7 +181,9 @@ explain(const struct config_listener *c, int status, char *error, size_t n)
 	else
 		(void)snprintf(where, sizeof(where), "%s port %u", c->address, c->port);
 	if (status == -EADDRINUSE)
-		(void)snprintf(error, n, "cannot listen on %s: another program does; stop it or choose another port", where);
+		(void)snprintf(error, n,
+		    "cannot listen on %s: another program does; stop it or choose another port",
+		    where);
 	else
 		(void)snprintf(error, n, "cannot listen on %s: %s", where, strerror(-status));
 }
@@ -222,7 +227,8 @@ on_resume(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	if (event_add(&s->event, NULL) != 0)
-		diag_log(s->all->diag, DIAG_ERROR, "server.accept", "error=\"no memory to accept again\"");
+		diag_log(s->all->diag, DIAG_ERROR, "server.accept",
+		    "error=\"no memory to accept again\"");
 }
 
 /* Out of descriptors or memory: a moment's rest, or the loop would spin on the same connection. */
@@ -231,14 +237,16 @@ pause_accepting(struct listening *s, int error)
 {
 	struct timeval wait = {0, PAUSE_MS * 1000};
 
-	diag_peer(s->all->diag, DIAG_WARNING, "server.accept", "paused_ms=%d error=\"%s\"", PAUSE_MS, strerror(error));
+	diag_peer(s->all->diag, DIAG_WARNING, "server.accept", "paused_ms=%d error=\"%s\"",
+	    PAUSE_MS, strerror(error));
 	(void)event_del(&s->event);
 	if (event_add(&s->pause, &wait) != 0)
 		on_resume(-1, 0, s);
 }
 
 static void
-fill_peer(const struct listening *s, int fd, const struct sockaddr_storage *from, struct net_accepted *a)
+fill_peer(
+    const struct listening *s, int fd, const struct sockaddr_storage *from, struct net_accepted *a)
 {
 	a->fd = fd;
 	a->listener = s->index;
@@ -276,7 +284,8 @@ on_acceptable(evutil_socket_t listening_fd, short what, void *arg)
 		struct sockaddr_storage from = {0};
 		struct net_accepted a = {0};
 		socklen_t n = sizeof(from);
-		int fd = accept4(listening_fd, (struct sockaddr *)&from, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		int fd = accept4(
+		    listening_fd, (struct sockaddr *)&from, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 		if (fd < 0 && (errno == EINTR || errno == ECONNABORTED))
 			continue;
@@ -291,7 +300,8 @@ on_acceptable(evutil_socket_t listening_fd, short what, void *arg)
 }
 
 int
-listeners_start(struct listeners *l, struct event_base *base, struct diag *diag, const struct listener_ops *ops)
+listeners_start(
+    struct listeners *l, struct event_base *base, struct diag *diag, const struct listener_ops *ops)
 {
 	l->base = base;
 	l->diag = diag;
@@ -299,8 +309,10 @@ listeners_start(struct listeners *l, struct event_base *base, struct diag *diag,
 	for (size_t i = 0; i < l->n; i++) {
 		struct listening *s = &l->sockets[i];
 
-		if (event_assign(&s->event, base, s->fd, EV_READ | EV_PERSIST, on_acceptable, s) != 0 ||
-		    event_assign(&s->pause, base, -1, 0, on_resume, s) != 0 || event_add(&s->event, NULL) != 0)
+		if (event_assign(&s->event, base, s->fd, EV_READ | EV_PERSIST, on_acceptable, s) !=
+			0 ||
+		    event_assign(&s->pause, base, -1, 0, on_resume, s) != 0 ||
+		    event_add(&s->event, NULL) != 0)
 			return -ENOMEM;
 		ops->bound(ops->ctx, s->address, s->port);
 	}

@@ -17,9 +17,11 @@ struct listener_ops {
 };
 
 /* Bind all of the configuration's listeners. NULL with the reason and *line of the file in error. */
-MUST_CHECK struct listeners *listeners_open(const struct config *c, char *error, size_t error_n, unsigned *line);
+MUST_CHECK struct listeners *listeners_open(
+    const struct config *c, char *error, size_t error_n, unsigned *line);
 /* Start accepting. 0 or -ENOMEM. */
-MUST_CHECK int listeners_start(struct listeners *l, struct event_base *base, struct diag *diag, const struct listener_ops *ops);
+MUST_CHECK int listeners_start(struct listeners *l, struct event_base *base, struct diag *diag,
+    const struct listener_ops *ops);
 /* Stop accepting and close; removes socket files. */
 void listeners_free(struct listeners *l);
 

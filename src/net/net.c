@@ -9,7 +9,8 @@
 #include "proto/deflate.h"
 
 int
-net_init(struct net *n, struct event_base *base, unsigned worker, unsigned n_workers, struct config *config)
+net_init(struct net *n, struct event_base *base, unsigned worker, unsigned n_workers,
+    struct config *config)
 {
 	*n = (struct net){.base = base, .n_workers = n_workers, .counters = n->counters};
 	TAILQ_INIT(&n->conns);
@@ -98,7 +99,8 @@ in_network(const struct in6_addr *address, const struct config_network *network)
 
 	if (memcmp(address, &network->address, whole) != 0)
 		return false;
-	return bits == 0 || ((address->s6_addr[whole] ^ network->address.s6_addr[whole]) & mask) == 0;
+	return bits == 0 ||
+	       ((address->s6_addr[whole] ^ network->address.s6_addr[whole]) & mask) == 0;
 }
 
 bool
@@ -147,7 +149,7 @@ net_drain(struct net *n, uint64_t spread_ms)
 	struct conn *next;
 
 	n->is_draining = true;
-	TAILQ_FOREACH_SAFE(c, &n->conns, all, next) {
+	TAILQ_FOREACH_SAFE (c, &n->conns, all, next) {
 		uint64_t retry_ms = 100 + rng_below((uint32_t)max_u64(1, spread_ms));
 
 		if (c->state == CONN_HEAD && c->rest_n == 0)

@@ -11,8 +11,9 @@
 #include "net/exchange.h"
 #include "net/wheel.h"
 
-#define NET_READ_BUFFER (256 * 1024) /* SPEED: with 64 KiB, 16 KiB messages cost 1.9 times the floor */
-#define NET_FLUSH_SLICE 128          /* connections flushed before the sockets are looked at again */
+#define NET_READ_BUFFER                                                                            \
+	(256 * 1024)        /* SPEED: with 64 KiB, 16 KiB messages cost 1.9 times the floor */
+#define NET_FLUSH_SLICE 128 /* connections flushed before the sockets are looked at again */
 
 struct diag;
 struct counters;
@@ -22,35 +23,36 @@ TAILQ_HEAD(conn_list, conn);
 
 struct net {
 	struct event_base *base;
-	struct config *config;   /* the current one; replaced by net_set_config */
+	struct config *config; /* the current one; replaced by net_set_config */
 	struct diag *diag;
 	struct counters *counters;
-	void *owner;             /* serve's context */
+	void *owner; /* serve's context */
 	void (*on_head)(struct exchange *x);
 	void (*on_request)(struct exchange *x);
 	struct wheel wheel;
 	void (*on_clock)(struct net *n); /* the clocks were read: let the domain know */
-	bool has_clock;          /* read in this turn */
-	uint64_t now_ms;         /* monotonic, of this turn */
-	uint64_t now_us;         /* wall clock, of this turn */
-	uint64_t mono_us;        /* monotonic */
+	bool has_clock;                  /* read in this turn */
+	uint64_t now_ms;                 /* monotonic, of this turn */
+	uint64_t now_us;                 /* wall clock, of this turn */
+	uint64_t mono_us;                /* monotonic */
 	char *read_buffer;
-	struct http_head *head;  /* scratch for parsing */
+	struct http_head *head; /* scratch for parsing */
 	struct conn_list conns;
 	struct conn_list dirty;
 	struct conn_list dead;
 	size_t n_conns;
 	uint32_t n_requests;
 	unsigned n_workers;
-	uint64_t next_number;    /* connection numbers: worker index in the top byte */
-	size_t memory;           /* bytes in queues and bodies of this worker */
-	size_t memory_limit;     /* its share of limits.memory */
+	uint64_t next_number; /* connection numbers: worker index in the top byte */
+	size_t memory;        /* bytes in queues and bodies of this worker */
+	size_t memory_limit;  /* its share of limits.memory */
 	bool is_draining;
 	struct ws_inflater *inflater;
 };
 
 /* 0 or -ENOMEM. */
-MUST_CHECK int net_init(struct net *n, struct event_base *base, unsigned worker, unsigned n_workers, struct config *config);
+MUST_CHECK int net_init(struct net *n, struct event_base *base, unsigned worker, unsigned n_workers,
+    struct config *config);
 void net_done(struct net *n);
 void net_set_config(struct net *n, struct config *config);
 /* Read the clocks. */
@@ -68,9 +70,10 @@ struct net_accepted { /* a socket handed over by the listener's thread */
 	struct in6_addr address; /* peer, v4-mapped; zero for Unix sockets */
 	uint16_t port;
 	bool is_unix;
-	bool is_loopback_listener; /* the listener's own address is loopback: `hosts` default, /metrics */
-	uint32_t uid, gid;         /* of a Unix peer */
-	unsigned listener;         /* index in the configuration */
+	bool
+	    is_loopback_listener; /* the listener's own address is loopback: `hosts` default, /metrics */
+	uint32_t uid, gid;        /* of a Unix peer */
+	unsigned listener;        /* index in the configuration */
 };
 /* Takes fd, even on failure. */
 void net_adopt(struct net *n, const struct net_accepted *a);

@@ -6,8 +6,9 @@
 
 #include "base/mem.h"
 
-#define FIRST_CAP   4
-#define GATHER      64 /* wires of one write: 64 frames in one sendmsg cost a fifth of 64 sends (SPEED) */
+#define FIRST_CAP 4
+#define GATHER                                                                                     \
+	64 /* wires of one write: 64 frames in one sendmsg cost a fifth of 64 sends (SPEED) */
 
 static struct wire *
 at(const struct outq *q, unsigned i)

@@ -28,14 +28,16 @@ wheel_set(struct wheel *w, struct wheel_entry *e, uint64_t at_ms)
 }
 
 static void
-turn_bucket(struct wheel *w, struct wheel_bucket *bucket, void (*fire)(struct wheel_entry *e, void *ctx), void *ctx)
+turn_bucket(struct wheel *w, struct wheel_bucket *bucket,
+    void (*fire)(struct wheel_entry *e, void *ctx), void *ctx)
 {
 	struct wheel_bucket due = LIST_HEAD_INITIALIZER(due);
 	struct wheel_entry *e;
 	struct wheel_entry *next;
 
 	/* what is due is moved aside first: firing may put entries back into any bucket or take others out of this list */
-	LIST_FOREACH_SAFE(e, bucket, link, next) {
+	LIST_FOREACH_SAFE(e, bucket, link, next)
+	{
 		if (e->due_s > w->now_s)
 			continue; /* of a later round */
 		LIST_REMOVE(e, link);
@@ -49,7 +51,8 @@ turn_bucket(struct wheel *w, struct wheel_bucket *bucket, void (*fire)(struct wh
 }
 
 void
-wheel_turn(struct wheel *w, uint64_t now_ms, void (*fire)(struct wheel_entry *e, void *ctx), void *ctx)
+wheel_turn(
+    struct wheel *w, uint64_t now_ms, void (*fire)(struct wheel_entry *e, void *ctx), void *ctx)
 {
 	uint32_t now_s = (uint32_t)((now_ms - w->start_ms) / 1000) + 1;
 

@@ -26,7 +26,8 @@ void wheel_init(struct wheel *w, uint64_t now_ms);
 /* Put, move or (at_ms == 0) take out. Rounded up to the next second. */
 void wheel_set(struct wheel *w, struct wheel_entry *e, uint64_t at_ms);
 /* Calls fire for each due entry (taken out before). */
-void wheel_turn(struct wheel *w, uint64_t now_ms, void (*fire)(struct wheel_entry *e, void *ctx), void *ctx);
+void wheel_turn(
+    struct wheel *w, uint64_t now_ms, void (*fire)(struct wheel_entry *e, void *ctx), void *ctx);
 /* Entries outstanding? Then the loop needs a tick each second: the caller keeps one timer. */
 
 #endif

@@ -49,11 +49,13 @@ send_text_line(struct chat *c, const char *type, struct slice json)
 
 	if (strcmp(type, "gap") == 0) {
 		send_frame(c, SLICE("* gap"));
-	} else if ((is_closing || strcmp(type, "left") == 0) && json_parse(json, &tree, NULL) == 0) {
+	} else if ((is_closing || strcmp(type, "left") == 0) &&
+		   json_parse(json, &tree, NULL) == 0) {
 		struct slice reason = json_string(json_member(tree, "reason"));
 
 		if (reason.p != NULL) {
-			(void)buf_printf(&b, "* %s: %.*s", is_closing ? "closing" : "left", SLICE_ARG(reason));
+			(void)buf_printf(
+			    &b, "* %s: %.*s", is_closing ? "closing" : "left", SLICE_ARG(reason));
 			send_frame(c, buf_slice(&b));
 		}
 	}
@@ -82,7 +84,8 @@ chat_token_changed(struct session *s)
 	conn_set_deadline(c->conn, chat_next_deadline(c));
 }
 
-static const struct session_ops session_ops = {.send = chat_send, .token_changed = chat_token_changed};
+static const struct session_ops session_ops = {
+    .send = chat_send, .token_changed = chat_token_changed};
 
 static struct chat *
 chat_of_caller(struct caller *caller)
@@ -190,7 +193,8 @@ send_raw(struct chat *c, enum ws_opcode opcode, struct slice payload)
 		return;
 	a = append_new(1);
 	if (a != NULL)
-		a->items[0].message = message_raw(sub_pattern(sub), (uint8_t)opcode, payload, c->session.who.number);
+		a->items[0].message =
+		    message_raw(sub_pattern(sub), (uint8_t)opcode, payload, c->session.who.number);
 	if (a == NULL || a->items[0].message == NULL) {
 		append_free(a);
 		conn_fail(c->conn, CLOSE_NO_MEMORY);
@@ -200,7 +204,8 @@ send_raw(struct chat *c, enum ws_opcode opcode, struct slice payload)
 	a->now_ms = h->now_ms;
 	if (log_append(h->log, a, h->worker) < 0) {
 		append_free(a);
-		conn_fail_ws(c->conn, WS_CLOSE_TRY_LATER, CLOSE_SLOW); /* a frame would be missing */
+		conn_fail_ws(
+		    c->conn, WS_CLOSE_TRY_LATER, CLOSE_SLOW); /* a frame would be missing */
 	}
 }
 
@@ -214,7 +219,8 @@ on_message(struct conn *conn, void *data, enum ws_opcode opcode, struct slice pa
 		return;
 	}
 	if (opcode == WS_BINARY) {
-		conn_ws_close(conn, WS_CLOSE_UNSUPPORTED, SLICE("text frames only; binary is for format=raw"), CLOSE_PROTOCOL);
+		conn_ws_close(conn, WS_CLOSE_UNSUPPORTED,
+		    SLICE("text frames only; binary is for format=raw"), CLOSE_PROTOCOL);
 		return;
 	}
 	if (c->format == CHAT_TEXT)
@@ -222,7 +228,8 @@ on_message(struct conn *conn, void *data, enum ws_opcode opcode, struct slice pa
 	else
 		command_run(&c->session, &c->session.caller, payload);
 	if (command_is_flooding(&c->session)) {
-		conn_ws_close(conn, WS_CLOSE_RATE, SLICE("far beyond limits.messages_per_second"), CLOSE_RATE);
+		conn_ws_close(conn, WS_CLOSE_RATE, SLICE("far beyond limits.messages_per_second"),
+		    CLOSE_RATE);
 		return;
 	}
 	update_hold(c);
@@ -247,7 +254,8 @@ on_tick(struct conn *conn, void *data, uint64_t now_ms)
 
 	switch (chat_token_life(c, &in_s)) {
 	case CHAT_EXPIRED:
-		conn_ws_close(conn, WS_CLOSE_TOKEN_ENDED, SLICE("the token has ended"), CLOSE_TOKEN);
+		conn_ws_close(
+		    conn, WS_CLOSE_TOKEN_ENDED, SLICE("the token has ended"), CLOSE_TOKEN);
 		return;
 	case CHAT_EXPIRING:
 		chat_send_expiring(c, in_s);
@@ -257,7 +265,8 @@ on_tick(struct conn *conn, void *data, uint64_t now_ms)
 	}
 	if (now_ms / 1000 >= c->beat_s) {
 		if (now_ms > conn_last_seen_ms(conn) + 2 * beat_ms + 1000) {
-			conn_ws_close(conn, WS_CLOSE_NO_LIFE, SLICE("no sign of life for two heartbeats"), CLOSE_NO_LIFE);
+			conn_ws_close(conn, WS_CLOSE_NO_LIFE,
+			    SLICE("no sign of life for two heartbeats"), CLOSE_NO_LIFE);
 			return;
 		}
 		conn_ws_ping(conn);
@@ -282,7 +291,8 @@ on_drain_server(struct conn *conn, void *data, uint64_t retry_ms)
 	struct chat *c = data;
 	struct buf b = BUF_INIT(256);
 
-	(void)buf_printf(&b, "{\"type\":\"closing\",\"reason\":\"shutdown\",\"retry\":%llu}", (unsigned long long)retry_ms);
+	(void)buf_printf(&b, "{\"type\":\"closing\",\"reason\":\"shutdown\",\"retry\":%llu}",
+	    (unsigned long long)retry_ms);
 	chat_send(&c->session, "closing", 0, buf_slice(&b));
 	buf_done(&b);
 	conn_ws_close(conn, WS_CLOSE_GOING_AWAY, SLICE("the server is stopping"), CLOSE_SHUTDOWN);
@@ -317,7 +327,8 @@ form_of(enum chat_format format)
 
 /* Takes claims. The upgrade is done; say welcome and join. */
 static void
-open_chat(struct exchange *x, const struct ws_handshake *hs, const struct chat_request *request, struct claims *claims)
+open_chat(struct exchange *x, const struct ws_handshake *hs, const struct chat_request *request,
+    struct claims *claims)
 {
 	struct serve *serve = serve_of(x);
 	struct hub *h = serve->hub;
@@ -325,7 +336,8 @@ open_chat(struct exchange *x, const struct ws_handshake *hs, const struct chat_r
 	uint64_t beat_ms = h->config->chat.heartbeat_ms;
 	struct refusal why = {0};
 
-	if (c == NULL || session_init(&c->session, h, &subscriber_ops, claims, slice_trim(buf_slice(&request->name))) < 0) {
+	if (c == NULL || session_init(&c->session, h, &subscriber_ops, claims,
+			     slice_trim(buf_slice(&request->name))) < 0) {
 		if (c == NULL)
 			claims_unref(claims);
 		mem_free(c);
@@ -349,7 +361,8 @@ open_chat(struct exchange *x, const struct ws_handshake *hs, const struct chat_r
 	if (request->format == CHAT_JSON)
 		welcome(c);
 	if (request->room.n > 0 &&
-	    session_join(&c->session, &c->session.caller, buf_slice(&request->room), &request->from, SLICE_NONE, &why) < 0)
+	    session_join(&c->session, &c->session.caller, buf_slice(&request->room), &request->from,
+		SLICE_NONE, &why) < 0)
 		on_refuse(&c->session.caller, &why, SLICE_NONE);
 	conn_set_deadline(c->conn, chat_next_deadline(c));
 }
@@ -360,7 +373,8 @@ chat_refuse_handshake(struct exchange *x, int error)
 	struct refusal why = {0};
 	int status = ws_handshake_status(error);
 
-	(void)refuse(&why, status == 426 ? ERROR_UPGRADE_REQUIRED : ERROR_BAD_REQUEST, "%s", ws_handshake_text(error));
+	(void)refuse(&why, status == 426 ? ERROR_UPGRADE_REQUIRED : ERROR_BAD_REQUEST, "%s",
+	    ws_handshake_text(error));
 	why.status = status;
 	if (status == 426) {
 		exchange_header(x, "Upgrade", SLICE("websocket"));
@@ -451,7 +465,8 @@ upgrade(struct exchange *x)
 		return;
 	}
 	if (hs.has_protocols && !hs.offers_belfry) {
-		(void)refuse(&why, ERROR_BAD_REQUEST, "the subprotocol list does not have 'belfry.v1', the one spoken here");
+		(void)refuse(&why, ERROR_BAD_REQUEST,
+		    "the subprotocol list does not have 'belfry.v1', the one spoken here");
 		serve_refuse(x, &why);
 		return;
 	}
@@ -479,7 +494,7 @@ void
 serve_chat(struct exchange *x)
 {
 	bool asks_upgrade = http_header(x->head, SLICE("Upgrade"), NULL).p != NULL ||
-	    http_header(x->head, SLICE("Sec-WebSocket-Key"), NULL).p != NULL;
+			    http_header(x->head, SLICE("Sec-WebSocket-Key"), NULL).p != NULL;
 
 	if (asks_upgrade && x->method == HTTP_GET)
 		upgrade(x);

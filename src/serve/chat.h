@@ -10,15 +10,19 @@
 #include "serve/query.h"
 #include "serve/serve.h"
 
-enum chat_format { CHAT_JSON, CHAT_TEXT, CHAT_RAW };
+enum chat_format {
+	CHAT_JSON,
+	CHAT_TEXT,
+	CHAT_RAW
+};
 
 #define CHAT_ID_SIZE 36 /* session id: two hex digits of the worker, 32 random ones, a NUL, spare */
 
 struct chat {
 	struct session session;
 	struct conn *conn;
-	uint32_t beat_s;    /* monotonic second of the next heartbeat */
-	uint8_t format;     /* enum chat_format */
+	uint32_t beat_s; /* monotonic second of the next heartbeat */
+	uint8_t format;  /* enum chat_format */
 	bool said_expiring;
 };
 
@@ -34,7 +38,8 @@ void chat_request_done(struct chat_request *r);
 /* Reads room, name, last, after, format. 0, or -1 with *why. */
 MUST_CHECK int chat_request_read(struct exchange *x, struct chat_request *out, struct refusal *why);
 /* The room's grant, so that a refusal comes before the upgrade. 0, or -1 with *why. */
-MUST_CHECK int chat_check_room(const struct chat_request *r, const struct claims *claims, struct refusal *why);
+MUST_CHECK int chat_check_room(
+    const struct chat_request *r, const struct claims *claims, struct refusal *why);
 
 /* Fresh, unguessable. */
 void chat_new_id(unsigned worker, char out[CHAT_ID_SIZE]);
@@ -43,7 +48,11 @@ void chat_new_id(unsigned worker, char out[CHAT_ID_SIZE]);
  * When the connection must be looked at next, in monotonic ms: the next beat, the token's warning or end.
  */
 uint64_t chat_next_deadline(const struct chat *c);
-enum chat_life { CHAT_LIVES, CHAT_EXPIRING, CHAT_EXPIRED };
+enum chat_life {
+	CHAT_LIVES,
+	CHAT_EXPIRING,
+	CHAT_EXPIRED
+};
 /* Where the token stands now; CHAT_EXPIRING once only. *in_s: seconds left. */
 enum chat_life chat_token_life(struct chat *c, int64_t *in_s);
 /* Sends `expiring`. */

@@ -20,7 +20,8 @@ chat_request_done(struct chat_request *r)
 static int
 read_format(const struct query *q, enum chat_format *out, struct refusal *why)
 {
-	static const char *const names[] = {[CHAT_JSON] = "json", [CHAT_TEXT] = "text", [CHAT_RAW] = "raw"};
+	static const char *const names[] = {
+	    [CHAT_JSON] = "json", [CHAT_TEXT] = "text", [CHAT_RAW] = "raw"};
 	struct buf b = BUF_INIT(256);
 	int r = query_get(q, "format", &b, why);
 
@@ -45,7 +46,8 @@ check_name(const struct buf *name, struct refusal *why)
 	if (name->n == 0)
 		return 0;
 	if (s.n == 0 || s.n > NAME_BYTES || !utf8_is_valid(s) || utf8_has_control(s))
-		return refuse(why, ERROR_BAD_FIELD, "name must have 1 to %d bytes of UTF-8 without control characters", NAME_BYTES);
+		return refuse(why, ERROR_BAD_FIELD,
+		    "name must have 1 to %d bytes of UTF-8 without control characters", NAME_BYTES);
 	return 0;
 }
 
@@ -87,7 +89,8 @@ chat_check_room(const struct chat_request *r, const struct claims *claims, struc
 		return 0;
 	status = room_topic(&topic, buf_slice(&r->room), why);
 	if (status == 0 && !claims_may_subscribe(claims, buf_slice(&topic)))
-		status = refuse(why, ERROR_INSUFFICIENT_SCOPE, "topic 'chat/%s' is not in belfry.subscribe",
+		status = refuse(why, ERROR_INSUFFICIENT_SCOPE,
+		    "topic 'chat/%s' is not in belfry.subscribe",
 		    refuse_clean(buf_slice(&r->room), clean));
 	buf_done(&topic);
 	return status;
@@ -96,8 +99,8 @@ chat_check_room(const struct chat_request *r, const struct claims *claims, struc
 void
 chat_new_id(unsigned worker, char out[CHAT_ID_SIZE])
 {
-	(void)snprintf(out, CHAT_ID_SIZE, "%02x%016llx%016llx", worker & 0xff, (unsigned long long)rng_u64(),
-	    (unsigned long long)rng_u64());
+	(void)snprintf(out, CHAT_ID_SIZE, "%02x%016llx%016llx", worker & 0xff,
+	    (unsigned long long)rng_u64(), (unsigned long long)rng_u64());
 }
 
 /* Unix second at which the connection ends with its token; 0: never. */

@@ -13,9 +13,9 @@
 struct post {
 	struct caller caller;
 	struct inbox_item item;
-	struct serve *home;     /* where the exchange lives */
-	struct exchange *x;     /* held; touched at home only */
-	struct serve *there;    /* where the session lives */
+	struct serve *home;      /* where the exchange lives */
+	struct exchange *x;      /* held; touched at home only */
+	struct serve *there;     /* where the session lives */
 	struct session *session; /* valid while the command runs */
 	unsigned home_worker;
 	bool is_json;
@@ -110,7 +110,8 @@ not_found(struct post *p)
 {
 	struct refusal why;
 
-	(void)refuse(&why, ERROR_NOT_FOUND, "there is no such chat session of yours, or it has ended");
+	(void)refuse(
+	    &why, ERROR_NOT_FOUND, "there is no such chat session of yours, or it has ended");
 	on_refuse(&p->caller, &why, SLICE_NONE);
 	send_home(p);
 }
@@ -146,13 +147,15 @@ body_kind(struct exchange *x, bool *is_json, struct refusal *why)
 {
 	struct slice type = http_header(x->head, SLICE("Content-Type"), NULL);
 	struct slice rest = type;
-	struct slice name = type.p == NULL ? SLICE("text/plain") : slice_trim(slice_cut(&rest, ';'));
+	struct slice name =
+	    type.p == NULL ? SLICE("text/plain") : slice_trim(slice_cut(&rest, ';'));
 	char clean[REFUSE_CLEAN];
 
 	*is_json = slice_eq_nocase(name, SLICE("application/json"));
 	if (*is_json || slice_eq_nocase(name, SLICE("text/plain")))
 		return 0;
-	return refuse(why, ERROR_UNSUPPORTED_MEDIA, "Content-Type '%s' is not taken here: application/json or text/plain",
+	return refuse(why, ERROR_UNSUPPORTED_MEDIA,
+	    "Content-Type '%s' is not taken here: application/json or text/plain",
 	    refuse_clean(name, clean));
 }
 
@@ -220,12 +223,14 @@ serve_chat_post(struct exchange *x, struct slice session_id)
 	if (body_kind(x, &is_json, &why) < 0)
 		goto refused;
 	if (x->body.n > serve->config->limits.message) {
-		(void)refuse_limit(&why, ERROR_TOO_LARGE, "limits.message", 0, "the message has %zu bytes, limits.message allows %u",
-		    x->body.n, serve->config->limits.message);
+		(void)refuse_limit(&why, ERROR_TOO_LARGE, "limits.message", 0,
+		    "the message has %zu bytes, limits.message allows %u", x->body.n,
+		    serve->config->limits.message);
 		goto refused;
 	}
 	if (worker == process->n_workers) {
-		(void)refuse(&why, ERROR_NOT_FOUND, "there is no such chat session of yours, or it has ended");
+		(void)refuse(&why, ERROR_NOT_FOUND,
+		    "there is no such chat session of yours, or it has ended");
 		goto refused;
 	}
 	p = post_new(x, session_id, claims, is_json);

@@ -48,7 +48,8 @@ stream_send(struct session *s, const char *type, uint64_t id, struct slice json)
 		data = SLICE("* closing: shutdown");
 	else if (is_text)
 		return;
-	(void)sse_event(&b, strcmp(type, "error") == 0 ? SLICE("problem") : slice_str(type), id, data);
+	(void)sse_event(
+	    &b, strcmp(type, "error") == 0 ? SLICE("problem") : slice_str(type), id, data);
 	push_buf(st, &b);
 }
 
@@ -61,7 +62,8 @@ stream_token_changed(struct session *s)
 	conn_set_deadline(st->chat.conn, chat_next_deadline(&st->chat));
 }
 
-static const struct session_ops session_ops = {.send = stream_send, .token_changed = stream_token_changed};
+static const struct session_ops session_ops = {
+    .send = stream_send, .token_changed = stream_token_changed};
 
 /* Answers to what the stream itself asked for (its room, a default room joined for a chat). */
 static void
@@ -171,7 +173,8 @@ on_tick(struct conn *conn, void *data, uint64_t now_ms)
 
 		(void)sse_comment(&b, SLICE("keep-alive"));
 		push_buf(st, &b);
-		st->chat.beat_s = (uint32_t)((now_ms + max_u64(1000, c->events.keepalive_ms)) / 1000);
+		st->chat.beat_s =
+		    (uint32_t)((now_ms + max_u64(1000, c->events.keepalive_ms)) / 1000);
 	}
 	conn_set_deadline(conn, chat_next_deadline(&st->chat));
 }
@@ -194,7 +197,8 @@ on_drain_server(struct conn *conn, void *data, uint64_t retry_ms)
 	struct buf b = BUF_INIT(512);
 	struct buf json = BUF_INIT(256);
 
-	(void)buf_printf(&json, "{\"type\":\"closing\",\"reason\":\"shutdown\",\"retry\":%llu}", (unsigned long long)retry_ms);
+	(void)buf_printf(&json, "{\"type\":\"closing\",\"reason\":\"shutdown\",\"retry\":%llu}",
+	    (unsigned long long)retry_ms);
 	(void)sse_retry(&b, retry_ms);
 	(void)sse_event(&b, SLICE("closing"), 0, buf_slice(&json));
 	push_buf(st, &b);
@@ -213,9 +217,11 @@ say_hello(struct chat_stream *st)
 	struct buf b = BUF_INIT(8192);
 	struct buf json = BUF_INIT(4096);
 
-	(void)sse_retry(&b, h->config->events.retry_ms / 2 + rng_below((uint32_t)h->config->events.retry_ms + 1));
+	(void)sse_retry(&b,
+	    h->config->events.retry_ms / 2 + rng_below((uint32_t)h->config->events.retry_ms + 1));
 	(void)sse_event(&b, SLICE("user"), 0, slice_str(st->id));
-	if (st->chat.format == CHAT_JSON && session_welcome(&json, &st->chat.session, slice_str(st->id)) == 0)
+	if (st->chat.format == CHAT_JSON &&
+	    session_welcome(&json, &st->chat.session, slice_str(st->id)) == 0)
 		(void)sse_event(&b, SLICE("welcome"), 0, buf_slice(&json));
 	push_buf(st, &b);
 	buf_done(&json);
@@ -257,8 +263,8 @@ open_stream(struct exchange *x, const struct chat_request *request, struct claim
 	struct session *s;
 	struct refusal why = {0};
 
-	if (st == NULL ||
-	    session_init(&st->chat.session, h, &subscriber_ops, claims, slice_trim(buf_slice(&request->name))) < 0) {
+	if (st == NULL || session_init(&st->chat.session, h, &subscriber_ops, claims,
+			      slice_trim(buf_slice(&request->name))) < 0) {
 		if (st == NULL)
 			claims_unref(claims);
 		mem_free(st);
@@ -269,7 +275,9 @@ open_stream(struct exchange *x, const struct chat_request *request, struct claim
 	s = &st->chat.session;
 	st->chat.conn = conn;
 	st->chat.format = (uint8_t)request->format;
-	st->chat.beat_s = (uint32_t)(h->mono_us / 1000000 + 1 + rng_below((uint32_t)(h->config->events.keepalive_ms / 1000 + 1)));
+	st->chat.beat_s =
+	    (uint32_t)(h->mono_us / 1000000 + 1 +
+		       rng_below((uint32_t)(h->config->events.keepalive_ms / 1000 + 1)));
 	s->ops = &session_ops;
 	s->who.form = request->format == CHAT_TEXT ? FORM_CHAT_SSE_TEXT : FORM_CHAT_SSE;
 	s->who.number = conn_number(conn);
@@ -286,7 +294,8 @@ open_stream(struct exchange *x, const struct chat_request *request, struct claim
 	}
 	conn_count_as(conn, COUNTER_CONN_CHAT_SSE);
 	say_hello(st);
-	if (session_join(s, &s->caller, buf_slice(&request->room), &request->from, SLICE_NONE, &why) < 0)
+	if (session_join(
+		s, &s->caller, buf_slice(&request->room), &request->from, SLICE_NONE, &why) < 0)
 		on_refuse(&s->caller, &why, SLICE_NONE);
 	conn_set_deadline(conn, chat_next_deadline(&st->chat));
 }
@@ -310,7 +319,8 @@ serve_chat_sse(struct exchange *x)
 		(void)buf_add_str(&request.room, serve_of(x)->config->chat.default_room);
 	r = read_resume(x, &request.from, &why);
 	if (r == 0 && request.format == CHAT_RAW)
-		r = refuse(&why, ERROR_BAD_FIELD, "format=raw is for WebSocket; an event stream takes json or text");
+		r = refuse(&why, ERROR_BAD_FIELD,
+		    "format=raw is for WebSocket; an event stream takes json or text");
 	if (r == 0)
 		r = chat_check_room(&request, claims, &why);
 	if (r < 0) {

@@ -41,7 +41,8 @@ on_tick(struct conn *conn, void *data, uint64_t now_ms)
 
 	(void)data;
 	if (now_ms > conn_last_seen_ms(conn) + 2 * beat_ms + 1000) {
-		conn_ws_close(conn, WS_CLOSE_NO_LIFE, SLICE("no sign of life for two heartbeats"), CLOSE_NO_LIFE);
+		conn_ws_close(conn, WS_CLOSE_NO_LIFE, SLICE("no sign of life for two heartbeats"),
+		    CLOSE_NO_LIFE);
 		return;
 	}
 	conn_ws_ping(conn);

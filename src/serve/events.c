@@ -15,17 +15,18 @@
 /* GET /events (CONTRACT 6): one stream, fixed topics, one merged cursor; Server-Sent Events or NDJSON. */
 
 #define EXPIRING_BEFORE 30 /* seconds before the end that `expiring` is said */
-#define TOPICS_MAX_READ 1024 /* topics of one request that are looked at, whatever limits.topics_per_stream says */
-#define FRESH_EVERY_S   60 /* a bare id at most that often */
+#define TOPICS_MAX_READ                                                                            \
+	1024 /* topics of one request that are looked at, whatever limits.topics_per_stream says */
+#define FRESH_EVERY_S 60 /* a bare id at most that often */
 
 struct stream {
 	struct subscriber who;
 	struct conn *conn;
 	struct claims *claims;
-	uint32_t beat_s;     /* monotonic second of the next keep-alive */
-	uint32_t fresh_s;    /* when a bare id may be sent again */
-	uint64_t sent_id;    /* the last id that went out */
-	bool is_lines;       /* NDJSON */
+	uint32_t beat_s;  /* monotonic second of the next keep-alive */
+	uint32_t fresh_s; /* when a bare id may be sent again */
+	uint64_t sent_id; /* the last id that went out */
+	bool is_lines;    /* NDJSON */
 	bool wants_heartbeat;
 	bool ends_when_level; /* wait=0 */
 	bool said_expiring;
@@ -83,7 +84,8 @@ freshen(struct stream *st)
 {
 	const struct hub *h = st->who.hub;
 
-	if (st->who.readers == NULL && h->position > st->sent_id && h->mono_us / 1000000 >= st->fresh_s)
+	if (st->who.readers == NULL && h->position > st->sent_id &&
+	    h->mono_us / 1000000 >= st->fresh_s)
 		send_id(st, h->position);
 }
 
@@ -113,7 +115,8 @@ fail(struct subscriber *who)
 }
 
 static void
-gap(struct subscriber *who, struct sub *sub, const struct log_resume *g, uint64_t asked, uint32_t dropped)
+gap(struct subscriber *who, struct sub *sub, const struct log_resume *g, uint64_t asked,
+    uint32_t dropped)
 {
 	struct stream *st = stream_of(who);
 	struct buf b = BUF_INIT(4096);
@@ -149,7 +152,8 @@ level(struct subscriber *who, struct sub *sub, bool presence_skipped)
 	if (sub != NULL)
 		return;
 	if (st->ends_when_level)
-		conn_end_soon(st->conn); /* not now: the reader that says this still looks at the subscriber */
+		conn_end_soon(
+		    st->conn); /* not now: the reader that says this still looks at the subscriber */
 	else if (who->hub->position > st->sent_id)
 		send_id(st, who->hub->position);
 }
@@ -198,7 +202,8 @@ set_deadline(struct stream *st)
 	int64_t end = token_end(st);
 
 	if (end != 0) {
-		int64_t in_ms = (st->said_expiring ? end : end - EXPIRING_BEFORE) * 1000 - h->now_ms;
+		int64_t in_ms =
+		    (st->said_expiring ? end : end - EXPIRING_BEFORE) * 1000 - h->now_ms;
 
 		at_ms = min_u64(at_ms, h->mono_us / 1000 + (uint64_t)(in_ms > 0 ? in_ms : 0));
 	}
@@ -222,7 +227,8 @@ check_token(struct stream *st)
 	}
 	if (!st->said_expiring && (end - EXPIRING_BEFORE) * 1000 <= now_ms) {
 		st->said_expiring = true;
-		(void)snprintf(json, sizeof(json), "{\"type\":\"expiring\",\"in\":%lld}", (long long)((end * 1000 - now_ms + 999) / 1000));
+		(void)snprintf(json, sizeof(json), "{\"type\":\"expiring\",\"in\":%lld}",
+		    (long long)((end * 1000 - now_ms + 999) / 1000));
 		say(st, "expiring", 0, slice_str(json));
 	}
 	return false;
@@ -256,7 +262,8 @@ on_tick(struct conn *conn, void *data, uint64_t now_ms)
 		if (conn_has_room(st->conn))
 			beat(st, now_ms);
 		else
-			st->beat_s = (uint32_t)(now_ms / 1000) + 1; /* bytes wait: they keep it alive */
+			st->beat_s =
+			    (uint32_t)(now_ms / 1000) + 1; /* bytes wait: they keep it alive */
 	}
 	freshen(st);
 	set_deadline(st);
@@ -281,7 +288,9 @@ on_drain_server(struct conn *conn, void *data, uint64_t retry_ms)
 		(void)sse_retry(&b, retry_ms);
 		push_buf(st, &b);
 	}
-	(void)snprintf(json, sizeof(json), "{\"type\":\"closing\",\"reason\":\"shutdown\",\"retry\":%llu}", (unsigned long long)retry_ms);
+	(void)snprintf(json, sizeof(json),
+	    "{\"type\":\"closing\",\"reason\":\"shutdown\",\"retry\":%llu}",
+	    (unsigned long long)retry_ms);
 	say(st, "closing", 0, slice_str(json));
 	conn_finish(conn, CLOSE_SHUTDOWN);
 }
@@ -318,7 +327,8 @@ add_topic(struct exchange *x, struct request *r, struct slice encoded, struct re
 
 	if (r->n_topics == TOPICS_MAX_READ || (limit != 0 && r->n_topics >= limit))
 		return refuse_limit(why, ERROR_TOO_MANY, "limits.topics_per_stream", 0,
-		    "a stream may have %zu topics (limits.topics_per_stream)", min_size(limit == 0 ? TOPICS_MAX_READ : limit, TOPICS_MAX_READ));
+		    "a stream may have %zu topics (limits.topics_per_stream)",
+		    min_size(limit == 0 ? TOPICS_MAX_READ : limit, TOPICS_MAX_READ));
 	*b = BUF_INIT(4096);
 	r->n_topics++;
 	if (buf_reserve(b, encoded.n + 1) < 0)
@@ -328,7 +338,9 @@ add_topic(struct exchange *x, struct request *r, struct slice encoded, struct re
 		return refuse(why, ERROR_BAD_FIELD, "a topic cannot be decoded");
 	b->n = (size_t)n;
 	error = pattern_error(buf_slice(b));
-	return error == NULL ? 0 : refuse(why, ERROR_BAD_FIELD, "topic '%s' %s", refuse_clean(buf_slice(b), clean), error);
+	return error == NULL ? 0
+			     : refuse(why, ERROR_BAD_FIELD, "topic '%s' %s",
+				   refuse_clean(buf_slice(b), clean), error);
 }
 
 static int
@@ -376,7 +388,9 @@ read_position(struct exchange *x, struct position *out, struct refusal *why)
 
 		r = query_get(&q, names[i], &b, why);
 		if (r < 0)
-			*out = (struct position){.kind = POSITION_BAD}; /* answered 200 and told: a stream gives up on a 400 */
+			*out = (struct position){
+			    .kind =
+				POSITION_BAD}; /* answered 200 and told: a stream gives up on a 400 */
 		else if (r > 0 && b.n > 0)
 			*out = position_parse(buf_slice(&b), now_ms);
 		else
@@ -389,15 +403,17 @@ read_position(struct exchange *x, struct position *out, struct refusal *why)
 }
 
 static int
-read_request(struct exchange *x, const struct claims *claims, struct request *r, struct refusal *why)
+read_request(
+    struct exchange *x, const struct claims *claims, struct request *r, struct refusal *why)
 {
 	struct slice accept = http_header(x->head, SLICE("Accept"), NULL);
 	struct query q = QUERY_INIT(x);
 	struct buf b = BUF_INIT(256);
 	int got;
 
-	r->is_lines = accept.p != NULL && http_accept_quality(accept, SLICE("application/x-ndjson")) >
-	    http_accept_quality(accept, SLICE("text/event-stream"));
+	r->is_lines =
+	    accept.p != NULL && http_accept_quality(accept, SLICE("application/x-ndjson")) >
+				    http_accept_quality(accept, SLICE("text/event-stream"));
 	got = query_get(&q, "heartbeat", &b, why);
 	r->wants_heartbeat = got > 0 && slice_eq(buf_slice(&b), SLICE("1"));
 	buf_done(&b);
@@ -422,7 +438,8 @@ say_denied(struct stream *st, struct slice topic)
 	(void)json_add_member_string(&b, "topic", topic);
 	(void)json_add_member_string(&b, "code", SLICE("insufficient_scope"));
 	(void)json_add_key(&b, "detail");
-	(void)buf_printf(&b, "\"topic '%s' is not in belfry.subscribe\"", refuse_clean(topic, clean));
+	(void)buf_printf(
+	    &b, "\"topic '%s' is not in belfry.subscribe\"", refuse_clean(topic, clean));
 	if (buf_add_char(&b, '}') == 0)
 		say(st, "denied", 0, buf_slice(&b));
 	buf_done(&b);
@@ -460,8 +477,10 @@ subscribe(struct stream *st, const struct request *r, struct refusal *why)
 	if (n == 0) {
 		char clean[REFUSE_CLEAN];
 
-		return refuse(why, ERROR_INSUFFICIENT_SCOPE, "topic '%s' is not in belfry.subscribe%s",
-		    refuse_clean(buf_slice(&r->topics[0]), clean), r->n_topics > 1 ? ", nor is any other that was asked for" : "");
+		return refuse(why, ERROR_INSUFFICIENT_SCOPE,
+		    "topic '%s' is not in belfry.subscribe%s",
+		    refuse_clean(buf_slice(&r->topics[0]), clean),
+		    r->n_topics > 1 ? ", nor is any other that was asked for" : "");
 	}
 	return n;
 }
@@ -508,7 +527,8 @@ open_stream(struct exchange *x, const struct request *r, struct claims *claims)
 	st->is_lines = r->is_lines;
 	st->wants_heartbeat = r->wants_heartbeat;
 	st->ends_when_level = r->no_wait;
-	st->beat_s = (uint32_t)(h->mono_us / 1000000 + 1 + rng_below((uint32_t)(h->config->events.keepalive_ms / 1000 + 1)));
+	st->beat_s = (uint32_t)(h->mono_us / 1000000 + 1 +
+				rng_below((uint32_t)(h->config->events.keepalive_ms / 1000 + 1)));
 	counter_add(h->counters, COUNTER_SUBSCRIPTIONS, 1);
 	if (subscribe(st, r, &why) < 0) {
 		stream_free(st);
@@ -517,7 +537,9 @@ open_stream(struct exchange *x, const struct request *r, struct claims *claims)
 	}
 	exchange_header(x, "Cache-Control", SLICE("no-cache, no-transform"));
 	exchange_header(x, "X-Accel-Buffering", SLICE("no"));
-	if (exchange_stream_start(x, 200, r->is_lines ? "application/x-ndjson" : "text/event-stream", -1, &stream_ops, st) < 0) {
+	if (exchange_stream_start(x, 200,
+		r->is_lines ? "application/x-ndjson" : "text/event-stream", -1, &stream_ops,
+		st) < 0) {
 		stream_free(st);
 		return;
 	}

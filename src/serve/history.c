@@ -54,19 +54,22 @@ read_request(struct exchange *x, struct texts *t, struct history_request *out, s
 	r = query_get(&q, "topic", &t->topic, why);
 	if (r == 0)
 		return refuse(why, ERROR_BAD_FIELD, "the query parameter topic is missing");
-	if (r < 0 || query_get(&q, "q", &t->search, why) < 0 || query_u64(&q, "before", &out->before, why) < 0 ||
+	if (r < 0 || query_get(&q, "q", &t->search, why) < 0 ||
+	    query_u64(&q, "before", &out->before, why) < 0 ||
 	    query_u64(&q, "limit", &limit, why) < 0)
 		return -1;
 	error = pattern_error(buf_slice(&t->topic));
 	if (error != NULL)
-		return refuse(why, ERROR_BAD_FIELD, "topic '%s' %s", refuse_clean(buf_slice(&t->topic), clean), error);
+		return refuse(why, ERROR_BAD_FIELD, "topic '%s' %s",
+		    refuse_clean(buf_slice(&t->topic), clean), error);
 	if (query_has(&q, "before") && out->before == 0)
 		return refuse(why, ERROR_BAD_FIELD, "before must be a message id");
 	if (query_has(&q, "after")) {
 		if (query_position(&q, 0, &out->after, why) < 0)
 			return -1;
 		if (out->after.kind == POSITION_BAD)
-			return refuse(why, ERROR_BAD_FIELD, "after must be an id, a duration such as 10m, a time, or all");
+			return refuse(why, ERROR_BAD_FIELD,
+			    "after must be an id, a duration such as 10m, a time, or all");
 	}
 	out->topic = buf_slice(&t->topic);
 	out->search = t->search.n > 0 ? buf_slice(&t->search) : SLICE_NONE;
@@ -89,7 +92,8 @@ serve_history(struct exchange *x)
 		return;
 	r = read_request(x, &texts, &request, &why);
 	if (r == 0 && !claims_may_subscribe(claims, request.topic))
-		r = refuse(&why, ERROR_INSUFFICIENT_SCOPE, "topic '%s' is not in belfry.subscribe", refuse_clean(request.topic, clean));
+		r = refuse(&why, ERROR_INSUFFICIENT_SCOPE, "topic '%s' is not in belfry.subscribe",
+		    refuse_clean(request.topic, clean));
 	if (r == 0 && history_read(serve_of(x)->hub, &request, on_history, exchange_hold(x)) < 0) {
 		exchange_release(x);
 		r = append_refusal(-ENOMEM, &why);

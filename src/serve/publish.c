@@ -103,7 +103,8 @@ make(struct work *w, struct draft *d, struct append *a, unsigned i)
 	struct message_from from = {slice_str(c->user_id), slice_str(c->name)};
 
 	if (d->topic.p != NULL && w->topic.p != NULL && !slice_eq(d->topic, w->topic))
-		return refuse(&w->why, ERROR_BAD_FIELD, "the topic in the path and the topic in the body differ");
+		return refuse(&w->why, ERROR_BAD_FIELD,
+		    "the topic in the path and the topic in the body differ");
 	if (d->topic.p == NULL)
 		d->topic = w->topic;
 	if (d->topic_field == NULL)
@@ -131,14 +132,17 @@ make_json_array(struct work *w, const cJSON *json)
 		(void)append_refusal(-ENOMEM, &w->why);
 		return NULL;
 	}
-	cJSON_ArrayForEach(item, json) {
+	cJSON_ArrayForEach(item, json)
+	{
 		struct draft d;
 
-		if (!json_raw_element(&rest, &text) || draft_from_json(item, text, &d, &w->why) < 0 || make(w, &d, a, i) < 0) {
+		if (!json_raw_element(&rest, &text) ||
+		    draft_from_json(item, text, &d, &w->why) < 0 || make(w, &d, a, i) < 0) {
 			char told[ERROR_TEXT];
 
 			(void)snprintf(told, sizeof(told), "%s", w->why.text);
-			(void)snprintf(w->why.text, sizeof(w->why.text), "message %u: %.300s", i, told);
+			(void)snprintf(
+			    w->why.text, sizeof(w->why.text), "message %u: %.300s", i, told);
 			append_free(a);
 			return NULL;
 		}
@@ -216,14 +220,16 @@ publish_body(struct work *w)
 	size_t count = 0;
 	struct slice header = http_header(w->x->head, SLICE("Content-Type"), &count);
 	struct slice rest = header;
-	struct slice type = header.p == NULL ? SLICE("text/plain") : slice_trim(slice_cut(&rest, ';'));
+	struct slice type =
+	    header.p == NULL ? SLICE("text/plain") : slice_trim(slice_cut(&rest, ';'));
 	char clean[REFUSE_CLEAN];
 
 	if (is_type(type, "application/json")) {
 		publish_json(w);
 	} else if (is_type(type, "application/x-www-form-urlencoded")) {
 		publish_text(w, true);
-	} else if ((type.n >= 5 && is_type(slice_of(type.p, 5), "text/")) || is_type(type, "application/octet-stream")) {
+	} else if ((type.n >= 5 && is_type(slice_of(type.p, 5), "text/")) ||
+		   is_type(type, "application/octet-stream")) {
 		publish_text(w, false);
 	} else {
 		(void)refuse(&w->why, ERROR_UNSUPPORTED_MEDIA,
@@ -245,7 +251,8 @@ serve_publish(struct exchange *x, struct slice topic_encoded)
 	if (topic_encoded.p != NULL && topic_encoded.n > 0) {
 		if (buf_reserve(&topic, topic_encoded.n + 1) < 0 ||
 		    (n = url_decode(topic_encoded, false, topic.p)) < 0) {
-			(void)refuse(&w.why, ERROR_BAD_FIELD, "the topic in the path cannot be decoded");
+			(void)refuse(
+			    &w.why, ERROR_BAD_FIELD, "the topic in the path cannot be decoded");
 			serve_refuse(x, &w.why);
 			goto out;
 		}

@@ -11,7 +11,20 @@
 #define TTL_MAX_S ((uint64_t)10 * 365 * 24 * 3600)
 
 /* The names, by where they may stand; the order is that of publish_fields.values. */
-enum field { F_TOPIC, F_MESSAGE, F_DATA, F_TITLE, F_EVENT, F_PRIORITY, F_TAGS, F_CLICK, F_AT, F_TTL, F_KEY, F_TO };
+enum field {
+	F_TOPIC,
+	F_MESSAGE,
+	F_DATA,
+	F_TITLE,
+	F_EVENT,
+	F_PRIORITY,
+	F_TAGS,
+	F_CLICK,
+	F_AT,
+	F_TTL,
+	F_KEY,
+	F_TO
+};
 _Static_assert(F_TO + 1 == PUBLISH_FIELDS, "a value for each name");
 
 static const struct {
@@ -38,7 +51,8 @@ publish_fields_init(struct publish_fields *f)
 {
 	*f = (struct publish_fields){0};
 	for (size_t i = 0; i < PUBLISH_FIELDS; i++)
-		f->values[i] = BUF_INIT(SIZE_MAX / 4); /* bounded by what the body and the head may have */
+		f->values[i] =
+		    BUF_INIT(SIZE_MAX / 4); /* bounded by what the body and the head may have */
 }
 
 void
@@ -103,7 +117,8 @@ is_form(struct slice body)
 }
 
 static int
-read_form(struct slice body, struct publish_fields *f, bool present[PUBLISH_FIELDS], struct refusal *why)
+read_form(
+    struct slice body, struct publish_fields *f, bool present[PUBLISH_FIELDS], struct refusal *why)
 {
 	struct slice rest = body;
 	struct slice name;
@@ -113,7 +128,8 @@ read_form(struct slice body, struct publish_fields *f, bool present[PUBLISH_FIEL
 		int i = name_of(name);
 
 		if (i < 0 || decode_into(&f->values[i], value) < 0)
-			return refuse(why, ERROR_BAD_FIELD, "the form's %s cannot be decoded", i < 0 ? "field" : fields[i].name);
+			return refuse(why, ERROR_BAD_FIELD, "the form's %s cannot be decoded",
+			    i < 0 ? "field" : fields[i].name);
 		present[i] = true;
 	}
 	return 0;
@@ -133,13 +149,15 @@ find_header(const struct http_head *head, const char *name)
 
 /* Headers, then query parameters, for what the body did not say. */
 static int
-read_rest(struct exchange *x, struct publish_fields *f, bool present[PUBLISH_FIELDS], struct refusal *why)
+read_rest(
+    struct exchange *x, struct publish_fields *f, bool present[PUBLISH_FIELDS], struct refusal *why)
 {
 	struct query q = QUERY_INIT(x);
 	int r = 0;
 
 	for (size_t i = 0; i < PUBLISH_FIELDS && r >= 0; i++) {
-		struct slice value = fields[i].header == NULL ? SLICE_NONE : find_header(x->head, fields[i].header);
+		struct slice value =
+		    fields[i].header == NULL ? SLICE_NONE : find_header(x->head, fields[i].header);
 
 		if (present[i] || (value.p == NULL && !fields[i].in_query))
 			continue;
@@ -169,7 +187,8 @@ take_data(struct publish_fields *f, struct draft *d, struct refusal *why)
 	}
 	if (!utf8_is_valid(buf_slice(b)))
 		return refuse(why, ERROR_BAD_FIELD, "data is not UTF-8");
-	if (json_add_string(&quoted, buf_slice(b)) < 0 || json_parse(buf_slice(&quoted), &f->data, NULL) < 0) {
+	if (json_add_string(&quoted, buf_slice(b)) < 0 ||
+	    json_parse(buf_slice(&quoted), &f->data, NULL) < 0) {
 		buf_done(&quoted);
 		return refuse(why, ERROR_BAD_FIELD, "data cannot be a JSON text or a string");
 	}
@@ -186,18 +205,20 @@ take_ttl(const struct publish_fields *f, struct draft *d, struct refusal *why)
 	struct slice s = slice_trim(buf_slice(&f->values[F_TTL]));
 
 	if (slice_to_u64(s, &d->ttl_s) < 0 || d->ttl_s == 0 || d->ttl_s > TTL_MAX_S)
-		return refuse(why, ERROR_BAD_FIELD, "ttl must be seconds from 1 to %llu", (unsigned long long)TTL_MAX_S);
+		return refuse(why, ERROR_BAD_FIELD, "ttl must be seconds from 1 to %llu",
+		    (unsigned long long)TTL_MAX_S);
 	return 0;
 }
 
 static int
-take_all(struct publish_fields *f, const bool present[PUBLISH_FIELDS], struct draft *d, struct refusal *why)
+take_all(struct publish_fields *f, const bool present[PUBLISH_FIELDS], struct draft *d,
+    struct refusal *why)
 {
 	struct {
 		enum field field;
 		struct slice *to;
-	} texts[] = {{F_TOPIC, &d->topic}, {F_MESSAGE, &d->text}, {F_TITLE, &d->title}, {F_EVENT, &d->event},
-	    {F_CLICK, &d->click}, {F_KEY, &d->key}, {F_TO, &d->to}};
+	} texts[] = {{F_TOPIC, &d->topic}, {F_MESSAGE, &d->text}, {F_TITLE, &d->title},
+	    {F_EVENT, &d->event}, {F_CLICK, &d->click}, {F_KEY, &d->key}, {F_TO, &d->to}};
 
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
 		if (present[texts[i].field])
@@ -208,7 +229,8 @@ take_all(struct publish_fields *f, const bool present[PUBLISH_FIELDS], struct dr
 			return refuse(why, ERROR_BAD_FIELD, "%s is not UTF-8", fields[i].name);
 	}
 	if (present[F_AT])
-		return refuse(why, ERROR_NOT_IMPLEMENTED, "at (scheduled publishing) is not built yet");
+		return refuse(
+		    why, ERROR_NOT_IMPLEMENTED, "at (scheduled publishing) is not built yet");
 	if (present[F_PRIORITY]) /* other values are those of RFC 9218, for proxies */
 		d->priority = draft_priority(buf_slice(&f->values[F_PRIORITY]));
 	if (present[F_TTL] && take_ttl(f, d, why) < 0)
@@ -219,7 +241,8 @@ take_all(struct publish_fields *f, const bool present[PUBLISH_FIELDS], struct dr
 }
 
 int
-publish_read_fields(struct exchange *x, bool may_be_form, struct publish_fields *f, struct draft *out, struct refusal *why)
+publish_read_fields(struct exchange *x, bool may_be_form, struct publish_fields *f,
+    struct draft *out, struct refusal *why)
 {
 	bool present[PUBLISH_FIELDS] = {false};
 
@@ -228,7 +251,8 @@ publish_read_fields(struct exchange *x, bool may_be_form, struct publish_fields 
 			return -1;
 	} else {
 		if (buf_add_slice(&f->values[F_MESSAGE], x->body) < 0)
-			return refuse(why, ERROR_UNAVAILABLE, "no memory for the message; try again");
+			return refuse(
+			    why, ERROR_UNAVAILABLE, "no memory for the message; try again");
 		present[F_MESSAGE] = true;
 	}
 	if (read_rest(x, f, present, why) < 0)

@@ -7,7 +7,9 @@
 #include "core/publish.h"
 #include "serve/serve.h"
 
-enum { PUBLISH_FIELDS = 12 };
+enum {
+	PUBLISH_FIELDS = 12
+};
 
 /* Owns the decoded values that a draft borrows. */
 struct publish_fields {
@@ -18,6 +20,7 @@ struct publish_fields {
 void publish_fields_init(struct publish_fields *f);
 void publish_fields_done(struct publish_fields *f);
 /* may_be_form: the body is application/x-www-form-urlencoded; it counts as a form only by the rule of CONTRACT 7, else it is text. 0, or -1 with *why. */
-MUST_CHECK int publish_read_fields(struct exchange *x, bool may_be_form, struct publish_fields *f, struct draft *out, struct refusal *why);
+MUST_CHECK int publish_read_fields(struct exchange *x, bool may_be_form, struct publish_fields *f,
+    struct draft *out, struct refusal *why);
 
 #endif

@@ -30,7 +30,8 @@ query_get(const struct query *q, const char *name, struct buf *out, struct refus
 	int r = url_query_get(q->x->head->query, name, out, &value);
 
 	if (r < 0)
-		return refuse(why, ERROR_BAD_FIELD, "the query parameter %s cannot be decoded", name);
+		return refuse(
+		    why, ERROR_BAD_FIELD, "the query parameter %s cannot be decoded", name);
 	if (r == 0)
 		return 0;
 	if (!utf8_is_valid(value))
@@ -46,7 +47,8 @@ query_u64(const struct query *q, const char *name, uint64_t *out, struct refusal
 	int r = query_get(q, name, &b, why);
 
 	if (r > 0 && slice_to_u64(buf_slice(&b), out) < 0)
-		r = refuse(why, ERROR_BAD_FIELD, "the query parameter %s must be an integer that is not negative", name);
+		r = refuse(why, ERROR_BAD_FIELD,
+		    "the query parameter %s must be an integer that is not negative", name);
 	buf_done(&b);
 	return r < 0 ? -1 : 0;
 }
@@ -58,7 +60,8 @@ query_last(const struct query *q, unsigned by_default, struct position *out, str
 
 	if (query_u64(q, "last", &last, why) < 0)
 		return -1;
-	*out = (struct position){.kind = POSITION_LAST, .last = (unsigned)min_u64(last, POSITION_LAST_MAX)};
+	*out = (struct position){
+	    .kind = POSITION_LAST, .last = (unsigned)min_u64(last, POSITION_LAST_MAX)};
 	return 0;
 }
 

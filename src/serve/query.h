@@ -21,12 +21,16 @@ bool query_has(const struct query *q, const char *name);
 /*
  * The parameter's decoded value appended to *out, which is the caller's own buffer. 1, 0 when it is absent, -1 with *why for a bad escape or bytes that are not UTF-8.
  */
-MUST_CHECK int query_get(const struct query *q, const char *name, struct buf *out, struct refusal *why);
+MUST_CHECK int query_get(
+    const struct query *q, const char *name, struct buf *out, struct refusal *why);
 /* `last`, else the default: 0..1000 (above is 1000). 0, or -1 with *why. */
-MUST_CHECK int query_last(const struct query *q, unsigned by_default, struct position *out, struct refusal *why);
+MUST_CHECK int query_last(
+    const struct query *q, unsigned by_default, struct position *out, struct refusal *why);
 /* `after`, else `last`. */
-MUST_CHECK int query_position(const struct query *q, unsigned last, struct position *out, struct refusal *why);
+MUST_CHECK int query_position(
+    const struct query *q, unsigned last, struct position *out, struct refusal *why);
 /* An unsigned integer; *out untouched when absent. 0, or -1 with *why. */
-MUST_CHECK int query_u64(const struct query *q, const char *name, uint64_t *out, struct refusal *why);
+MUST_CHECK int query_u64(
+    const struct query *q, const char *name, uint64_t *out, struct refusal *why);
 
 #endif

@@ -20,13 +20,14 @@ struct daemon_info; /* readiness, drain: daemon/ fills it */
 struct serve {
 	struct hub *hub; /* the worker's domain: log, subscriptions, counters, clock */
 	struct config *config;
-	struct keyring *keyring;   /* of this configuration; shared by the workers */
+	struct keyring *keyring; /* of this configuration; shared by the workers */
 	struct token_cache *tokens;
-	struct files *files;       /* cache of static files of this worker */
+	struct files *files; /* cache of static files of this worker */
 	struct diag *diag;
 	const struct serve_process *process; /* what only the whole process knows */
-	struct limiter *guests;    /* by address, for guest_tokens_per_minute; shared by the workers, the process's; NULL: no limit */
-	struct net *net;           /* this worker's, for the clocks of the turn */
+	struct limiter *
+	    guests; /* by address, for guest_tokens_per_minute; shared by the workers, the process's; NULL: no limit */
+	struct net *net; /* this worker's, for the clocks of the turn */
 };
 
 /* Something for another worker; base of the poster's own struct, so that posting cannot fail. */
@@ -64,10 +65,12 @@ void serve_on_request(struct exchange *x);
  */
 MUST_CHECK int serve_authenticate(struct exchange *x, bool changes, struct claims **out);
 /* The same without answering: -1 with *r filled. *found tells whether any token was there at all. */
-MUST_CHECK int serve_find_token(struct exchange *x, bool changes, struct claims **out, struct refusal *r, bool *found);
+MUST_CHECK int serve_find_token(
+    struct exchange *x, bool changes, struct claims **out, struct refusal *r, bool *found);
 
 /* hub->verify: a token that came in a `refresh`. */
-MUST_CHECK int serve_verify_refresh(struct hub *h, struct slice token, struct claims **out, struct refusal *r);
+MUST_CHECK int serve_verify_refresh(
+    struct hub *h, struct slice token, struct claims **out, struct refusal *r);
 
 /* Origin allowed (absent counts as allowed)? On no: *r filled, -1. */
 MUST_CHECK int serve_check_origin(struct exchange *x, struct refusal *r);
@@ -101,7 +104,8 @@ void serve_files(struct exchange *x);
 void serve_chat(struct exchange *x);
 void serve_chat_post(struct exchange *x, struct slice session_id);
 void serve_events(struct exchange *x);
-void serve_publish(struct exchange *x, struct slice topic_encoded); /* what followed /publish/, absent for /publish */
+void serve_publish(struct exchange *x,
+    struct slice topic_encoded); /* what followed /publish/, absent for /publish */
 void serve_history(struct exchange *x);
 void serve_echo(struct exchange *x);
 void serve_token(struct exchange *x);

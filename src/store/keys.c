@@ -121,7 +121,8 @@ keys_expire(struct keys *k, int64_t now_ms)
 {
 	struct key_entry *e;
 
-	while ((e = TAILQ_FIRST(&k->spare)) != NULL) /* of batches that failed half-way through their preparation */
+	while ((e = TAILQ_FIRST(&k->spare)) !=
+	       NULL) /* of batches that failed half-way through their preparation */
 		drop(k, &k->spare, e);
 	while ((e = TAILQ_FIRST(&k->order)) != NULL && e->time_ms + KEYS_LIFE_MS <= now_ms)
 		drop(k, &k->order, e);

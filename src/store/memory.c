@@ -12,7 +12,8 @@
 
 struct memory_store {
 	struct store store;
-	struct ring all; /* every stored message by id; taken ones leave a hole until the ring is packed */
+	struct ring
+	    all; /* every stored message by id; taken ones leave a hole until the ring is packed */
 	size_t n_holes;
 	size_t bytes;
 	size_t n_messages;
@@ -213,7 +214,8 @@ matches(const struct log_read *r, const struct message *m)
 	for (size_t i = 0; i < r->n_filters; i++) {
 		const struct log_filter *f = &r->filters[i];
 
-		if (f->is_topic ? slice_eq(f->pattern, m->topic) : pattern_matches(f->pattern, m->topic))
+		if (f->is_topic ? slice_eq(f->pattern, m->topic)
+				: pattern_matches(f->pattern, m->topic))
 			return true;
 	}
 	return false;
@@ -259,7 +261,8 @@ ring_of(struct memory_store *s, const struct log_read *r)
 static bool
 take(struct log_read *r, struct message *m, size_t *bytes)
 {
-	if (r->n == min_size(r->count, LOG_READ_MAX) || (r->n > 0 && *bytes + m->json.n > r->max_bytes))
+	if (r->n == min_size(r->count, LOG_READ_MAX) ||
+	    (r->n > 0 && *bytes + m->json.n > r->max_bytes))
 		return false;
 	*bytes += m->json.n;
 	r->messages[r->n++] = message_ref(m);
@@ -279,10 +282,9 @@ read_forward(struct log_read *r, const struct ring *ring)
 
 		if (e->id > r->upto)
 			return;
-		if (at == end ||
-		    (e->message != NULL && matches(r, e->message) &&
-		        (r->search.p == NULL || is_found(r->search, e->message)) &&
-		        !take(r, e->message, &bytes))) {
+		if (at == end || (e->message != NULL && matches(r, e->message) &&
+				     (r->search.p == NULL || is_found(r->search, e->message)) &&
+				     !take(r, e->message, &bytes))) {
 			r->reached = e->id - 1;
 			r->more = true;
 			return;
@@ -303,8 +305,8 @@ read_backward(struct log_read *r, const struct ring *ring)
 
 		if (++scanned > SCAN_MAX ||
 		    (e->message != NULL && matches(r, e->message) &&
-		        (r->search.p == NULL || is_found(r->search, e->message)) &&
-		        !take(r, e->message, &bytes))) {
+			(r->search.p == NULL || is_found(r->search, e->message)) &&
+			!take(r, e->message, &bytes))) {
 			r->reached = e->id + 1;
 			r->more = true;
 			return;
@@ -322,7 +324,8 @@ seek_last(struct log_read *r, const struct ring *ring)
 	while (at > 0 && found < r->count) {
 		const struct ring_entry *e = ring_at(ring, --at);
 
-		if (e->message == NULL || !matches(r, e->message) || !message_is_content(e->message))
+		if (e->message == NULL || !matches(r, e->message) ||
+		    !message_is_content(e->message))
 			continue;
 		found++;
 		r->reached = e->id - 1;
