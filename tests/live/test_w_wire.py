@@ -65,7 +65,7 @@ def test_chat_examples(daemon):
             ada.ok("join", "joined", room="lobby")
         if kind == "publish":
             shape(example("notification"), bob.expect("notification"), "notification")
-            daemon.publish(None, topic="ops/price", event="price", data={"ACME": 12.5})
+            daemon.publish("ops/price", event="price", data={"ACME": 12.5})
             shape(example("event"), bob.expect("event"), "event")
     assert asked > 8
 
@@ -85,7 +85,7 @@ def test_error_example(daemon):
 def test_publish_examples(daemon):
     answer, message = (m for arrow, m in blocks(section("Publishing")))
     shape(answer, daemon.publish("ops/backup", "Backup done"), "publish")
-    got = daemon.publish(None, **message)
+    got = daemon.publish(message.pop("topic"), **message)
     shape(answer, got, "publish")
     page = daemon.http("GET", "/history?topic=ops/backup", token=daemon.token()).ok().json()
     shape(blocks(section("History"))[0][1], page | {"messages": []}, "history")
