@@ -28,10 +28,14 @@
 #define STRUCT_RULE     struct topic_rule
 #define STRUCT_FEED     struct config_feed
 
-#define WHEN_LIVE     false
-#define WHEN_RESTART  true
-#define STATE_BUILT   false
-#define STATE_PLANNED true
+#define WHEN_LIVE    false
+#define WHEN_RESTART true
+
+enum state {
+	STATE_BUILT,
+	STATE_PLANNED,
+	STATE_OFF_ONLY
+};
 
 #define FIELD_SIZE(type, field) sizeof(((type *)0)->field)
 
@@ -49,7 +53,8 @@
 	    .max = (max_),                                                                         \
 	    .unit = (unit_),                                                                       \
 	    .needs_restart = WHEN_##when_,                                                         \
-	    .is_planned = STATE_##state_,                                                          \
+	    .is_planned = STATE_##state_ == STATE_PLANNED,                                         \
+	    .is_off_only = STATE_##state_ == STATE_OFF_ONLY,                                       \
 	    .text = (text_),                                                                       \
 	},
 #define LIST(key_, field_, element_, initial_, max_, when_, state_, text_)                         \
@@ -65,7 +70,7 @@
 	    .max = (max_),                                                                         \
 	    .unit = "",                                                                            \
 	    .needs_restart = WHEN_##when_,                                                         \
-	    .is_planned = STATE_##state_,                                                          \
+	    .is_planned = STATE_##state_ == STATE_PLANNED,                                         \
 	    .text = (text_),                                                                       \
 	},
 #define RESERVED(key_, kind_, initial_, text_)                                                     \
@@ -93,7 +98,7 @@ _Static_assert(ARRAY_LEN(options) <= OPTIONS_MAX, "tables beside the table are l
 #define LIST(...)
 #define RESERVED(...)
 #define WORD(form_, word_, value_, state_)                                                         \
-	{FORM_##form_, (word_), (unsigned)(value_), STATE_##state_},
+	{FORM_##form_, (word_), (unsigned)(value_), STATE_##state_ == STATE_PLANNED},
 
 static const struct option_word words[] = {
 #include "core/config_options.def"

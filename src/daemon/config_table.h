@@ -64,7 +64,8 @@ struct option {
 	uint64_t min, max;
 	const char *unit;
 	bool needs_restart;
-	bool is_planned; /* known, but not built yet */
+	bool is_planned;  /* known, but not built yet */
+	bool is_off_only; /* only its 0 is built */
 	const char *text;
 };
 
