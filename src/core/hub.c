@@ -213,6 +213,14 @@ hub_forget(struct hub *h, struct subscriber *s)
 
 /* --- delivering --- */
 
+int
+hub_form(struct hub *h, struct message *m, enum message_form form, struct slice *out)
+{
+	if (form == FORM_WS_DEFLATE)
+		return message_form_deflated(m, h->deflater, out);
+	return message_form(m, form, out);
+}
+
 struct delivery {
 	struct hub *hub;
 	struct message *message;
@@ -229,7 +237,7 @@ wire_for(struct delivery *d, enum message_form form)
 
 	if (d->wires[form] != NULL)
 		return 1;
-	if (message_form(d->message, form, &bytes) < 0)
+	if (hub_form(d->hub, d->message, form, &bytes) < 0)
 		return -ENOMEM;
 	if (bytes.n == 0)
 		return 0;

@@ -18,6 +18,7 @@ struct reader;
 struct subscriber;
 struct session;
 struct claims;
+struct ws_deflater;
 struct refusal;
 TAILQ_HEAD(reader_list, reader);
 
@@ -89,6 +90,7 @@ struct hub {
 	size_t n_patterns;
 	struct reader_list ready; /* readers with something to do */
 	struct map sessions;      /* chats over SSE by session id */
+	struct ws_deflater *deflater; /* of FORM_WS_DEFLATE; borrowed, NULL: none is made */
 	/* Verify a token sent in a `refresh`: set by serve. 0 and *out (one reference), or -1 with *why. */
 	int (*verify)(struct hub *h, struct slice token, struct claims **out, struct refusal *why);
 	void *owner; /* serve's context */
@@ -126,6 +128,9 @@ const struct topic_rule *config_rule(const struct config *c, struct slice topic)
 
 /* The queue of a subscriber has drained: its readers may go on. */
 void hub_drained(struct hub *h, struct subscriber *s);
+
+/* The bytes of a message in a subscriber's form. As message_form. */
+MUST_CHECK int hub_form(struct hub *h, struct message *m, enum message_form form, struct slice *out);
 
 /* Append on behalf of this worker: sets worker and times. As log_append. */
 MUST_CHECK int hub_append(struct hub *h, struct append *a);

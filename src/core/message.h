@@ -129,6 +129,15 @@ size_t message_memory(const struct message *m);
  */
 MUST_CHECK int message_form(struct message *m, enum message_form form, struct slice *out);
 
+struct ws_deflater;
+
+/*
+ * The compressed form (RFC 7692) of a message's WebSocket frame; below MESSAGE_DEFLATE_MIN bytes, or
+ * when compressing gains nothing, the plain frame. Made once for all who take it. As message_form.
+ */
+#define MESSAGE_DEFLATE_MIN 256
+MUST_CHECK int message_form_deflated(struct message *m, struct ws_deflater *z, struct slice *out);
+
 /* `<Ada>: hi` with line breaks in content indented, so that nobody can fake a speaker; `* Ada joined`. Appends nothing for kinds without a line. */
 int message_line(struct buf *out, const struct message *m);
 

@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "core/message.h"
+#include "proto/deflate.h"
 #include "proto/sse.h"
 #include "proto/ws.h"
 
@@ -209,5 +210,44 @@ message_form(struct message *m, enum message_form form, struct slice *out)
 	if (r == 0)
 		r = keep(m, form, buf_slice(&b), out);
 	buf_done(&b);
+	return r;
+}
+
+/* Head and compressed bytes appended to out; leaves it empty when the plain frame is as short. */
+static int
+make_deflated(struct buf *out, const struct message *m, struct ws_deflater *z)
+{
+	struct buf packed = BUF_INIT(m->json.n); /* longer than this is no gain */
+	uint8_t head[WS_SERVER_HEAD];
+	int r = ws_deflate(z, m->json, &packed);
+
+	if (r == 0) {
+		(void)buf_add(out, head, ws_head_encode(head, WS_TEXT, true, packed.n));
+		r = buf_add_slice(out, buf_slice(&packed));
+	}
+	buf_done(&packed);
+	return r == -EMSGSIZE ? 0 : r;
+}
+
+int
+message_form_deflated(struct message *m, struct ws_deflater *z, struct slice *out)
+{
+	struct message_blob *blob;
+	struct buf b = BUF_INIT(2 * MESSAGE_JSON_MAX);
+	int r = 0;
+
+	if (z == NULL || m->kind == MESSAGE_RAW || m->json.n < MESSAGE_DEFLATE_MIN)
+		return message_form(m, FORM_WS_JSON, out);
+	blob = atomic_load_explicit(&m->forms[FORM_WS_DEFLATE], memory_order_acquire);
+	if (blob != NULL) {
+		*out = slice_of(blob->bytes, blob->n);
+	} else {
+		r = make_deflated(&b, m, z);
+		if (r == 0)
+			r = keep(m, FORM_WS_DEFLATE, buf_slice(&b), out);
+		buf_done(&b);
+	}
+	if (r == 0 && out->n == 0)
+		return message_form(m, FORM_WS_JSON, out);
 	return r;
 }

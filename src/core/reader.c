@@ -368,7 +368,7 @@ pass_on(struct reader *r, struct message *m)
 			s->ops->own(s, m->id);
 		return 0;
 	}
-	if (message_form(m, (enum message_form)s->form, &bytes) < 0)
+	if (hub_form(r->hub, m, (enum message_form)s->form, &bytes) < 0)
 		return -ENOMEM;
 	if (bytes.n == 0)
 		return 0;

@@ -281,6 +281,7 @@ worker_init(struct worker *w, const struct worker_options *o)
 	w->net.on_request = serve_on_request;
 	w->net.on_clock = on_clock;
 	w->hub.owner = &w->serve;
+	w->hub.deflater = w->net.deflater;
 	w->hub.verify = serve_verify_refresh;
 	w->serve = (struct serve){.hub = &w->hub,
 	    .tokens = token_cache_new(TOKENS_CACHED),

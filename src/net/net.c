@@ -20,9 +20,11 @@ net_init(struct net *n, struct event_base *base, unsigned worker, unsigned n_wor
 	n->read_buffer = mem_alloc(NET_READ_BUFFER);
 	n->head = mem_alloc(sizeof(*n->head));
 	n->inflater = ws_inflater_new();
+	n->deflater = ws_deflater_new();
 	net_clock(n);
 	wheel_init(&n->wheel, n->now_ms);
-	if (n->read_buffer == NULL || n->head == NULL || n->inflater == NULL) {
+	if (n->read_buffer == NULL || n->head == NULL || n->inflater == NULL ||
+	    n->deflater == NULL) {
 		net_done(n);
 		return -ENOMEM;
 	}
@@ -50,6 +52,7 @@ net_done(struct net *n)
 		conn_close(c, CLOSE_SHUTDOWN);
 	free_dead(n);
 	ws_inflater_free(n->inflater);
+	ws_deflater_free(n->deflater);
 	mem_free(n->head);
 	mem_free(n->read_buffer);
 	config_unref(n->config);

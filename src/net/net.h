@@ -18,6 +18,7 @@
 struct diag;
 struct counters;
 struct ws_inflater;
+struct ws_deflater;
 
 TAILQ_HEAD(conn_list, conn);
 
@@ -48,6 +49,7 @@ struct net {
 	size_t memory_limit;  /* its share of limits.memory */
 	bool is_draining;
 	struct ws_inflater *inflater;
+	struct ws_deflater *deflater;
 };
 
 /* 0 or -ENOMEM. */

@@ -317,12 +317,12 @@ welcome(struct chat *c)
 }
 
 static enum message_form
-form_of(enum chat_format format)
+form_of(enum chat_format format, bool deflate)
 {
 	static const enum message_form forms[] = {
 	    [CHAT_JSON] = FORM_WS_JSON, [CHAT_TEXT] = FORM_WS_TEXT, [CHAT_RAW] = FORM_WS_RAW};
 
-	return forms[format];
+	return format == CHAT_JSON && deflate ? FORM_WS_DEFLATE : forms[format];
 }
 
 /* Takes claims. The upgrade is done; say welcome and join. */
@@ -334,6 +334,7 @@ open_chat(struct exchange *x, const struct ws_handshake *hs, const struct chat_r
 	struct hub *h = serve->hub;
 	struct chat *c = mem_calloc(1, sizeof(*c));
 	uint64_t beat_ms = h->config->chat.heartbeat_ms;
+	bool deflate = hs->deflate && h->config->chat.compression;
 	struct refusal why = {0};
 
 	if (c == NULL || session_init(&c->session, h, &subscriber_ops, claims,
@@ -348,12 +349,12 @@ open_chat(struct exchange *x, const struct ws_handshake *hs, const struct chat_r
 	c->conn = x->conn;
 	c->format = (uint8_t)request->format;
 	c->session.ops = &session_ops;
-	c->session.who.form = (uint8_t)form_of(request->format);
+	c->session.who.form = (uint8_t)form_of(request->format, deflate && !hs->deflate_peer_small);
 	c->session.who.number = conn_number(x->conn);
 	caller_init(&c->session.caller, &caller_ops);
 	/* the first beat somewhere within the interval, so that they are spread */
 	c->beat_s = (uint32_t)((h->mono_us / 1000 + 1000 + rng_below((uint32_t)beat_ms)) / 1000);
-	if (exchange_upgrade(x, hs, false, h->config->limits.message, &ws_ops, c) < 0) {
+	if (exchange_upgrade(x, hs, deflate, h->config->limits.message, &ws_ops, c) < 0) {
 		session_done(&c->session, true);
 		mem_free(c);
 		return;

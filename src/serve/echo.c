@@ -1,23 +1,25 @@
 #include "core/config.h"
 #include "net/conn.h"
+#include "proto/deflate.h"
 #include "proto/ws.h"
 #include "serve/chat.h"
 
 /* GET /echo: every message comes back; for trying clients and proxies, and for Autobahn. */
 
+#define DEFLATE_MIN 256
+
 static void
-on_message(struct conn *conn, void *data, enum ws_opcode opcode, struct slice payload)
+send_back(struct conn *conn, enum ws_opcode opcode, bool is_packed, struct slice payload)
 {
 	struct wire *w = wire_sized(WS_SERVER_HEAD + payload.n);
 	uint8_t head[WS_SERVER_HEAD];
 	size_t head_n;
 
-	(void)data;
 	if (w == NULL) {
 		conn_fail(conn, CLOSE_NO_MEMORY);
 		return;
 	}
-	head_n = ws_head_encode(head, opcode, false, payload.n);
+	head_n = ws_head_encode(head, opcode, is_packed, payload.n);
 	memcpy(wire_room(w), head, head_n);
 	if (payload.n > 0)
 		memcpy(wire_room(w) + head_n, payload.p, payload.n);
@@ -25,6 +27,26 @@ on_message(struct conn *conn, void *data, enum ws_opcode opcode, struct slice pa
 	conn_push(conn, w);
 	wire_unref(w);
 	conn_hold_reading(conn, !conn_has_room(conn));
+}
+
+static void
+on_message(struct conn *conn, void *data, enum ws_opcode opcode, struct slice payload)
+{
+	(void)data;
+	send_back(conn, opcode, false, payload);
+}
+
+/* The peer takes compressed frames. */
+static void
+on_message_deflate(struct conn *conn, void *data, enum ws_opcode opcode, struct slice payload)
+{
+	struct buf packed = BUF_INIT(payload.n);
+	bool is_packed = payload.n >= DEFLATE_MIN &&
+			 ws_deflate(conn_net(conn)->deflater, payload, &packed) == 0;
+
+	(void)data;
+	send_back(conn, opcode, is_packed, is_packed ? buf_slice(&packed) : payload);
+	buf_done(&packed);
 }
 
 static void
@@ -64,7 +86,10 @@ on_drain_server(struct conn *conn, void *data, uint64_t retry_ms)
 	conn_ws_close(conn, WS_CLOSE_GOING_AWAY, SLICE("the server is stopping"), CLOSE_SHUTDOWN);
 }
 
-static const struct ws_ops ops = {on_message, on_drain, on_tick, on_gone, on_drain_server};
+static const struct ws_ops plain_ops = {on_message, on_drain, on_tick, on_gone, on_drain_server};
+
+static const struct ws_ops deflate_ops = {
+    on_message_deflate, on_drain, on_tick, on_gone, on_drain_server};
 
 void
 serve_echo(struct exchange *x)
@@ -72,6 +97,8 @@ serve_echo(struct exchange *x)
 	const struct config *c = serve_of(x)->config;
 	struct ws_handshake hs;
 	struct conn *conn = x->conn;
+	const struct ws_ops *ops;
+	bool deflate;
 	struct refusal why = {0};
 	int r = ws_handshake_check(x->head, &hs);
 
@@ -83,6 +110,8 @@ serve_echo(struct exchange *x)
 		serve_refuse(x, &why);
 		return;
 	}
-	if (exchange_upgrade(x, &hs, false, c->limits.message, &ops, NULL) == 0)
+	deflate = hs.deflate && c->chat.compression;
+	ops = deflate && !hs.deflate_peer_small ? &deflate_ops : &plain_ops;
+	if (exchange_upgrade(x, &hs, deflate, c->limits.message, ops, NULL) == 0)
 		conn_set_deadline(conn, serve_of(x)->net->now_ms + c->chat.heartbeat_ms);
 }
