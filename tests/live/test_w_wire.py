@@ -7,7 +7,7 @@ import re
 from support import tokens
 
 WIRE = (pathlib.Path(__file__).resolve().parents[2] / "docs" / "wire.md").read_text()
-CONF = {"echo": True, "auth": {"guests": True}}
+CONF = {"auth": {"guests": True}, "feeds": ({"topic": "server/stats", "every": "100ms"},)}
 
 
 def blocks(text):
@@ -74,6 +74,23 @@ def test_gap_example(daemon):
     ws = daemon.ws()
     ws.ok("join", "joined", room="gone", after=1)
     shape(example("gap"), ws.expect("gap"), "gap")
+
+
+def test_event_stream_examples(daemon):
+    stream = daemon.sse("/events", topic=["ops/**", "secret/**"], after=1,
+                        token=daemon.token("ada", subscribe=["ops/**"]))
+    doc = json.loads(re.search(r'^data: (\{"type":"gap".*)$', section("Event streams"), re.M)[1])
+    shape(doc, json.loads(stream.until("gap").data), "gap")
+    denied = json.loads(daemon.sse("/events", topic=["ops/**", "secret/**"],
+                                   token=daemon.token("ada", subscribe=["ops/**"])).until("denied").data)
+    listed = re.search(r"^\| `denied` \| `\{(.*)\}`", section("Event streams"), re.M)[1]
+    assert set(denied) == set(json.loads(f"[{listed}]"))
+
+
+def test_feed_example(daemon):
+    doc = blocks(section("Health and figures"))[0][1]
+    stream = daemon.sse("/events", topic="server/stats", token=daemon.token("ada", subscribe=["server/*"]))
+    shape(doc, json.loads(stream.until("stats").data), "stats")
 
 
 def test_error_example(daemon):
