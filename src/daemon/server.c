@@ -173,16 +173,22 @@ on_accepted(void *ctx, const struct net_accepted *a)
 	worker_adopt(best, a);
 }
 
+/* Remember where we listen, for the line that says that we serve. */
 static void
 on_bound(void *ctx, const char *address, unsigned port)
 {
 	struct server *s = ctx;
+	const char *space = s->listens.n > 0 ? " " : "";
+	bool is_v6 = strchr(address, ':') != NULL && port != 0;
 
-	if (port == 0)
+	if (port == 0) {
 		diag_log(&s->diag, DIAG_NOTICE, "server.listen", "unix=%s", address);
-	else
-		diag_log(
-		    &s->diag, DIAG_NOTICE, "server.listen", "address=%s port=%u", address, port);
+		(void)buf_printf(&s->listens, "%s%s", space, address); /* only for a log line */
+		return;
+	}
+	diag_log(&s->diag, DIAG_NOTICE, "server.listen", "address=%s port=%u", address, port);
+	(void)buf_printf(
+	    &s->listens, "%s%s%s%s:%u", space, is_v6 ? "[" : "", address, is_v6 ? "]" : "", port);
 }
 
 /* --- signals --- */
@@ -375,6 +381,7 @@ clean_up(struct server *s)
 		event_base_free(s->base);
 	setup_unref(s->setup);
 	mem_free(s->config_path);
+	buf_done(&s->listens);
 }
 
 int
@@ -395,12 +402,13 @@ server_run(struct server *s, struct setup *setup, const char *config_path)
 	    .is_draining = process_is_draining,
 	    .post = process_post,
 	    .n_workers = s->n_workers};
+	s->listens = BUF_INIT(8192);
 	use_logging(s);
 	raise_descriptors(s);
 	s->listeners = listeners_open(setup->config, error, sizeof(error), &line);
 	if (s->listeners == NULL) {
 		(void)fprintf(stderr, "%s:%u: %s\n", config_path, line, error);
-		code = EX_CONFIG;
+		code = EX_UNAVAILABLE; /* not the file's fault: it may be another moment's */
 		goto out;
 	}
 	if (s->config_path == NULL || prepare(s) < 0 || start_workers(s) < 0 ||
@@ -409,8 +417,9 @@ server_run(struct server *s, struct setup *setup, const char *config_path)
 		goto out;
 	}
 	atomic_store(&s->is_ready, true);
-	diag_log(&s->diag, DIAG_NOTICE, "server.ready", "version=%s workers=%u storage=%s pid=%d",
-	    BELFRY_VERSION, s->n_workers, "memory", (int)getpid());
+	diag_log(&s->diag, DIAG_NOTICE, "server.ready",
+	    "version=%s workers=%u storage=%s pid=%d listen=\"%.*s\"", BELFRY_VERSION, s->n_workers,
+	    "memory", (int)getpid(), SLICE_ARG(buf_slice(&s->listens)));
 	notify("READY=1");
 	(void)event_base_dispatch(s->base);
 	code = EX_OK;

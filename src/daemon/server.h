@@ -22,6 +22,7 @@ struct server {
 	struct event *signals[3];
 	struct event *tick;
 	struct listeners *listeners;
+	struct buf listens; /* their addresses as text */
 	struct log *log;
 	struct limiter *guests;
 	struct worker *workers;
