@@ -188,7 +188,7 @@ static const struct {
     {"limits = { connections = -1; };", 1, "limits.connections is -1, want 0 to 10000000"},
     {"listen = ( { port = 65536; } );", 1, "listen.port is 65536, want 0 to 65535"},
     {"auth = { leeway = \"2d\"; };", 1, "auth.leeway is 2d, want 0 to 1d"},
-    {"chat = { heartbeat = 0; };", 1, "want 100ms to 1h"},
+    {"chat = { heartbeat = 0; };", 1, "want 1s to 1h"},
     {"auth = { leeway = \"5x\"; };", 1, "want a duration"},
     {"limits = { body = \"1 M\"; };", 1, "want a size"},
     {"limits = { body = \"99999999999999999999K\"; };", 1, "want a size"},
