@@ -9,7 +9,7 @@ FUZZ_SECONDS = 60
 
 ifeq ($(wildcard config.mk),)
 
-TARGETS = all check check-unit check-live check-web install uninstall dist fuzz lint format run
+TARGETS = all check check-unit check-live check-web autobahn install uninstall dist fuzz lint format run
 .PHONY: $(TARGETS) clean distclean deps deps-check deps-ci help
 .DEFAULT_GOAL := all
 
@@ -78,7 +78,7 @@ V = 0
 say = $(if $(filter 0,$(V)),@echo '  $(1)	$(patsubst $(srcdir)/%,%,$(2))';)
 
 .PHONY: all check check-unit check-live check-web tests fuzzers run install uninstall clean distclean dist fuzz lint format \
-	deps deps-check deps-ci help
+	autobahn deps deps-check deps-ci help
 .DEFAULT_GOAL := all
 ifeq ($(MAKELEVEL),0)
 MAKEFLAGS += -j$(NPROC)
@@ -145,6 +145,8 @@ check-live: all	## only the live tests (PYTEST_ARGS='-k text' chooses)
 	@$(AUX)/check.sh live
 check-web: all	## the page and the examples in Chromium
 	@$(AUX)/check.sh web
+autobahn: all	## Autobahn|Testsuite's 517 WebSocket cases (needs a Python 2.7)
+	@$(AUX)/autobahn.sh
 
 fuzz:	## fuzz every parser (FUZZ_SECONDS=60 each)
 	@FUZZ_SECONDS='$(FUZZ_SECONDS)' $(AUX)/fuzz.sh
@@ -210,7 +212,7 @@ tidied/%: $(srcdir)/%.c $(HEADERS) $(srcdir)/.clang-tidy config.mk
 clean:	## remove what was compiled
 	rm -rf obj unit fuzzers fuzz tidied libbelfry.a belfryd belfryctl check $(DIST).tar.gz
 distclean: clean
-	rm -rf venv node run config.mk config.status config.log Makefile
+	rm -rf venv node run autobahn config.mk config.status config.log Makefile
 deps:
 	@$(AUX)/deps.sh build
 deps-check:
