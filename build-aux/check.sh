@@ -107,7 +107,7 @@ live() {
 		return
 	fi
 	# shellcheck disable=SC2086
-	(cd "$SRCDIR/tests/live" && exec $RUN "$VENV/bin/python" -m pytest -p no:cacheprovider -q --color=no \
+	(cd "$SRCDIR/tests/live" && exec $RUN "$VENV/bin/python" -m pytest -p no:cacheprovider -q --color=no --maxfail=40 \
 		--basetemp="$BUILDDIR/check/live" ${PYTEST_ARGS:-} .) 2>&1 </dev/null | tee check/live.log
 	status=${PIPESTATUS[0]}
 	line=$(grep -E '^=* ?[0-9]+ (passed|failed|error|skipped|deselected).* in [0-9.]+s' check/live.log | tail -n 1)
