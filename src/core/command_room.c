@@ -155,7 +155,7 @@ command_send_chat(struct session *s, struct caller *c, struct slice room, struct
 	struct append *a;
 	struct sub *sub;
 
-	if (chat_room(s, room, &sub, why) < 0)
+	if (chat_room(s, room, &sub, why) < 0 || publish_rate(s->who.hub, s->claims, 1, why) < 0)
 		return -1;
 	d->topic = sub_pattern(sub);
 	a = append_new(1);
@@ -346,7 +346,8 @@ command_publish(struct session *s, struct caller *c, const struct command *cmd, 
 	struct append *a;
 	struct draft d;
 
-	if (draft_from_json(cmd->json, cmd->text, &d, why) < 0)
+	if (draft_from_json(cmd->json, cmd->text, &d, why) < 0 ||
+	    publish_rate(s->who.hub, s->claims, 1, why) < 0)
 		return -1;
 	a = append_new(1);
 	if (a != NULL && cmd->ref.p != NULL) {

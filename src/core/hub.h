@@ -19,6 +19,7 @@ struct subscriber;
 struct session;
 struct claims;
 struct ws_deflater;
+struct limiter;
 struct refusal;
 TAILQ_HEAD(reader_list, reader);
 
@@ -32,6 +33,7 @@ struct sub {
 	    presence_from; /* tail sequence: earlier presence changes are in the snapshot it was given */
 	uint32_t slot;    /* index in at->subs */
 	uint32_t dropped; /* ephemeral messages not kept for it while it was behind */
+	bool is_present;  /* counted among the room's members */
 	bool is_room;     /* joined: presence and typing too */
 };
 
@@ -90,6 +92,8 @@ struct hub {
 	size_t n_patterns;
 	struct reader_list ready; /* readers with something to do */
 	struct map sessions;      /* chats over SSE by session id */
+	struct limiter
+	    *publishes; /* limits.publishes_per_second, by user; borrowed, NULL: no limit */
 	struct ws_deflater *deflater; /* of FORM_WS_DEFLATE; borrowed, NULL: none is made */
 	/* Verify a token sent in a `refresh`: set by serve. 0 and *out (one reference), or -1 with *why. */
 	int (*verify)(struct hub *h, struct slice token, struct claims **out, struct refusal *why);
@@ -130,7 +134,8 @@ const struct topic_rule *config_rule(const struct config *c, struct slice topic)
 void hub_drained(struct hub *h, struct subscriber *s);
 
 /* The bytes of a message in a subscriber's form. As message_form. */
-MUST_CHECK int hub_form(struct hub *h, struct message *m, enum message_form form, struct slice *out);
+MUST_CHECK int hub_form(
+    struct hub *h, struct message *m, enum message_form form, struct slice *out);
 
 /* Append on behalf of this worker: sets worker and times. As log_append. */
 MUST_CHECK int hub_append(struct hub *h, struct append *a);

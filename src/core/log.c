@@ -116,6 +116,7 @@ log_set_max_topics(struct log *l, uint32_t max)
 {
 	log_lock(l);
 	l->max_topics = max;
+	l->is_full = false;
 	log_unlock(l);
 }
 
@@ -130,7 +131,7 @@ log_topic_find(struct log *l, struct slice name)
 static bool
 topic_is_idle(const struct log_topic *t)
 {
-	return t->n_stored == 0 && t->interest == 0 && t->room == NULL;
+	return t->n_stored == 0 && t->interest == 0 && t->room == NULL && !t->is_held;
 }
 
 /* Forget topics that hold nothing; those that were trimmed only after a while, or when room is needed. How far they were trimmed lives on in `folded`. */
@@ -154,6 +155,18 @@ fold_topics(struct log *l, int64_t now_ms, bool make_room)
 	}
 }
 
+/* Walking all topics for room is done once until the next sweep, not at each attempt. */
+static bool
+has_room_for_topic(struct log *l)
+{
+	if (l->max_topics == 0 || l->topics.n < l->max_topics)
+		return true;
+	if (!l->is_full)
+		fold_topics(l, 0, true);
+	l->is_full = l->topics.n >= l->max_topics;
+	return !l->is_full;
+}
+
 struct log_topic *
 log_topic_get(struct log *l, struct slice name, int *status)
 {
@@ -161,12 +174,9 @@ log_topic_get(struct log *l, struct slice name, int *status)
 
 	if (t != NULL)
 		return t;
-	if (l->max_topics != 0 && l->topics.n >= l->max_topics) {
-		fold_topics(l, 0, true);
-		if (l->topics.n >= l->max_topics) {
-			*status = -ENOSPC;
-			return NULL;
-		}
+	if (!has_room_for_topic(l)) {
+		*status = -ENOSPC;
+		return NULL;
 	}
 	t = mem_calloc(1, sizeof(*t) + name.n);
 	if (t == NULL) {
@@ -175,6 +185,7 @@ log_topic_get(struct log *l, struct slice name, int *status)
 	}
 	memcpy(t + 1, name.p, name.n);
 	t->name = slice_of((const char *)(t + 1), name.n);
+	t->trimmed_id = l->folded; /* it may have been known before, and trimmed up to there */
 	if (map_set(&l->topics, t->name, t) < 0) {
 		mem_free(t);
 		*status = -ENOMEM;
@@ -412,8 +423,14 @@ log_take(struct log *l, unsigned worker, struct tail_slot *out, unsigned max, ui
 		*sequence = w->taken;
 	}
 	for (; n < max && w->taken + n < l->next; n++) {
-		out[n] = l->ring[(w->taken + n) & (l->ring_cap - 1)];
-		if (out[n].append != NULL && out[n].append->worker != worker)
+		struct tail_slot *slot = &l->ring[(w->taken + n) & (l->ring_cap - 1)];
+
+		out[n] = *slot;
+		if (slot->append == NULL)
+			continue;
+		if (slot->append->worker == worker)
+			slot->append = NULL; /* its owner frees it: nobody looks at it here again */
+		else
 			out[n].append = NULL;
 	}
 	log_unlock(l);
@@ -495,13 +512,10 @@ log_resume(struct log *l, const struct log_filter *filters, size_t n, uint64_t a
 	for (size_t i = 0; i < n; i++)
 		add_filter(l, &e, &filters[i]);
 	*out = (struct log_resume){.oldest = e.oldest, .start = after};
-	if (after > l->last) {
-		out->reason = LOG_GAP_OUTSIDE;
-		out->gap_id = e.trimmed != 0 ? e.trimmed : l->last;
-		out->start = 0;
-	} else if (after < l->begin) {
+	if (after > l->last || after < l->begin) {
 		out->reason = LOG_GAP_OUTSIDE;
 		out->gap_id = e.trimmed != 0 ? e.trimmed : l->begin;
+		out->start = l->begin; /* all that the log has follows */
 	} else if (e.trimmed > after) {
 		out->reason = LOG_GAP_TRIMMED;
 		out->gap_id = e.trimmed;
@@ -565,5 +579,6 @@ log_sweep(struct log *l, int64_t now_ms)
 	l->store->ops->sweep(l->store, now_ms);
 	log_lock(l);
 	fold_topics(l, now_ms, false);
+	l->is_full = false;
 	log_unlock(l);
 }

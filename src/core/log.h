@@ -131,8 +131,8 @@ const char *log_gap_name(enum log_gap_reason reason);
 struct log_resume {
 	enum log_gap_reason reason; /* LOG_GAP_NONE: nothing after `after` is missing */
 	uint64_t oldest;            /* the first id still there on these topics; 0: none */
-	uint64_t gap_id;            /* highest trimmed id, else the log's beginning or end */
-	uint64_t start; /* where reading starts: `after`, or 0 when it lies beyond the log's end */
+	uint64_t gap_id;            /* highest trimmed id, else the log's beginning */
+	uint64_t start; /* where reading starts: `after`, or the log's beginning when it lies outside */
 };
 /* What a reader that resumes after that id must be told. */
 void log_resume(struct log *l, const struct log_filter *filters, size_t n, uint64_t after,

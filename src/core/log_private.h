@@ -27,6 +27,7 @@ struct log_topic {
 	int64_t used_ms;   /* when it last had something */
 	void *stored;      /* the store's */
 	struct room *room; /* who is present; NULL: nobody */
+	bool is_held;      /* an append is about to need it */
 };
 
 struct log_pattern {
@@ -49,6 +50,7 @@ struct log {
 	uint64_t trimmed; /* highest trimmed id of all topics: a quick no */
 	uint64_t folded;  /* highest trimmed id of topics no longer known */
 	uint32_t max_topics;
+	bool is_full; /* max_topics is reached, and nothing could be forgotten since the last sweep */
 
 	struct map topics;
 	struct log_pattern **patterns;

@@ -5,6 +5,7 @@
 
 #include "base/utf8.h"
 #include "core/config.h"
+#include "core/limiter.h"
 #include "core/reader.h"
 #include "core/topic.h"
 #include "proto/json.h"
@@ -305,6 +306,22 @@ draft_message(struct hub *h, const struct claims *who, struct message_from from,
 	if (*out == NULL)
 		return refuse(why, ERROR_UNAVAILABLE, "no memory for the message; try again");
 	return 0;
+}
+
+int
+publish_rate(struct hub *h, const struct claims *who, unsigned n, struct refusal *why)
+{
+	uint32_t limit = h->config->limits.publishes_per_second;
+	struct rate rate = {limit, 1000, limit};
+	uint64_t wait_ms;
+
+	if (limit == 0 || h->publishes == NULL)
+		return 0;
+	wait_ms = limiter_take(h->publishes, slice_str(who->user_id), rate, n, h->mono_us / 1000);
+	if (wait_ms == 0)
+		return 0;
+	return refuse_limit(why, ERROR_RATE_LIMITED, "limits.publishes_per_second",
+	    limiter_retry_s(wait_ms), "more than %u messages a second of one user", limit);
 }
 
 int

@@ -46,6 +46,10 @@ unsigned draft_priority(struct slice s);
 MUST_CHECK int draft_message(struct hub *h, const struct claims *who, struct message_from from,
     struct draft *d, uint64_t origin, struct message **out, struct refusal *why);
 
+/* limits.publishes_per_second, of a user over all doors, for n messages. 0, or -1 with *why. */
+MUST_CHECK int publish_rate(
+    struct hub *h, const struct claims *who, unsigned n, struct refusal *why);
+
 /* Refusal of a failed hub_append. */
 int append_refusal(int status, struct refusal *why);
 

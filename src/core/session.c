@@ -167,7 +167,7 @@ session_done(struct session *s, bool lost)
 	for (const struct sub *sub = s->who.subs; sub != NULL; sub = sub->next) {
 		int64_t leave_at = lost ? h->now_ms + (int64_t)h->config->chat.leave_grace_ms : 0;
 
-		if (sub->is_room)
+		if (sub->is_present)
 			presence_leave(h->log, sub_pattern(sub), slice_str(s->claims->user_id),
 			    s->who.number, leave_at, h->worker);
 	}
@@ -406,6 +406,7 @@ enter_room(struct session *s, struct sub *sub, bool is_first, struct buf *member
 	if (r < 0)
 		return r;
 	sub->is_room = true;
+	sub->is_present = sub->is_present || is_first;
 	sub->presence_from = view.sequence;
 	*count = view.count;
 	return members->failed ? -ENOMEM : 0;
@@ -477,7 +478,7 @@ session_leave(
 {
 	struct hub *h = s->who.hub;
 
-	if (config_rule(h->config, sub_pattern(sub))->presence)
+	if (sub->is_present)
 		presence_leave(h->log, sub_pattern(sub), slice_str(s->claims->user_id),
 		    s->who.number, 0, h->worker);
 	answer_ended(c, "left", "room", topic_room(sub_pattern(sub)), reason, ref);

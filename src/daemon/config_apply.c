@@ -140,8 +140,6 @@ apply_number(struct config_reader *r, const struct option *o, const config_setti
 	}
 	if (v < o->min || v > o->max)
 		return fail_range(r, o, s, v == 0);
-	if (o->is_off_only && v != 0)
-		return config_fail_at(r, s, "%s is not built yet in this version, want 0", o->key);
 	store(o, place, v);
 	return 0;
 }

@@ -33,8 +33,7 @@
 
 enum state {
 	STATE_BUILT,
-	STATE_PLANNED,
-	STATE_OFF_ONLY
+	STATE_PLANNED
 };
 
 #define FIELD_SIZE(type, field) sizeof(((type *)0)->field)
@@ -54,7 +53,6 @@ enum state {
 	    .unit = (unit_),                                                                       \
 	    .needs_restart = WHEN_##when_,                                                         \
 	    .is_planned = STATE_##state_ == STATE_PLANNED,                                         \
-	    .is_off_only = STATE_##state_ == STATE_OFF_ONLY,                                       \
 	    .text = (text_),                                                                       \
 	},
 #define LIST(key_, field_, element_, initial_, max_, when_, state_, text_)                         \

@@ -65,7 +65,6 @@ struct option {
 	const char *unit;
 	bool needs_restart;
 	bool is_planned;  /* known, but not built yet */
-	bool is_off_only; /* only its 0 is built */
 	const char *text;
 };
 

@@ -9,7 +9,7 @@
 #include "base/rng.h"
 #include "daemon/server.h"
 
-#define DEFAULT_CONFIG "/etc/belfry/belfryd.conf"
+#define DEFAULT_CONFIG BELFRY_SYSCONFDIR "/belfryd.conf"
 
 static void
 usage(FILE *to)

@@ -78,17 +78,26 @@ raise_descriptors(struct server *s)
 	}
 	limit.rlim_cur = limit.rlim_max;
 	(void)setrlimit(RLIMIT_NOFILE, &limit); /* never fails up to the maximum */
-	if (c->limits.connections == 0 || limit.rlim_cur < wanted) {
-		uint32_t fits = limit.rlim_cur > FDS_BESIDE
-				    ? (uint32_t)min_u64(limit.rlim_cur - FDS_BESIDE, UINT32_MAX)
-				    : 1;
+	if (c->limits.connections == 0 || limit.rlim_cur < wanted)
+		s->max_connections =
+		    limit.rlim_cur > FDS_BESIDE
+			? (uint32_t)min_u64(limit.rlim_cur - FDS_BESIDE, UINT32_MAX)
+			: 1;
+}
 
-		if (c->limits.connections != 0)
-			diag_log(&s->diag, DIAG_WARNING, "server.limit",
-			    "limits.connections=%u lowered_to=%u reason=\"the limit of open files is %llu\"",
-			    c->limits.connections, fits, (unsigned long long)limit.rlim_cur);
-		c->limits.connections = fits; /* before any other thread sees it */
-	}
+/* Before any other thread sees the configuration: no more connections than there are descriptors. */
+static void
+clamp_connections(struct server *s, struct config *c)
+{
+	uint32_t max = s->max_connections;
+
+	if (max == 0 || (c->limits.connections != 0 && c->limits.connections <= max))
+		return;
+	if (c->limits.connections != 0)
+		diag_log(&s->diag, DIAG_WARNING, "server.limit",
+		    "limits.connections=%u lowered_to=%u reason=\"the limit of open files\"",
+		    c->limits.connections, max);
+	c->limits.connections = max;
 }
 
 /* --- what the workers ask of the process --- */
@@ -211,11 +220,7 @@ reload(struct server *s)
 		return;
 	}
 	setup->config->generation = s->setup->config->generation + 1;
-	if (setup->config->limits.connections == 0 ||
-	    setup->config->limits.connections > s->setup->config->limits.connections)
-		setup->config->limits.connections =
-		    s->setup->config->limits
-			.connections; /* what the descriptors allowed at start */
+	clamp_connections(s, setup->config);
 	if (config_changed_keys(s->setup->config, setup->config, &changed) > 0)
 		diag_log(&s->diag, DIAG_WARNING, "server.reload", "needs_restart=\"%.*s\"",
 		    SLICE_ARG(buf_slice(&changed)));
@@ -315,6 +320,7 @@ start_workers(struct server *s)
 		    .log = s->log,
 		    .diag = &s->diag,
 		    .guests = s->guests,
+		    .gate = &s->gate,
 		    .process = &s->process};
 
 		if (worker_init(&s->workers[i], &o) < 0)
@@ -355,7 +361,7 @@ prepare(struct server *s)
 	s->log = log_new(&options, memory_store_new(c->storage.cache, c->storage.keys));
 	s->guests = limiter_new(GUEST_BUCKETS);
 	s->workers = mem_calloc(s->n_workers, sizeof(*s->workers));
-	if (s->log == NULL || s->guests == NULL || s->workers == NULL)
+	if (gate_init(&s->gate) < 0 || s->log == NULL || s->guests == NULL || s->workers == NULL)
 		return -ENOMEM;
 	return prepare_loop(s);
 }
@@ -371,6 +377,7 @@ clean_up(struct server *s)
 	mem_free(s->workers);
 	log_free(s->log);
 	limiter_free(s->guests);
+	gate_done(&s->gate);
 	for (size_t i = 0; i < ARRAY_LEN(s->signals); i++) {
 		if (s->signals[i] != NULL)
 			event_free(s->signals[i]);
@@ -393,7 +400,7 @@ server_run(struct server *s, struct setup *setup, const char *config_path)
 	int code = EX_OSERR;
 
 	s->setup = setup_ref(setup);
-	s->config_path = realpath(config_path, NULL);
+	s->config_path = mem_strdup(slice_str(config_path));
 	s->started_ms = clock_mono_us() / 1000;
 	s->n_workers = choose_workers(setup->config);
 	s->process = (struct serve_process){.ctx = s,
@@ -405,6 +412,7 @@ server_run(struct server *s, struct setup *setup, const char *config_path)
 	s->listens = BUF_INIT(8192);
 	use_logging(s);
 	raise_descriptors(s);
+	clamp_connections(s, setup->config);
 	s->listeners = listeners_open(setup->config, error, sizeof(error), &line);
 	if (s->listeners == NULL) {
 		(void)fprintf(stderr, "%s:%u: %s\n", config_path, line, error);

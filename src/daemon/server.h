@@ -7,6 +7,7 @@
 #include "base/diag.h"
 #include "daemon/worker.h"
 #include "net/listener.h"
+#include "serve/admission.h"
 
 #define SERVER_MAX_WORKERS 64
 
@@ -22,9 +23,11 @@ struct server {
 	struct event *signals[3];
 	struct event *tick;
 	struct listeners *listeners;
-	struct buf listens; /* their addresses as text */
+	uint32_t max_connections; /* what the descriptors allow; 0: as many as configured */
+	struct buf listens;       /* their addresses as text */
 	struct log *log;
 	struct limiter *guests;
+	struct gate gate;
 	struct worker *workers;
 	unsigned n_workers;
 	struct serve_process process;

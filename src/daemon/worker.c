@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "core/config.h"
 #include "core/limiter.h"
+#include "serve/admission.h"
 
 #define TOKENS_CACHED 20000 /* verified tokens a worker remembers */
 
@@ -282,6 +283,7 @@ worker_init(struct worker *w, const struct worker_options *o)
 	w->net.on_clock = on_clock;
 	w->hub.owner = &w->serve;
 	w->hub.deflater = w->net.deflater;
+	w->hub.publishes = o->gate->publishes;
 	w->hub.verify = serve_verify_refresh;
 	w->serve = (struct serve){.hub = &w->hub,
 	    .tokens = token_cache_new(TOKENS_CACHED),
@@ -289,6 +291,7 @@ worker_init(struct worker *w, const struct worker_options *o)
 	    .diag = o->diag,
 	    .process = o->process,
 	    .guests = o->guests,
+	    .gate = o->gate,
 	    .net = &w->net};
 	if (w->serve.tokens == NULL || w->serve.files == NULL)
 		return -ENOMEM;

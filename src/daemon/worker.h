@@ -47,6 +47,7 @@ struct worker_options {
 	struct log *log;
 	struct diag *diag;
 	struct limiter *guests;
+	struct gate *gate;
 	const struct serve_process *process;
 };
 

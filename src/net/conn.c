@@ -283,6 +283,13 @@ conn_flush(struct conn *c)
 
 static void on_event(evutil_socket_t fd, short what, void *arg);
 
+/* What comes in now belongs to the next request: it waits in the socket. */
+static bool
+is_answering(const struct conn *c)
+{
+	return c->state == CONN_ANSWER || (c->state == CONN_STREAM && c->has_length);
+}
+
 void
 conn_update_events(struct conn *c)
 {
@@ -291,7 +298,7 @@ conn_update_events(struct conn *c)
 
 	if (c->state == CONN_DEAD)
 		return;
-	if (!c->saw_end && !c->is_held && c->state != CONN_ANSWER)
+	if (!c->saw_end && !c->is_held && !is_answering(c))
 		what |= EV_READ;
 	if (c->wants_write)
 		what |= EV_WRITE;
@@ -345,6 +352,9 @@ conn_process(struct conn *c, char *in, size_t n, size_t *consumed)
 			used = c->is_held ? 0 : conn_ws_input(c, in + at, n - at);
 			break;
 		case CONN_STREAM:
+			/* a file may be followed by another request; to an event stream nobody listens */
+			used = c->has_length ? 0 : n - at;
+			break;
 		case CONN_FINISH:
 		case CONN_DEAD:
 			used = n - at; /* nobody listens any more */
@@ -432,8 +442,7 @@ on_event(evutil_socket_t fd, short what, void *arg)
 	}
 	if ((what & EV_WRITE) != 0)
 		conn_flush(c);
-	if ((what & EV_READ) != 0 && c->state != CONN_DEAD && !c->is_held &&
-	    c->state != CONN_ANSWER)
+	if ((what & EV_READ) != 0 && c->state != CONN_DEAD && !c->is_held && !is_answering(c))
 		on_readable(c);
 }
 
@@ -630,5 +639,5 @@ conn_adopt(struct net *n, const struct net_accepted *a)
 		conn_close(c, CLOSE_NO_MEMORY);
 		return;
 	}
-	conn_set_deadline(c, n->now_ms + n->config->limits.request_timeout_ms);
+	conn_http_hurry(c);
 }

@@ -27,6 +27,14 @@ conn_http_expect(struct conn *c)
 	    c, limits->idle_timeout_ms == 0 ? 0 : c->net->now_ms + limits->idle_timeout_ms);
 }
 
+void
+conn_http_hurry(struct conn *c)
+{
+	uint64_t limit_ms = c->net->config->limits.request_timeout_ms;
+
+	conn_set_deadline(c, limit_ms == 0 ? 0 : c->net->now_ms + limit_ms);
+}
+
 static void
 drop_body(struct conn *c)
 {
@@ -255,7 +263,7 @@ start_exchange(
 	if (head->expect_continue && follows.n == 0)
 		ask_to_continue(c);
 	x->head = NULL;
-	conn_set_deadline(c, c->net->now_ms + c->net->config->limits.request_timeout_ms);
+	conn_http_hurry(c);
 	return take_body(c, follows);
 }
 
@@ -271,8 +279,7 @@ conn_http_input(struct conn *c, char *in, size_t n)
 	if (head_n == 0) {
 		if (c->rest_n ==
 		    0) /* the first bytes of a request: from now on it has a deadline */
-			conn_set_deadline(
-			    c, c->net->now_ms + c->net->config->limits.request_timeout_ms);
+			conn_http_hurry(c);
 		return 0;
 	}
 	if (head_n < 0) {

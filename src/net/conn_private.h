@@ -106,6 +106,8 @@ void conn_http_timeout(struct conn *c);
 void conn_http_gone(struct conn *c);
 void conn_http_free(struct conn *c);
 void conn_http_expect(struct conn *c);
+/* limits.request_timeout from now, for a head or a body. */
+void conn_http_hurry(struct conn *c);
 
 /* --- conn_ws.c --- */
 size_t conn_ws_input(struct conn *c, char *in, size_t n);

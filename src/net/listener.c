@@ -182,7 +182,7 @@ explain(const struct config_listener *c, int status, char *error, size_t n)
 		(void)snprintf(where, sizeof(where), "%s port %u", c->address, c->port);
 	if (status == -EADDRINUSE)
 		(void)snprintf(error, n,
-		    "cannot listen on %s: another program does; stop it or choose another port",
+		    "cannot listen on %s: it is in use by another program; stop that or choose another port",
 		    where);
 	else
 		(void)snprintf(error, n, "cannot listen on %s: %s", where, strerror(-status));

@@ -280,7 +280,7 @@ on_gone(struct conn *conn, void *data)
 {
 	struct chat *c = data;
 
-	(void)conn;
+	admission_end(conn_net(conn)->owner, &c->admission);
 	session_done(&c->session, true);
 	mem_free(c);
 }
@@ -346,6 +346,12 @@ open_chat(struct exchange *x, const struct ws_handshake *hs, const struct chat_r
 		serve_refuse(x, &why);
 		return;
 	}
+	if (admission_begin(x, claims, &c->admission, &why) < 0) {
+		session_done(&c->session, true);
+		mem_free(c);
+		serve_refuse(x, &why);
+		return;
+	}
 	c->conn = x->conn;
 	c->format = (uint8_t)request->format;
 	c->session.ops = &session_ops;
@@ -355,6 +361,7 @@ open_chat(struct exchange *x, const struct ws_handshake *hs, const struct chat_r
 	/* the first beat somewhere within the interval, so that they are spread */
 	c->beat_s = (uint32_t)((h->mono_us / 1000 + 1000 + rng_below((uint32_t)beat_ms)) / 1000);
 	if (exchange_upgrade(x, hs, deflate, h->config->limits.message, &ws_ops, c) < 0) {
+		admission_end(serve, &c->admission);
 		session_done(&c->session, true);
 		mem_free(c);
 		return;

@@ -7,6 +7,7 @@
 #include "core/command.h"
 #include "core/session.h"
 #include "net/conn.h"
+#include "serve/admission.h"
 #include "serve/query.h"
 #include "serve/serve.h"
 
@@ -21,6 +22,7 @@ enum chat_format {
 struct chat {
 	struct session session;
 	struct conn *conn;
+	struct admission admission;
 	uint32_t beat_s; /* monotonic second of the next heartbeat */
 	uint8_t format;  /* enum chat_format */
 	bool said_expiring;
@@ -60,6 +62,11 @@ void chat_send_expiring(struct chat *c, int64_t in_s);
 
 /* Answers an upgrade request that is none: by name, with what a WebSocket client looks for. */
 void chat_refuse_handshake(struct exchange *x, int error);
+/*
+ * A stream that should come back later: 200 with `closing`, the limit and a spread retry, then the end (an EventSource gives up for ever on any other status). Others get
+ * the refusal as it is.
+ */
+void stream_turn_away(struct exchange *x, const struct refusal *why);
 void serve_chat_sse(struct exchange *x); /* chat_sse.c */
 
 #endif

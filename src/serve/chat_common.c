@@ -4,6 +4,7 @@
 #include "base/utf8.h"
 #include "core/topic.h"
 #include "proto/json.h"
+#include "proto/sse.h"
 #include "serve/chat.h"
 
 #define NAME_BYTES      64 /* of a display name */
@@ -157,5 +158,35 @@ chat_send_expiring(struct chat *c, int64_t in_s)
 	(void)json_add_member_i64(&b, "in", in_s);
 	if (buf_add_char(&b, '}') == 0)
 		c->session.ops->send(&c->session, "expiring", 0, buf_slice(&b));
+	buf_done(&b);
+}
+
+void
+stream_turn_away(struct exchange *x, const struct refusal *why)
+{
+	struct slice accept = http_header(x->head, SLICE("Accept"), NULL);
+	bool is_lines = http_accept_quality(accept, SLICE("application/x-ndjson")) >
+			http_accept_quality(accept, SLICE("text/event-stream"));
+	uint64_t retry_ms = (uint64_t)why->retry_after_s * 1000 + rng_below(3000);
+	struct buf json = BUF_INIT(1024);
+	struct buf b = BUF_INIT(2048);
+
+	if (is_lines || why->limit == NULL) {
+		serve_refuse(x, why);
+		return;
+	}
+	(void)buf_add_char(&json, '{'); /* failures stick */
+	(void)json_add_member_string(&json, "type", SLICE("closing"));
+	(void)json_add_member_string(&json, "reason", slice_str(why->text));
+	(void)json_add_member_string(&json, "limit", slice_str(why->limit));
+	(void)json_add_member_u64(&json, "retry", retry_ms);
+	(void)buf_add_char(&json, '}');
+	(void)sse_retry(&b, retry_ms);
+	(void)sse_event(&b, SLICE("closing"), 0, buf_slice(&json));
+	counter_refused(x->net->counters, why->code);
+	x->keep_alive = false;
+	exchange_header(x, "Cache-Control", SLICE("no-cache, no-transform"));
+	exchange_reply(x, 200, "text/event-stream", buf_slice(&b));
+	buf_done(&json);
 	buf_done(&b);
 }

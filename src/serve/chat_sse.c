@@ -184,7 +184,7 @@ on_gone(struct conn *conn, void *data)
 {
 	struct chat_stream *st = data;
 
-	(void)conn;
+	admission_end(conn_net(conn)->owner, &st->chat.admission);
 	(void)map_remove(&st->chat.session.who.hub->sessions, slice_str(st->id));
 	session_done(&st->chat.session, true);
 	mem_free(st);
@@ -273,6 +273,12 @@ open_stream(struct exchange *x, const struct chat_request *request, struct claim
 		return;
 	}
 	s = &st->chat.session;
+	if (admission_begin(x, claims, &st->chat.admission, &why) < 0) {
+		session_done(s, true);
+		mem_free(st);
+		stream_turn_away(x, &why);
+		return;
+	}
 	st->chat.conn = conn;
 	st->chat.format = (uint8_t)request->format;
 	st->chat.beat_s =
@@ -287,6 +293,7 @@ open_stream(struct exchange *x, const struct chat_request *request, struct claim
 	exchange_header(x, "X-Accel-Buffering", SLICE("no"));
 	if (map_set(&h->sessions, slice_str(st->id), s) < 0 ||
 	    exchange_stream_start(x, 200, "text/event-stream", -1, &stream_ops, st) < 0) {
+		admission_end(serve, &st->chat.admission);
 		(void)map_remove(&h->sessions, slice_str(st->id));
 		session_done(s, true);
 		mem_free(st);

@@ -10,6 +10,8 @@
 #include "proto/json.h"
 #include "proto/sse.h"
 #include "proto/url.h"
+#include "serve/admission.h"
+#include "serve/chat.h"
 #include "serve/query.h"
 
 /* GET /events (CONTRACT 6): one stream, fixed topics, one merged cursor; Server-Sent Events or NDJSON. */
@@ -23,6 +25,7 @@ struct stream {
 	struct subscriber who;
 	struct conn *conn;
 	struct claims *claims;
+	struct admission admission;
 	uint32_t beat_s;  /* monotonic second of the next keep-alive */
 	uint32_t fresh_s; /* when a bare id may be sent again */
 	uint64_t sent_id; /* the last id that went out */
@@ -172,6 +175,7 @@ static void
 stream_free(struct stream *st)
 {
 	counter_sub(st->who.hub->counters, COUNTER_SUBSCRIPTIONS, 1);
+	admission_end(st->who.hub->owner, &st->admission);
 	hub_forget(st->who.hub, &st->who);
 	claims_unref(st->claims);
 	mem_free(st);
@@ -533,6 +537,11 @@ open_stream(struct exchange *x, const struct request *r, struct claims *claims)
 	if (subscribe(st, r, &why) < 0) {
 		stream_free(st);
 		serve_refuse(x, &why);
+		return;
+	}
+	if (admission_begin(x, claims, &st->admission, &why) < 0) {
+		stream_free(st);
+		stream_turn_away(x, &why);
 		return;
 	}
 	exchange_header(x, "Cache-Control", SLICE("no-cache, no-transform"));

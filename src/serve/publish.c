@@ -63,11 +63,18 @@ on_appended(struct append *a)
 
 /* Takes a. */
 static void
-submit(struct exchange *x, struct append *a, bool is_array)
+submit(struct exchange *x, const struct claims *claims, struct append *a, bool is_array)
 {
-	struct publish *p = mem_calloc(1, sizeof(*p));
+	struct publish *p;
 	struct refusal why = {0};
 	int r = -ENOMEM;
+
+	if (publish_rate(serve_of(x)->hub, claims, a->n, &why) < 0) {
+		append_free(a);
+		serve_refuse(x, &why);
+		return;
+	}
+	p = mem_calloc(1, sizeof(*p));
 
 	if (p != NULL) {
 		p->x = exchange_hold(x);
@@ -186,7 +193,7 @@ publish_json(struct work *w)
 	if (a == NULL)
 		serve_refuse(w->x, &w->why);
 	else
-		submit(w->x, a, is_array);
+		submit(w->x, w->claims, a, is_array);
 	cJSON_Delete(json);
 }
 
@@ -204,7 +211,7 @@ publish_text(struct work *w, bool may_be_form)
 	if (a == NULL)
 		serve_refuse(w->x, &w->why);
 	else
-		submit(w->x, a, false);
+		submit(w->x, w->claims, a, false);
 	publish_fields_done(&fields);
 }
 

@@ -13,6 +13,7 @@
 struct hub;
 struct diag;
 struct files;
+struct gate;
 struct limiter;
 struct net;
 struct daemon_info; /* readiness, drain: daemon/ fills it */
@@ -27,6 +28,7 @@ struct serve {
 	const struct serve_process *process; /* what only the whole process knows */
 	struct limiter *
 	    guests; /* by address, for guest_tokens_per_minute; shared by the workers, the process's; NULL: no limit */
+	struct gate *gate; /* connections and rates of the whole process; serve/admission.h */
 	struct net *net; /* this worker's, for the clocks of the turn */
 };
 

@@ -139,6 +139,7 @@ prepare(struct memory_store *s, const struct append *a)
 		t = log_topic_get(l, m->topic, &r);
 		if (t == NULL)
 			return r;
+		t->is_held = a->n > 1; /* room for the batch's next topic is not made out of this one */
 		if (t->stored == NULL)
 			t->stored = mem_calloc(1, sizeof(struct ring));
 		r = t->stored == NULL ? -ENOMEM : ring_reserve(t->stored, a->n);
@@ -146,6 +147,17 @@ prepare(struct memory_store *s, const struct append *a)
 			r = keys_reserve(&s->keys, m, a->now_ms);
 	}
 	return r;
+}
+
+static void
+release_topics(struct log *l, const struct append *a)
+{
+	for (unsigned i = 0; a->n > 1 && i < a->n; i++) {
+		struct log_topic *t = log_topic_find(l, a->items[i].message->topic);
+
+		if (t != NULL)
+			t->is_held = false;
+	}
 }
 
 static void
@@ -177,6 +189,7 @@ memory_append(struct store *store, struct append *a, unsigned caller)
 
 	log_lock(l);
 	r = prepare(s, a);
+	release_topics(l, a);
 	if (r < 0) {
 		log_unlock(l);
 		return r;

@@ -247,8 +247,6 @@ static const struct {
     {"redis = { host = \"x\"; };", 1, "redis is not built yet"},
     {"hooks = ( { match = \"presence\"; } );", 1, "hooks is not built yet"},
     {"listen = ( { tls = { certificate = \"a\"; }; } );", 1, "listen.tls is not built yet"},
-    {"limits = { connections_per_user = 1; };", 1,
-	"limits.connections_per_user is not built yet in this version, want 0"},
     {"auth = { jwks_file = \"a\"; };", 1, "auth.jwks_file is not built yet"},
 };
 

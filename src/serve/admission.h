@@ -1,0 +1,33 @@
+/*
+ * Who may open one more WebSocket or stream: connections of an address and of a user, upgrades a second of the whole daemon.
+ */
+#ifndef SERVE_ADMISSION_H
+#define SERVE_ADMISSION_H
+
+#include "core/tally.h"
+#include "serve/serve.h"
+
+/* What one connection counts in; part of its endpoint's own struct. */
+struct admission {
+	struct tally_entry *address; /* NULL: not counted */
+	struct tally_entry *user;
+};
+
+/* Shared by the workers; the process's. */
+struct gate {
+	struct tally *addresses;
+	struct tally *users;
+	struct limiter *upgrades;  /* one key */
+	struct limiter *publishes; /* by user */
+};
+
+/* 0 or -ENOMEM. */
+MUST_CHECK int gate_init(struct gate *g);
+void gate_done(struct gate *g);
+
+/* Count it in. 0, or -1 with *why (429, the limit named). */
+MUST_CHECK int admission_begin(
+    struct exchange *x, const struct claims *claims, struct admission *out, struct refusal *why);
+void admission_end(struct serve *s, struct admission *a);
+
+#endif
