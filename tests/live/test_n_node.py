@@ -13,7 +13,8 @@ import pytest
 from support import SLOW
 from support.daemon import mark
 
-CONF = {"chat": {"leave_grace": "1s"}, "events": {"retry": "1s"}, "topics": ({"match": "short/**", "history": 5}, {"match": "**", "history": 1000})}
+CONF = {"chat": {"leave_grace": "1s"}, "events": {"retry": "1s"}, "topics": (
+    {"match": "short/**", "history": 5}, {"match": "chat/*", "history": 1000, "presence": True}, {"match": "**", "history": 1000})}
 SCRIPTS = pathlib.Path(__file__).resolve().parent / "node"
 MODULES = os.environ.get("BELFRY_NODE_MODULES") or os.environ.get("NODE_MODULES", "")
 

@@ -24,21 +24,25 @@ const es = new EventSource(`http://127.0.0.1:${proxy.address().port}/events?topi
 const got = []
 let opens = 0
 let gaps = 0
-let opened
-es.onopen = () => { opens++; opened?.() }
+let changed = () => {}
+const until = (test, what) => within((async () => {
+  while (!test()) await new Promise((resolve) => { changed = resolve })
+})(), what, 20)
+es.onopen = () => { opens++; changed() }
 es.addEventListener('gap', () => gaps++)
-const first = within(new Promise((resolve) => { opened = resolve }), 'open')
-await first
-const all = new Promise((resolve) => es.addEventListener('notification', (e) => {
-  got.push(JSON.parse(e.data).message)
-  if (got.length === 5 || got.length === 17) setTimeout(cut, 0)
-  if (got.length >= 30) setTimeout(resolve, 200)
-}))
-for (let i = 0; i < 30; i++) {
-  await publish(url, token, topic, String(i))
-  if (i % 6 === 5) await new Promise((resolve) => setTimeout(resolve, 150))
+es.addEventListener('notification', (e) => { got.push(JSON.parse(e.data).message); changed() })
+await until(() => opens === 1, 'open')
+let n = 0
+for (let round = 1; round <= 3; round++) {
+  for (let i = 0; i < 5; i++) await publish(url, token, topic, String(n++))
+  if (round < 3) {
+    await until(() => got.length >= n - 3, 'events before the cut')
+    cut()
+  }
+  for (let i = 0; i < 5; i++) await publish(url, token, topic, String(n++))
+  await until(() => got.length >= n && opens >= Math.min(round + 1, 3), `${n} events`)
 }
-await within(all, `30 events (${got.length} so far)`, 20)
+await new Promise((resolve) => setTimeout(resolve, 200))
 es.close()
 cut()
 done({ got, opens, gaps })

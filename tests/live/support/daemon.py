@@ -17,7 +17,7 @@ BELFRYD = os.path.abspath(os.environ.get("BELFRYD", ROOT / "build" / "belfryd"))
 BELFRYCTL = os.path.abspath(os.environ.get("BELFRYCTL", ROOT / "build" / "belfryctl"))
 # A sanitizer's allocator keeps what was freed: memory says nothing then.
 SANITIZED = os.path.exists(BELFRYD) and any(name in pathlib.Path(BELFRYD).read_bytes() for name in (b"__asan_init", b"__tsan_init"))
-PORT_RE = re.compile(r"(?:127\.0\.0\.1|localhost|\[::1\]):([1-9][0-9]{3,4})\b")
+PORT_RE = re.compile(r"(?:127\.0\.0\.1|localhost|\[::1\])\"?(?::|\s+port=|,\s*\"port\":\s*)\"?([1-9][0-9]{1,4})\b")
 
 BASE = {
     "listen": ({"address": "127.0.0.1", "port": 0},),
@@ -153,7 +153,7 @@ class Daemon:
                     if m := pattern.search(line):
                         return m
                 left = end - time.monotonic()
-                if left <= 0 or (self.process is not None and self.process.poll() is not None and left < timeout - 1):
+                if left <= 0 or (self.process is not None and self.process.poll() is not None and left < timeout - 0.3):
                     text = "\n".join(self.lines)[-3000:]
                     raise AssertionError(f"no {pattern.pattern!r} in the log:\n{text}")
                 self._more.wait(min(left, 0.1))
@@ -217,7 +217,7 @@ class Daemon:
 
     def ws(self, path="/chat", token=None, sub="ada", name=None, headers=(), protocols=None, refuse=False, welcome=True, **query):
         """A WebSocket. For /chat in JSON the welcome is read into `.welcome`. With refuse: the refusing Response."""
-        if token is None and path == "/chat":
+        if token is None and path.startswith("/chat"):
             token = self.token(sub, name=name)
         pairs = list(headers.items()) if isinstance(headers, dict) else list(headers)
         if token:

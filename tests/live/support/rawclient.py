@@ -36,8 +36,10 @@ class Response:
         return [v for k, v in self.headers if k.lower() == name.lower()]
 
     def header(self, name, default=None):
-        """The value of a header that may stand there once at most."""
+        """The value of a header that may stand there once at most; a list's lines are joined."""
         found = self.all(name)
+        if name.lower() in ("vary", "allow", "connection", "cache-control"):
+            return ", ".join(found) if found else default
         assert len(found) <= 1, f"{name} {len(found)} times: {found}"
         return found[0] if found else default
 
