@@ -179,6 +179,7 @@ hub_subscribe(struct hub *h, struct subscriber *s, struct slice pattern, bool is
 	sub->who = s;
 	sub->at = t;
 	sub->is_room = is_room;
+	sub->since = h->position;
 	sub->slot = t->n;
 	t->subs[t->n++] = sub;
 	sub->next = s->subs;

@@ -31,10 +31,11 @@ struct sub {
 	struct sub *next;      /* of the same subscriber */
 	uint64_t
 	    presence_from; /* tail sequence: earlier presence changes are in the snapshot it was given */
-	uint32_t slot;    /* index in at->subs */
-	uint32_t dropped; /* ephemeral messages not kept for it while it was behind */
-	bool is_present;  /* counted among the room's members */
-	bool is_room;     /* joined: presence and typing too */
+	uint64_t since;        /* the position where it began: later messages are live for it */
+	uint32_t slot;         /* index in at->subs */
+	uint32_t dropped : 30; /* ephemeral messages not kept for it while it was behind */
+	bool is_present : 1;   /* counted among the room's members */
+	bool is_room : 1;      /* joined: presence and typing too */
 };
 
 struct hub_topic {

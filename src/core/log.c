@@ -97,7 +97,9 @@ log_free(struct log *l)
 		struct tail_slot *slot = &l->ring[l->released & (l->ring_cap - 1)];
 
 		message_unref(slot->message);
-		append_free(slot->append);
+		/* one that its worker has met is its worker's */
+		if (slot->append != NULL && l->released >= l->workers[slot->worker].taken)
+			append_free(slot->append);
 	}
 	while ((t = map_next(&l->topics, &at)) != NULL)
 		topic_free(l, t);
@@ -331,7 +333,8 @@ log_link(struct log *l, struct message *m, struct append *a, unsigned caller, ui
 	struct tail_slot *slot = &l->ring[l->next & (l->ring_cap - 1)];
 	uint64_t mask = m == NULL ? 0 : interested(l, m->topic);
 
-	*slot = (struct tail_slot){m == NULL ? NULL : message_ref(m), a};
+	*slot = (struct tail_slot){
+	    m == NULL ? NULL : message_ref(m), a, a == NULL ? LOG_NO_WORKER : a->worker};
 	l->next++;
 	if (a != NULL && a->worker < l->n_workers)
 		mask |= 1ull << a->worker;

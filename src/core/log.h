@@ -61,6 +61,7 @@ struct tail_slot {
 	struct message
 	    *message; /* borrowed until the next log_take of this worker; NULL: only a completion */
 	struct append *append; /* set on the last slot of an append of this worker */
+	unsigned worker;       /* whose append it is: the others never look into it */
 };
 
 /*
@@ -83,9 +84,12 @@ struct log_filter {
 };
 
 enum log_read_mode {
-	LOG_FORWARD,   /* (after, upto] ascending */
-	LOG_BACKWARD,  /* below `before`, the newest first */
-	LOG_SEEK_LAST, /* reached = the cursor after which `count` messages follow up to upto */
+	LOG_FORWARD,  /* (after, upto] ascending */
+	LOG_BACKWARD, /* below `before`, the newest first */
+	/*
+	 * reached = the cursor after which `count` messages follow up to upto. Bounded: with `more` the same read is to be asked again (before and count say how far it is).
+	 */
+	LOG_SEEK_LAST,
 	LOG_SEEK_TIME, /* reached = the cursor before the first message whose time is >= time_ms */
 };
 
@@ -132,7 +136,8 @@ struct log_resume {
 	enum log_gap_reason reason; /* LOG_GAP_NONE: nothing after `after` is missing */
 	uint64_t oldest;            /* the first id still there on these topics; 0: none */
 	uint64_t gap_id;            /* highest trimmed id, else the log's beginning */
-	uint64_t start; /* where reading starts: `after`, or the log's beginning when it lies outside */
+	uint64_t
+	    start; /* where reading starts: `after`, or the log's beginning when it lies outside */
 };
 /* What a reader that resumes after that id must be told. */
 void log_resume(struct log *l, const struct log_filter *filters, size_t n, uint64_t after,

@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "base/mem.h"
+#include "core/topic.h"
 
 #define READ_BYTES (64 * 1024) /* JSON bytes of one step */
 
@@ -11,8 +12,11 @@ struct reader {
 	TAILQ_ENTRY(reader) mine;  /* of the subscriber */
 	TAILQ_ENTRY(reader) ready; /* of the hub */
 	struct hub *hub;
-	uint64_t cursor;     /* everything up to here was queued */
-	uint64_t asked_upto; /* own messages up to here were asked for; later ones are skipped */
+	uint64_t cursor; /* everything up to here was queued */
+	uint64_t
+	    asked_upto; /* what was asked for reaches to here; what is later comes once, and not to its sender */
+	uint64_t
+	    seek_limit; /* 0, or where a reader of this subscription stood before: a seek goes no higher */
 	uint64_t
 	    known_trimmed; /* losses up to this id were told, or are none of a question's business */
 	int64_t min_time_ms; /* since when, by the wall clock; 0: not asked */
@@ -113,6 +117,13 @@ reader_free_all(struct hub *h, struct subscriber *s)
 		sub->reader = NULL;
 	while (s->readers != NULL)
 		reader_free(TAILQ_FIRST(s->readers));
+}
+
+/* How far its subscriptions have what is live. */
+static uint64_t
+live_cursor(const struct reader *r)
+{
+	return max_u64(r->cursor, r->asked_upto);
 }
 
 static bool
@@ -235,6 +246,16 @@ start_at_id(struct reader *r, uint64_t id)
 }
 
 static void
+start_at_beginning(struct reader *r)
+{
+	struct log_resume all;
+
+	log_resume(r->hub->log, r->filters, r->n_filters, 0, &all);
+	r->cursor = all.start;
+	r->accept_trimmed = true;
+}
+
+static void
 start_unreadable(struct reader *r)
 {
 	struct log_resume now;
@@ -255,32 +276,12 @@ start_seek(struct reader *r, const struct position *from)
 	r->read.mode = from->kind == POSITION_TIME ? LOG_SEEK_TIME : LOG_SEEK_LAST;
 	r->read.time_ms = from->time_ms;
 	r->read.count = from->last;
+	r->read.before = 0;
 }
 
-int
-reader_start(struct hub *h, struct subscriber *s, struct sub *sub, const struct position *from,
-    bool *resumed)
+static void
+start_at(struct reader *r, const struct position *from)
 {
-	struct reader *r;
-
-	*resumed = false;
-	if (from->kind == POSITION_NONE || (from->kind == POSITION_LAST && from->last == 0))
-		return 0;
-	if (sub != NULL)
-		reader_drop(h, sub);
-	r = reader_new(h, s);
-	if (r == NULL)
-		return -ENOMEM;
-	cover(r, sub);
-	if (make_filters(r) < 0) {
-		for (struct sub *each = s->subs; each != NULL; each = each->next) {
-			if (each->reader == r)
-				each->reader = NULL;
-		}
-		reader_free(r);
-		return -ENOMEM;
-	}
-	r->asked_upto = h->position;
 	switch (from->kind) {
 	case POSITION_ID:
 		start_at_id(r, from->id);
@@ -294,9 +295,49 @@ reader_start(struct hub *h, struct subscriber *s, struct sub *sub, const struct 
 		break;
 	case POSITION_ALL:
 	case POSITION_NONE:
-		r->accept_trimmed = true;
+		start_at_beginning(r);
 		break;
 	}
+}
+
+/* A reader whose subscription is asked for anew: what was live and is still to come does come. */
+static void
+inherit(struct reader *r, const struct reader *before)
+{
+	r->seek_limit = live_cursor(before);
+	r->presence_skipped = before->presence_skipped;
+}
+
+int
+reader_start(struct hub *h, struct subscriber *s, struct sub *sub, const struct position *from,
+    bool *resumed)
+{
+	struct reader *r;
+
+	*resumed = false;
+	if (from->kind == POSITION_NONE || (from->kind == POSITION_LAST && from->last == 0))
+		return 0;
+	hub_tail(h); /* so that its position is the log's */
+	r = reader_new(h, s);
+	if (r == NULL)
+		return -ENOMEM;
+	if (sub != NULL && sub->reader != NULL) {
+		inherit(r, sub->reader);
+		reader_drop(h, sub);
+	}
+	cover(r, sub);
+	if (make_filters(r) < 0) {
+		for (struct sub *each = s->subs; each != NULL; each = each->next) {
+			if (each->reader == r)
+				each->reader = NULL;
+		}
+		reader_free(r);
+		return -ENOMEM;
+	}
+	r->asked_upto = h->position;
+	start_at(r, from);
+	if (r->seek_limit != 0 && !r->is_seeking)
+		r->cursor = min_u64(r->cursor, r->seek_limit);
 	*resumed = !r->gap_due && from->kind != POSITION_LAST;
 	reader_schedule(h, r);
 	return 0;
@@ -321,7 +362,7 @@ tell_gap(struct reader *r)
 
 		if (sub->reader != r)
 			continue;
-		if (r->is_catch_up) { /* each of its subscriptions has a fate of its own */
+		if (gap.reason == LOG_GAP_TRIMMED) { /* each subscription has a fate of its own */
 			log_resume(r->hub->log, &filter, 1, r->gap_asked, &gap);
 			if (gap.reason == LOG_GAP_NONE)
 				continue;
@@ -350,6 +391,24 @@ note_trimmed(struct reader *r)
 	r->known_trimmed = trimmed;
 }
 
+/*
+ * Live, a connection gets a message once: another subscription that matches it, and was there before it, has passed it already.
+ */
+static bool
+came_otherwise(const struct reader *r, const struct message *m)
+{
+	if (m->id <= r->asked_upto)
+		return false; /* a replay belongs to the subscription that asked */
+	for (const struct sub *sub = r->who->subs; sub != NULL; sub = sub->next) {
+		bool has_passed =
+		    sub->reader == NULL || (sub->reader != r && sub->reader->cursor >= m->id);
+
+		if (has_passed && sub->since < m->id && pattern_matches(sub_pattern(sub), m->topic))
+			return true;
+	}
+	return false;
+}
+
 /* Queue one message that was read. 0: it is behind us; 1: the queue is full, it stays for later; -ENOMEM. */
 static int
 pass_on(struct reader *r, struct message *m)
@@ -359,7 +418,7 @@ pass_on(struct reader *r, struct message *m)
 	struct slice bytes;
 	struct wire *w;
 
-	if (m->time_ms < r->min_time_ms)
+	if (m->time_ms < r->min_time_ms || came_otherwise(r, m))
 		return 0;
 	if (!s->ops->has_room(s))
 		return 1;
@@ -407,6 +466,15 @@ pass_on_all(struct reader *r)
 }
 
 static void
+on_found(struct reader *r)
+{
+	r->is_seeking = r->read.more; /* bounded: it goes on from where it stopped */
+	r->cursor = r->read.reached;
+	if (r->seek_limit != 0)
+		r->cursor = min_u64(r->cursor, r->seek_limit);
+}
+
+static void
 on_read(struct log_read *read)
 {
 	struct reader *r = CONTAINER(read, struct reader, read);
@@ -420,9 +488,8 @@ on_read(struct log_read *read)
 	if (read->status < 0) {
 		r->who->ops->fail(r->who);
 	} else if (r->is_seeking) {
-		r->is_seeking = false;
-		r->cursor = read->reached;
-	} else {
+		on_found(r);
+	} else if (!r->filters_stale) { /* else: read for what is no longer wanted */
 		pass_on_all(r);
 	}
 	log_read_release(read);
@@ -492,6 +559,8 @@ finish(struct reader *r)
 	struct subscriber *s = r->who;
 	bool presence_skipped = r->presence_skipped;
 
+	if (r->gap_due)
+		tell_gap(r);
 	for (struct sub *sub = s->subs; sub != NULL; sub = sub->next) {
 		if (sub->reader != r)
 			continue;

@@ -139,7 +139,8 @@ prepare(struct memory_store *s, const struct append *a)
 		t = log_topic_get(l, m->topic, &r);
 		if (t == NULL)
 			return r;
-		t->is_held = a->n > 1; /* room for the batch's next topic is not made out of this one */
+		t->is_held =
+		    a->n > 1; /* room for the batch's next topic is not made out of this one */
 		if (t->stored == NULL)
 			t->stored = mem_calloc(1, sizeof(struct ring));
 		r = t->stored == NULL ? -ENOMEM : ring_reserve(t->stored, a->n);
@@ -330,17 +331,23 @@ read_backward(struct log_read *r, const struct ring *ring)
 static void
 seek_last(struct log_read *r, const struct ring *ring)
 {
-	size_t at = ring_above(ring, r->upto);
-	unsigned found = 0;
+	size_t at = ring_above(ring, r->before == 0 ? r->upto : r->before - 1);
+	unsigned scanned = 0;
 
-	r->reached = r->upto;
-	while (at > 0 && found < r->count) {
+	if (r->before == 0)
+		r->reached = r->upto;
+	while (at > 0 && r->count > 0) {
 		const struct ring_entry *e = ring_at(ring, --at);
 
+		if (scanned++ == SCAN_MAX) {
+			r->before = e->id + 1;
+			r->more = true;
+			return;
+		}
 		if (e->message == NULL || !matches(r, e->message) ||
 		    !message_is_content(e->message))
 			continue;
-		found++;
+		r->count--;
 		r->reached = e->id - 1;
 	}
 }
@@ -348,8 +355,11 @@ seek_last(struct log_read *r, const struct ring *ring)
 static void
 seek_time(struct log_read *r, const struct ring *ring)
 {
+	/* an id is never below its message's time: only a clock set back makes the first of these an older one */
+	uint64_t least = r->time_ms <= 0 ? 0 : (uint64_t)r->time_ms * 1000 - 1;
+
 	r->reached = r->upto;
-	for (size_t at = 0; at < ring->n; at++) {
+	for (size_t at = ring_above(ring, least); at < ring->n; at++) {
 		const struct ring_entry *e = ring_at(ring, at);
 
 		if (e->message != NULL && e->message->time_ms >= r->time_ms) {
