@@ -164,6 +164,7 @@ session_done(struct session *s, bool lost)
 	if (s->claims == NULL)
 		return;
 	caller_done(&s->caller);
+	session_stop_typing(s, NULL);
 	for (const struct sub *sub = s->who.subs; sub != NULL; sub = sub->next) {
 		int64_t leave_at = lost ? h->now_ms + (int64_t)h->config->chat.leave_grace_ms : 0;
 
@@ -384,32 +385,40 @@ answer_joined(struct session *s, struct caller *c, struct sub *sub, struct slice
 	caller_answer(c, "joined", &b, ref);
 }
 
-/* Presence of the room: the first join of this connection counts it in, a repeated one only looks. */
+/* Presence of the room: the first join of this connection counts it in, a repeated one only looks. A failure leaves everything as it was. */
 static int
-enter_room(struct session *s, struct sub *sub, bool is_first, struct buf *members, size_t *count)
+enter_room(struct session *s, struct sub *sub, struct buf *members, size_t *count)
 {
 	struct hub *h = s->who.hub;
 	struct presence_view view = {0};
+	bool is_first = !sub->is_present;
 	int r;
 
 	if (!config_rule(h->config, sub_pattern(sub))->presence) {
-		(void)BUF_ADD_LIT(members, "[]");
+		if (BUF_ADD_LIT(members, "[]") < 0)
+			return -ENOMEM;
 		*count = 0;
 		sub->is_room = true;
-		return members->failed ? -ENOMEM : 0;
+		return 0;
 	}
 	if (is_first)
 		r = presence_join(h->log, sub_pattern(sub), session_user(s), s->who.number,
 		    h->worker, members, &view);
 	else
 		r = presence_members(h->log, sub_pattern(sub), members, &view);
+	if (r == 0 && members->failed) {
+		r = -ENOMEM;
+		if (is_first)
+			presence_leave(h->log, sub_pattern(sub), slice_str(s->claims->user_id),
+			    s->who.number, 0, h->worker);
+	}
 	if (r < 0)
 		return r;
 	sub->is_room = true;
-	sub->is_present = sub->is_present || is_first;
+	sub->is_present = true;
 	sub->presence_from = view.sequence;
 	*count = view.count;
-	return members->failed ? -ENOMEM : 0;
+	return 0;
 }
 
 int
@@ -438,7 +447,7 @@ session_join(struct session *s, struct caller *c, struct slice room, const struc
 	if (r < 0)
 		goto out;
 	was_room = !is_new && sub->is_room;
-	r = enter_room(s, sub, !was_room, &members, &count);
+	r = enter_room(s, sub, &members, &count);
 	if (r < 0) {
 		if (is_new)
 			hub_unsubscribe(s->who.hub, sub);
@@ -478,6 +487,7 @@ session_leave(
 {
 	struct hub *h = s->who.hub;
 
+	session_stop_typing(s, sub);
 	if (sub->is_present)
 		presence_leave(h->log, sub_pattern(sub), slice_str(s->claims->user_id),
 		    s->who.number, 0, h->worker);
@@ -543,6 +553,10 @@ session_refresh(struct session *s, struct claims *claims, struct refusal *why)
 	}
 	claims_unref(s->claims);
 	s->claims = claims;
+	if (claims->has_name) { /* a token's name goes before one that was asked for */
+		mem_free(s->name);
+		s->name = NULL;
+	}
 	for (sub = s->who.subs; sub != NULL; sub = next) {
 		next = sub->next;
 		if (claims_may_subscribe(claims, sub_pattern(sub)))
