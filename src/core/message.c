@@ -29,6 +29,27 @@ place(char **at, struct slice s)
 	return slice_of(to, s.n);
 }
 
+/* JSON as a peer wrote it: its line breaks can only be white space, and would end a line of NDJSON. */
+static void
+add_json(struct buf *b, struct slice json)
+{
+	size_t from = b->n;
+
+	if (buf_add_slice(b, json) < 0)
+		return;
+	for (size_t i = from; i < b->n; i++) {
+		if (b->p[i] == '\n' || b->p[i] == '\r')
+			b->p[i] = ' ';
+	}
+}
+
+static void
+add_data(struct buf *b, struct slice json)
+{
+	(void)json_add_key(b, "data");
+	add_json(b, json);
+}
+
 struct parts {
 	struct slice topic, event, content, name, user_id, key;
 };
@@ -126,7 +147,7 @@ message_chat(
 	(void)json_add_member_string(
 	    &d.json, "content", in->content.p == NULL ? SLICE("") : in->content);
 	if (in->data.p != NULL)
-		(void)json_add_member_raw(&d.json, "data", in->data);
+		add_data(&d.json, in->data);
 	(void)json_add_member_i64(&d.json, "time", now_ms);
 	if (in->key.p != NULL)
 		(void)json_add_member_string(&d.json, "key", in->key);
@@ -172,7 +193,7 @@ add_notice(struct buf *b, const struct message_notice *in, int64_t now_ms)
 	if (in->click.p != NULL)
 		(void)json_add_member_string(b, "click", in->click);
 	if (in->data.p != NULL)
-		(void)json_add_member_raw(b, "data", in->data);
+		add_data(b, in->data);
 	if (in->from.user_id.p != NULL)
 		add_user(b, "from", &in->from);
 }
@@ -207,7 +228,7 @@ message_notice(const struct message_notice *in, struct slice data_text,
 	if (is_event) {
 		(void)json_add_key(&d.json, "data");
 		d.sse_at = d.json.n;
-		(void)buf_add_slice(&d.json, in->data);
+		add_json(&d.json, in->data);
 	} else {
 		add_notice(&d.json, in, now_ms);
 	}

@@ -6,17 +6,45 @@
 #include "proto/sse.h"
 #include "proto/ws.h"
 
-/* Content with its line breaks indented: a reader sees at once that no new speaker begins. */
+/* Bytes of a character that breaks a line or steers a terminal, 0 of any other: C0 (but tab), DEL, C1, U+2028, U+2029. s is UTF-8. */
+static size_t
+control_at(struct slice s, size_t i, bool *is_break)
+{
+	unsigned char c = (unsigned char)s.p[i];
+
+	*is_break = false;
+	if (c < 0x20 || c == 0x7f) {
+		*is_break = c >= '\n' && c <= '\r';
+		if (c == '\r' && i + 1 < s.n && s.p[i + 1] == '\n')
+			return 2;
+		return c == '\t' ? 0 : 1;
+	}
+	if (c == 0xc2 && i + 1 < s.n && (unsigned char)s.p[i + 1] <= 0x9f) {
+		*is_break = (unsigned char)s.p[i + 1] == 0x85; /* NEL */
+		return 2;
+	}
+	if (c == 0xe2 && i + 2 < s.n && s.p[i + 1] == '\x80' &&
+	    (s.p[i + 2] == '\xa8' || s.p[i + 2] == '\xa9')) {
+		*is_break = true;
+		return 3;
+	}
+	return 0;
+}
+
+/* Content with its line breaks indented: a reader sees at once that no new speaker begins. What could move a terminal's cursor goes. */
 static void
 add_indented(struct buf *out, struct slice s)
 {
-	for (size_t i = 0; i < s.n; i++) {
-		if (s.p[i] == '\r' && i + 1 < s.n && s.p[i + 1] == '\n')
-			continue;
-		if (s.p[i] == '\n' || s.p[i] == '\r')
+	bool is_break;
+
+	for (size_t i = 0; i < s.n;) {
+		size_t control = control_at(s, i, &is_break);
+
+		if (is_break)
 			(void)BUF_ADD_LIT(out, "\n    ");
-		else
+		else if (control == 0)
 			(void)buf_add_char(out, s.p[i]);
+		i += control == 0 ? 1 : control;
 	}
 }
 
@@ -24,9 +52,14 @@ add_indented(struct buf *out, struct slice s)
 static void
 add_name(struct buf *out, struct slice s)
 {
-	for (size_t i = 0; i < s.n; i++) {
-		if ((unsigned char)s.p[i] >= 0x20 && s.p[i] != '<' && s.p[i] != '>')
+	bool is_break;
+
+	for (size_t i = 0; i < s.n;) {
+		size_t control = control_at(s, i, &is_break);
+
+		if (control == 0 && s.p[i] != '<' && s.p[i] != '>')
 			(void)buf_add_char(out, s.p[i]);
+		i += control == 0 ? 1 : control;
 	}
 }
 
