@@ -98,6 +98,19 @@ take_ref(struct command *cmd, struct refusal *why)
 	return 0;
 }
 
+/* The ref of a message that is not looked at any further: well-formed, or absent. */
+static struct slice
+peek_ref(struct slice text)
+{
+	struct slice ref = SLICE_NONE;
+
+	if (json_check(text, NULL) == 0)
+		ref = json_raw_member(text, "ref");
+	if (ref.n == 0 || ref.n > COMMAND_REF_MAX || strchr("\"-0123456789", ref.p[0]) == NULL)
+		return SLICE_NONE;
+	return ref;
+}
+
 static int
 run(struct session *s, struct caller *c, struct command *cmd, struct refusal *why)
 {
@@ -127,7 +140,8 @@ command_run(struct session *s, struct caller *c, struct slice text)
 
 	counter_add(s->who.hub->counters, COUNTER_MESSAGES_IN, 1);
 	if (check_rate(s, &why) < 0) {
-		c->ops->refuse(c, &why, SLICE_NONE);
+		counter_refused(s->who.hub->counters, why.code);
+		c->ops->refuse(c, &why, peek_ref(text));
 		return;
 	}
 	r = json_parse(text, &json, &at);

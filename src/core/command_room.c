@@ -44,7 +44,7 @@ command_take_position(const struct command *cmd, unsigned last, int64_t now_ms,
 	uint64_t n = last;
 
 	*out = (struct position){.kind = POSITION_LAST, .last = last};
-	if (count != NULL && json_u64(count, &n) < 0)
+	if (after == NULL && count != NULL && json_u64(count, &n) < 0)
 		return refuse(why, ERROR_BAD_FIELD, "last must be an integer that is not negative");
 	if (cJSON_IsString(after)) {
 		*out = position_parse(json_string(after), now_ms);
@@ -157,6 +157,7 @@ command_send_chat(struct session *s, struct caller *c, struct slice room, struct
 
 	if (chat_room(s, room, &sub, why) < 0 || publish_rate(s->who.hub, s->claims, 1, why) < 0)
 		return -1;
+	session_stop_typing(s, sub);
 	d->topic = sub_pattern(sub);
 	a = append_new(1);
 	if (a == NULL)
@@ -203,7 +204,6 @@ int
 command_typing(struct session *s, struct caller *c, const struct command *cmd, struct refusal *why)
 {
 	const cJSON *typing = json_member(cmd->json, "typing");
-	struct append *a;
 	struct slice room;
 	struct sub *sub;
 
@@ -214,19 +214,7 @@ command_typing(struct session *s, struct caller *c, const struct command *cmd, s
 		return refuse(why, ERROR_BAD_FIELD, "typing must be true or false");
 	if (!claims_may_publish(s->claims, sub_pattern(sub)))
 		return refuse(why, ERROR_INSUFFICIENT_SCOPE, "this room is not in belfry.publish");
-	a = append_new(1);
-	if (a != NULL)
-		a->items[0].message = message_typing(sub_pattern(sub), session_user(s),
-		    typing == NULL || cJSON_IsTrue(typing), s->who.number);
-	if (a == NULL || a->items[0].message == NULL) {
-		append_free(a);
-		return append_refusal(-ENOMEM, why);
-	}
-	a->now_ms = s->who.hub->now_ms;
-	a->worker = LOG_NO_WORKER; /* nobody waits */
-	if (log_append(s->who.hub->log, a, s->who.hub->worker) < 0)
-		append_free(a); /* ephemeral: under load typing is the first to go */
-	return 0;
+	return session_type(s, sub, typing == NULL || cJSON_IsTrue(typing), why);
 }
 
 int

@@ -86,7 +86,7 @@ on_read(struct log_read *r)
 		read_page(y);
 		return;
 	}
-	if (!take_all(y) || (r->more && y->n == y->limit)) {
+	if (!take_all(y)) {
 		finish(y, 0, true);
 	} else if (!r->more) {
 		finish(y, 0, false);

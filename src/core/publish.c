@@ -126,7 +126,7 @@ resolve_topic(
 
 	if (d->to.p != NULL) {
 		(void)BUF_ADD_LIT(&b, "user/");
-		r = d->to.n == 0 ? -1 : topic_add_segment(&b, d->to);
+		r = d->to.n == 0 || d->to.n > TOKEN_SUB_MAX ? -1 : topic_add_segment(&b, d->to);
 		if (r == 0 && d->topic.p != NULL && !slice_eq(d->topic, buf_slice(&b)))
 			r = refuse(why, ERROR_BAD_FIELD,
 			    "topic and to name different topics: give one of them");
@@ -137,6 +137,9 @@ resolve_topic(
 			return refuse(
 			    why, ERROR_BAD_FIELD, "topic is missing and events.topics is empty");
 		r = pattern_expand(&b, slice_str(c->events.topics.v[0]), slice_str(who->user_id));
+		if (r < 0)
+			r = refuse(why, ERROR_BAD_FIELD,
+			    "topic is missing, and the first of events.topics cannot be used");
 	}
 	if (r == 0 && b.n > 0) {
 		memcpy(d->topic_room, b.p, b.n);
