@@ -38,6 +38,7 @@ keys_init(struct keys *k, uint64_t max)
 	map_init(&k->map);
 	TAILQ_INIT(&k->order);
 	TAILQ_INIT(&k->spare);
+	k->n = 0;
 	k->max = max;
 }
 
@@ -45,6 +46,8 @@ static void
 drop(struct keys *k, struct key_list *from, struct key_entry *e)
 {
 	TAILQ_REMOVE(from, e, order);
+	if (e->id != 0)
+		k->n--;
 	if (map_get(&k->map, e->text) == e)
 		(void)map_remove(&k->map, e->text);
 	mem_free(e);
@@ -112,7 +115,8 @@ keys_add(struct keys *k, const struct message *m, int64_t now_ms)
 	e->time_ms = now_ms;
 	TAILQ_REMOVE(&k->spare, e, order);
 	TAILQ_INSERT_TAIL(&k->order, e, order);
-	if (k->max != 0 && k->map.n > k->max)
+	k->n++;
+	if (k->max != 0 && k->n > k->max)
 		drop(k, &k->order, TAILQ_FIRST(&k->order));
 }
 

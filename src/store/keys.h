@@ -15,6 +15,7 @@ TAILQ_HEAD(key_list, key_entry);
 struct keys {
 	struct map map;
 	struct key_list order; /* the oldest first */
+	uint64_t n;            /* in order */
 	uint64_t max;
 	struct key_list spare; /* reserved entries, not yet in use */
 };
