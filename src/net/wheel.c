@@ -12,6 +12,7 @@ wheel_init(struct wheel *w, uint64_t now_ms)
 void
 wheel_set(struct wheel *w, struct wheel_entry *e, uint64_t at_ms)
 {
+	uint64_t seconds;
 	uint32_t due;
 
 	if (e->due_s != 0) {
@@ -20,7 +21,8 @@ wheel_set(struct wheel *w, struct wheel_entry *e, uint64_t at_ms)
 	}
 	if (at_ms == 0)
 		return;
-	due = at_ms <= w->start_ms ? 1 : (uint32_t)((at_ms - w->start_ms + 999) / 1000) + 1;
+	seconds = at_ms <= w->start_ms ? 0 : (at_ms - w->start_ms - 1) / 1000 + 1;
+	due = (uint32_t)min_u64(seconds, UINT32_MAX - 1) + 1;
 	if (due <= w->now_s)
 		due = w->now_s + 1;
 	e->due_s = due;
