@@ -43,7 +43,12 @@ struct session_ops {
 	void (*send)(struct session *s, const char *type, uint64_t id, struct slice json);
 	/* The token changed (refresh): arm the deadline anew. */
 	void (*token_changed)(struct session *s);
+	/* Something is due earlier than before: arm the deadline anew. May be NULL. */
+	void (*deadline_changed)(struct session *s);
 };
+
+struct typing; /* a room in which it is typing now; core/typing.c */
+LIST_HEAD(typing_list, typing);
 
 struct session {
 	struct subscriber who;
@@ -52,6 +57,7 @@ struct session {
 	struct claims *claims;
 	char *name; /* display name asked for; NULL: the token's */
 	struct bucket rate;
+	struct typing_list typing;
 	uint16_t n_rooms;
 	uint16_t n_topics;
 	uint16_t n_refused; /* consecutive messages over the rate */
@@ -96,6 +102,16 @@ MUST_CHECK int caller_append(
     struct caller *c, struct hub *h, struct append *a, struct refusal *why);
 void caller_done(struct caller *c);
 void caller_init(struct caller *c, const struct caller_ops *ops);
+
+/* --- typing (core/typing.c) --- */
+/* Tell the room; true ends by itself after chat.typing_timeout. 0, or -1 with *why. */
+MUST_CHECK int session_type(struct session *s, struct sub *sub, bool typing, struct refusal *why);
+/* It sent what it was typing, left, or was lost: the room hears the end of typing, if there was any. sub NULL: in every room. */
+void session_stop_typing(struct session *s, const struct sub *sub);
+/* Ends what is due at now_ms (monotonic). */
+void session_typing_tick(struct session *s, uint64_t now_ms);
+/* When the next one is due, monotonic ms; 0: none. */
+uint64_t session_typing_due(const struct session *s);
 
 /* {"type":"error",…} of a refusal. */
 int session_error(struct buf *out, const struct refusal *r, struct slice ref);

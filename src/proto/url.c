@@ -97,8 +97,8 @@ url_query_next(struct slice *rest, struct slice *name, struct slice *value)
 }
 
 /* Whether the encoded name is `name`; one with a bad escape is none at all. */
-static bool
-name_is(struct slice encoded, const char *name)
+bool
+url_name_is(struct slice encoded, const char *name)
 {
 	while (encoded.n > 0) {
 		int c = take_decoded(&encoded, true);
@@ -135,7 +135,7 @@ url_query_get(struct slice query, const char *name, struct buf *out, struct slic
 	struct slice this_value;
 
 	while (url_query_next(&query, &this_name, &this_value)) {
-		if (name_is(this_name, name))
+		if (url_name_is(this_name, name))
 			return add_decoded(out, this_value, value);
 	}
 	return 0;

@@ -22,6 +22,9 @@ int url_encode(struct buf *out, struct slice s, const char *keep);
  */
 bool url_query_next(struct slice *rest, struct slice *name, struct slice *value);
 
+/* Whether a still encoded name means this one. */
+bool url_name_is(struct slice encoded, const char *name);
+
 /*
  * The decoded value of the first parameter of that (decoded) name, appended to *out and NUL-terminated there (the NUL not counted in the result).
  * Returns 1 with *value set (a slice into out->p, valid until the next change of *out), 0 when absent, -1 for a bad escape or no room.

@@ -53,6 +53,7 @@ enum ws_handshake_error {
 	WS_H_BODY,          /* 400: a body with the handshake */
 	WS_H_EXTENSIONS,    /* 400: Sec-WebSocket-Extensions malformed */
 	WS_H_PROTOCOLS,     /* 400: Sec-WebSocket-Protocol malformed (not tokens, one twice) */
+	WS_H_BEARERS,       /* 400: two `bearer.` among the subprotocols */
 };
 
 struct ws_handshake {

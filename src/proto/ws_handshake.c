@@ -25,7 +25,8 @@ static const struct {
     ROW(DOUBLE) = {400, "Sec-WebSocket-Version is there twice"},
     ROW(BODY) = {400, "a WebSocket handshake has no body"},
     ROW(EXTENSIONS) = {400, "Sec-WebSocket-Extensions is malformed"},
-    ROW(PROTOCOLS) = {400, "Sec-WebSocket-Protocol must list tokens, each once, one bearer"},
+    ROW(PROTOCOLS) = {400, "Sec-WebSocket-Protocol must list tokens, each once"},
+    ROW(BEARERS) = {400, "Sec-WebSocket-Protocol brings two tokens"},
 };
 
 int
@@ -97,6 +98,11 @@ take_protocol(struct protocols *list, struct slice name, struct ws_handshake *hs
 
 	if (!http_is_token(name) || list->n == PROTOCOLS_MAX)
 		return WS_H_PROTOCOLS;
+	if (slice_has_prefix(name, prefix)) {
+		if (hs->bearer.p != NULL)
+			return WS_H_BEARERS; /* which of the two would count? */
+		hs->bearer = slice_skip(name, prefix.n);
+	}
 	for (size_t i = 0; i < list->n; i++) {
 		if (slice_eq(list->seen[i], name))
 			return WS_H_PROTOCOLS;
@@ -105,11 +111,6 @@ take_protocol(struct protocols *list, struct slice name, struct ws_handshake *hs
 	hs->has_protocols = true;
 	if (slice_eq(name, SLICE("belfry.v1")))
 		hs->offers_belfry = true;
-	if (slice_has_prefix(name, prefix)) {
-		if (hs->bearer.p != NULL)
-			return WS_H_PROTOCOLS; /* which of the two would count? */
-		hs->bearer = slice_skip(name, prefix.n);
-	}
 	return 0;
 }
 

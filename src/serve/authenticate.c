@@ -91,7 +91,7 @@ find_query(const struct exchange *x, struct buf *scratch, struct slice *out, str
 
 	/* RFC 6750, section 3.1: a parameter that comes twice is a malformed request */
 	while (url_query_next(&rest, &name, &value))
-		count += slice_eq(name, SLICE("access_token")) ? 1 : 0;
+		count += url_name_is(name, "access_token") ? 1 : 0;
 	if (count > 1)
 		return refuse(r, ERROR_INVALID_REQUEST, "access_token is there %zu times", count);
 	got = url_query_get(x->head->query, "access_token", scratch, &value);

@@ -84,8 +84,17 @@ chat_token_changed(struct session *s)
 	conn_set_deadline(c->conn, chat_next_deadline(c));
 }
 
-static const struct session_ops session_ops = {
-    .send = chat_send, .token_changed = chat_token_changed};
+static void
+chat_deadline_changed(struct session *s)
+{
+	struct chat *c = chat_of(s);
+
+	conn_set_deadline(c->conn, chat_next_deadline(c));
+}
+
+static const struct session_ops session_ops = {.send = chat_send,
+    .token_changed = chat_token_changed,
+    .deadline_changed = chat_deadline_changed};
 
 static struct chat *
 chat_of_caller(struct caller *caller)
@@ -252,6 +261,7 @@ on_tick(struct conn *conn, void *data, uint64_t now_ms)
 	uint64_t beat_ms = c->session.who.hub->config->chat.heartbeat_ms;
 	int64_t in_s = 0;
 
+	session_typing_tick(&c->session, now_ms);
 	switch (chat_token_life(c, &in_s)) {
 	case CHAT_EXPIRED:
 		conn_ws_close(
@@ -380,9 +390,13 @@ chat_refuse_handshake(struct exchange *x, int error)
 {
 	struct refusal why = {0};
 	int status = ws_handshake_status(error);
+	enum error_code code = ERROR_BAD_REQUEST;
 
-	(void)refuse(&why, status == 426 ? ERROR_UPGRADE_REQUIRED : ERROR_BAD_REQUEST, "%s",
-	    ws_handshake_text(error));
+	if (error == WS_H_BEARERS)
+		code = ERROR_INVALID_REQUEST;
+	else if (status == 426)
+		code = ERROR_UPGRADE_REQUIRED;
+	(void)refuse(&why, code, "%s", ws_handshake_text(error));
 	why.status = status;
 	if (status == 426) {
 		exchange_header(x, "Upgrade", SLICE("websocket"));

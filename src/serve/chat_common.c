@@ -120,8 +120,11 @@ chat_next_deadline(const struct chat *c)
 {
 	const struct hub *h = c->session.who.hub;
 	uint64_t at_ms = (uint64_t)c->beat_s * 1000;
+	uint64_t typing_ms = session_typing_due(&c->session);
 	int64_t end = token_end(c);
 
+	if (typing_ms != 0)
+		at_ms = min_u64(at_ms, typing_ms);
 	if (end != 0) {
 		int64_t next = c->said_expiring ? end : end - EXPIRING_BEFORE;
 		int64_t in_ms = next * 1000 - h->now_ms;

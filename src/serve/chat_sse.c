@@ -62,8 +62,17 @@ stream_token_changed(struct session *s)
 	conn_set_deadline(st->chat.conn, chat_next_deadline(&st->chat));
 }
 
-static const struct session_ops session_ops = {
-    .send = stream_send, .token_changed = stream_token_changed};
+static void
+stream_deadline_changed(struct session *s)
+{
+	struct chat *c = &stream_of(s)->chat;
+
+	conn_set_deadline(c->conn, chat_next_deadline(c));
+}
+
+static const struct session_ops session_ops = {.send = stream_send,
+    .token_changed = stream_token_changed,
+    .deadline_changed = stream_deadline_changed};
 
 /* Answers to what the stream itself asked for (its room, a default room joined for a chat). */
 static void
@@ -158,6 +167,7 @@ on_tick(struct conn *conn, void *data, uint64_t now_ms)
 	const struct config *c = st->chat.session.who.hub->config;
 	int64_t in_s = 0;
 
+	session_typing_tick(&st->chat.session, now_ms);
 	switch (chat_token_life(&st->chat, &in_s)) {
 	case CHAT_EXPIRED:
 		end_expired(st);

@@ -143,10 +143,6 @@ check_route(struct exchange *x, const struct route **out, struct refusal *r)
 		return refuse(r, ERROR_NOT_IMPLEMENTED, "there is no method '%s'",
 		    refuse_clean(x->head->method_text, method));
 	route = find_route(x, &tail);
-	/* A session's address is for sending; that there is such a session is told to nobody else. */
-	if (route != NULL && route->run_tail == serve_chat_post &&
-	    (x->method == HTTP_GET || x->method == HTTP_HEAD))
-		route = NULL;
 	if (route == NULL)
 		return refuse(r, ERROR_NOT_FOUND, "there is nothing at '%s'",
 		    refuse_clean(x->head->path, path));
