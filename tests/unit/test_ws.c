@@ -70,7 +70,8 @@ static const struct {
     {GOOD "Transfer-Encoding: chunked\r\n", WS_H_BODY, 400},
     {GOOD "Sec-WebSocket-Protocol: belfry.v1, bel fry\r\n", WS_H_PROTOCOLS, 400},
     {GOOD "Sec-WebSocket-Protocol: a\r\nSec-WebSocket-Protocol: a\r\n", WS_H_PROTOCOLS, 400},
-    {GOOD "Sec-WebSocket-Protocol: belfry.v1, bearer.a, bearer.b\r\n", WS_H_PROTOCOLS, 400},
+    {GOOD "Sec-WebSocket-Protocol: belfry.v1, bearer.a, bearer.b\r\n", WS_H_BEARERS, 400},
+    {GOOD "Sec-WebSocket-Protocol: belfry.v1, bearer.a, bearer.a\r\n", WS_H_BEARERS, 400},
     {GOOD "Sec-WebSocket-Protocol:\r\n", 0, 0},
 };
 
