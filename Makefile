@@ -64,7 +64,7 @@ FUZZERS = $(patsubst tests/fuzz/%.c,fuzzers/%,$(FUZZ_SRCS))
 
 WERROR =
 FUZZ_ENGINE = obj/tests/fuzz/replay.o
-ALL_CPPFLAGS = -D_GNU_SOURCE -I$(srcdir)/src $(BELFRY_DEFS) $(DAEMON_CFLAGS) $(CPPFLAGS)
+ALL_CPPFLAGS = -D_GNU_SOURCE -I$(srcdir)/src $(DAEMON_CFLAGS) $(CPPFLAGS)
 ALL_CFLAGS = -std=gnu17 -Wall -Wextra -Wconversion -Wsign-conversion -Wshadow -Wstrict-prototypes \
 	-Wmissing-prototypes -Wold-style-definition -Wwrite-strings -Wcast-qual -Wundef -Wvla -Wformat=2 \
 	-Wimplicit-fallthrough -Wpointer-arith -Wnull-dereference -Wdouble-promotion -Wswitch-enum -Wdate-time \

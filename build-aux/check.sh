@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # check.sh STAGE...: runs the tests of a build folder, from inside it. Stages: build (the test programs), unit, corpus, live, client (the
-# JavaScript library by itself: tests/web/belfry*.test.mjs), web (the other tests there: a browser).
+# JavaScript library in node), web (the page and the examples in a browser).
 #
 # What a test finds in its environment:
 #   SRCDIR, BUILDDIR             the folders, absolute; unit tests run in SRCDIR
@@ -146,16 +146,17 @@ node_tests() {
 	[ "$status" -eq 0 ] || [ "$((fail))" -gt 0 ] || count 0 1
 }
 
+# The files in tests/web that import support/browser.mjs are the browser's, the others run by themselves.
 client() {
 	# shellcheck disable=SC2046
-	node_tests client $(cd "$SRCDIR" && find tests/web -name 'belfry*.test.mjs' | sort)
+	node_tests client $(cd "$SRCDIR" && grep -L support/browser.mjs tests/web/*.test.mjs)
 }
 
 web() {
 	CHROMIUM=${CHROMIUM:-$(command -v chromium || command -v chromium-browser || command -v google-chrome)}
 	export CHROMIUM
 	# shellcheck disable=SC2046
-	node_tests web $(cd "$SRCDIR" && find tests/web -name '*.test.mjs' ! -name 'belfry*' | sort)
+	node_tests web $(cd "$SRCDIR" && grep -l support/browser.mjs tests/web/*.test.mjs)
 }
 
 for stage in "$@"; do
