@@ -80,10 +80,11 @@ on_wake(evutil_socket_t fd, short what, void *arg)
 
 	(void)what;
 	net_begin(&w->net);
-	atomic_store(&w->is_woken, false);
 	if (read((int)fd, &count, sizeof(count)) < 0) {
 		/* nothing was written: the inbox tells */
 	}
+	/* Only now, and before the inbox is looked at: a wake-up written in between would be read away here and keep all later ones from being written. */
+	atomic_store(&w->is_woken, false);
 	run_inbox(w);
 }
 
