@@ -159,7 +159,7 @@ class Person:
                 # what was sent before the leave is still acknowledged
                 await asyncio.sleep(self.rng.random() * 0.3)
                 await self.join(room)
-            await asyncio.sleep(self.rng.random() * 1.0)
+            await asyncio.sleep(self.rng.random() * 0.5)
         await self.until(lambda: not self.pending, "last acks")
 
 

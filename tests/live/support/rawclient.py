@@ -290,8 +290,11 @@ class Event:
 class Sse:
     """An event stream; `blocks` keeps all that was read."""
 
-    def __init__(self, conn, response, chunked):
-        self.conn, self.response, self.chunked = conn, response, chunked
+    def __init__(self, conn, response):
+        self.conn, self.response = conn, response
+        self.chunked = bool(response.all("Transfer-Encoding"))
+        length = response.header("Content-Length")  # of a stream that is over at once
+        self.left = None if length is None else int(length)
         self.text = bytearray()
         self.blocks = []
         self.ended = False
@@ -318,6 +321,10 @@ class Sse:
             assert self.conn.exactly(2) == b"\r\n"
             self.text += data
             return size > 0
+        if self.left is not None:
+            self.text += self.conn.exactly(self.left, left)
+            self.left = 0
+            return False
         if self.conn.buf:
             self.text += self.conn.buf
             self.conn.buf.clear()
@@ -339,10 +346,10 @@ class Sse:
                 block = Event(raw.decode("utf-8").split("\n"))
                 self.blocks.append(block)
                 return block
-            if self.ended or not self._more(end):
-                self.ended = True
+            if self.ended:
                 assert not self.text, f"half a block at the end: {bytes(self.text)!r}"
                 return None
+            self.ended = not self._more(end)
 
     def next(self, timeout=None, skip=()):
         """The next event that a browser would dispatch."""
@@ -382,9 +389,9 @@ class Sse:
                 if raw.strip():
                     return json.loads(raw)
                 continue
-            if self.ended or not self._more(end):
-                self.ended = True
+            if self.ended:
                 return None
+            self.ended = not self._more(end)
 
 
 def open_stream(address, path, headers=(), method="GET", accept="text/event-stream", rcvbuf=None):
@@ -398,8 +405,8 @@ def open_stream(address, path, headers=(), method="GET", accept="text/event-stre
     kind = r.header("Content-Type", "").split(";")[0]
     if r.status == 200 and kind in ("text/event-stream", "application/x-ndjson"):
         te = r.all("Transfer-Encoding")
-        assert te in ([], ["chunked"]) and not r.all("Content-Length"), r
-        return r, Sse(conn, r, bool(te))
+        assert te in ([], ["chunked"]) and not (te and r.all("Content-Length")), r
+        return r, Sse(conn, r)
     length = r.header("Content-Length")
     if length is not None:
         r.body = conn.exactly(int(length))
