@@ -162,7 +162,9 @@ hub_subscribe(struct hub *h, struct subscriber *s, struct slice pattern, bool is
 	struct hub_topic *t;
 	struct sub *sub;
 
-	hub_tail(h); /* what was committed before this moment is not live for it */
+	/* what was committed before this moment is not live for it; a stream's topics all begin at one position */
+	if (!s->is_stream || s->subs == NULL)
+		hub_tail(h);
 	t = topic_find(h, pattern);
 	if (t == NULL)
 		t = topic_new(h, pattern, status);

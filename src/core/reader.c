@@ -317,7 +317,6 @@ reader_start(struct hub *h, struct subscriber *s, struct sub *sub, const struct 
 	*resumed = false;
 	if (from->kind == POSITION_NONE || (from->kind == POSITION_LAST && from->last == 0))
 		return 0;
-	hub_tail(h); /* so that its position is the log's */
 	r = reader_new(h, s);
 	if (r == NULL)
 		return -ENOMEM;

@@ -349,9 +349,11 @@ latest_of(struct session *s, struct slice pattern)
 static struct sub *
 open_sub(struct session *s, struct slice pattern, bool is_room, bool *is_new, struct refusal *why)
 {
-	struct sub *sub = sub_find(&s->who, pattern);
+	struct sub *sub;
 	int status = 0;
 
+	hub_tail(s->who.hub); /* what was live until now has been delivered: reading begins behind it */
+	sub = sub_find(&s->who, pattern);
 	*is_new = sub == NULL;
 	if (sub != NULL)
 		return sub;
