@@ -310,7 +310,7 @@ log_reserve(struct log *l, size_t n)
 	size_t cap = l->ring_cap;
 	struct tail_slot *bigger;
 
-	if (used + n > LOG_TAIL_MAX)
+	if (used + n > LOG_TAIL_MAX || l->ring_bytes > LOG_TAIL_BYTES)
 		return -EAGAIN;
 	while (cap < used + n)
 		cap *= 2;
@@ -327,15 +327,26 @@ log_reserve(struct log *l, size_t n)
 	return 0;
 }
 
+static uint64_t
+all_workers(const struct log *l)
+{
+	return l->n_workers >= 64 ? UINT64_MAX : (1ull << l->n_workers) - 1;
+}
+
 void
 log_link(struct log *l, struct message *m, struct append *a, unsigned caller, uint64_t *wakes)
 {
 	struct tail_slot *slot = &l->ring[l->next & (l->ring_cap - 1)];
 	uint64_t mask = m == NULL ? 0 : interested(l, m->topic);
+	size_t before = l->ring_bytes;
 
 	*slot = (struct tail_slot){
 	    m == NULL ? NULL : message_ref(m), a, a == NULL ? LOG_NO_WORKER : a->worker};
 	l->next++;
+	l->ring_bytes += m == NULL ? 0 : message_memory(m);
+	/* a worker without interest would hold what it does not look at until its next second */
+	if ((l->next - l->released) % LOG_TAIL_EAGER == 0 || before >> 20 != l->ring_bytes >> 20)
+		mask = all_workers(l);
 	if (a != NULL && a->worker < l->n_workers)
 		mask |= 1ull << a->worker;
 	if (caller < LOG_MAX_WORKERS)
@@ -404,8 +415,12 @@ release_passed(struct log *l)
 
 	for (unsigned i = 0; i < l->n_workers; i++)
 		slowest = min_u64(slowest, l->workers[i].taken);
-	for (; l->released < slowest; l->released++)
-		message_unref(l->ring[l->released & (l->ring_cap - 1)].message);
+	for (; l->released < slowest; l->released++) {
+		struct message *m = l->ring[l->released & (l->ring_cap - 1)].message;
+
+		l->ring_bytes -= m == NULL ? 0 : message_memory(m);
+		message_unref(m);
+	}
 }
 
 /*

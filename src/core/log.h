@@ -13,6 +13,8 @@
 #define LOG_READ_MAX    64              /* messages a read returns at most */
 #define LOG_TAIL_MAX                                                                               \
 	65536 /* slots the slowest worker may be behind: beyond it appends are unavailable */
+#define LOG_TAIL_BYTES  ((size_t)64 * 1024 * 1024) /* … and so are they beyond these bytes */
+#define LOG_TAIL_EAGER  256 /* slots after which workers without interest are asked to move on too */
 #define LOG_BATCH_MAX 1000 /* messages of one append */
 
 struct log;

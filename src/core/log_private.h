@@ -59,6 +59,7 @@ struct log {
 
 	struct tail_slot *ring; /* slots [released, next) at index & (cap - 1) */
 	size_t ring_cap;
+	size_t ring_bytes; /* of the messages in it */
 	uint64_t released;
 	uint64_t next;
 

@@ -352,7 +352,8 @@ open_sub(struct session *s, struct slice pattern, bool is_room, bool *is_new, st
 	struct sub *sub;
 	int status = 0;
 
-	hub_tail(s->who.hub); /* what was live until now has been delivered: reading begins behind it */
+	hub_tail(
+	    s->who.hub); /* what was live until now has been delivered: reading begins behind it */
 	sub = sub_find(&s->who, pattern);
 	*is_new = sub == NULL;
 	if (sub != NULL)
@@ -464,6 +465,7 @@ session_join(struct session *s, struct caller *c, struct slice room, const struc
 		s->n_topics--; /* it was subscribed as a topic: now it is a room */
 	start_reading(s, sub, from, &resumed);
 	answer_joined(s, c, sub, ref, resumed, buf_slice(&members), count);
+	reader_advance(s->who.hub, sub);
 out:
 	buf_done(&topic);
 	buf_done(&members);
@@ -529,6 +531,7 @@ session_subscribe(struct session *s, struct caller *c, struct slice pattern,
 	(void)json_add_member_bool(&b, "resumed", resumed);
 	(void)json_add_member_u64(&b, "latest", latest_of(s, pattern));
 	caller_answer(c, "subscribed", &b, ref);
+	reader_advance(s->who.hub, sub);
 	return 0;
 }
 
