@@ -11,17 +11,12 @@
 #define HEADERS_MAX (16 * 1024) /* response headers an endpoint may add */
 #define HEAD_MAX    (HEADERS_MAX + 1024)
 
-/* The address of the client behind trusted proxies: the rightmost one in X-Forwarded-For that is not itself trusted. */
-static void
-find_peer(struct exchange *x, const struct http_head *head)
+/* One header line, from its right end. True when all its addresses are trusted: then the line before it counts too. */
+static bool
+follow_proxies(struct exchange *x, struct slice rest)
 {
-	struct slice rest =
-	    head == NULL ? SLICE_NONE : http_header(head, SLICE("X-Forwarded-For"), NULL);
 	char text[64];
 
-	(void)conn_peer(x->conn, x->peer);
-	if (rest.p == NULL || !conn_from_trusted_proxy(x->conn))
-		return;
 	while (rest.n > 0) {
 		size_t start = rest.n;
 		struct slice last;
@@ -33,7 +28,7 @@ find_peer(struct exchange *x, const struct http_head *head)
 		last = slice_trim(slice_skip(rest, start));
 		rest.n = start == 0 ? 0 : start - 1;
 		if (last.n == 0 || last.n >= sizeof(text))
-			return;
+			return false;
 		memcpy(text, last.p, last.n);
 		text[last.n] = '\0';
 		if (inet_pton(AF_INET, text, &four) == 1) {
@@ -42,10 +37,27 @@ find_peer(struct exchange *x, const struct http_head *head)
 			address.s6_addr[11] = 0xff;
 			memcpy(&address.s6_addr[12], &four, sizeof(four));
 		} else if (inet_pton(AF_INET6, text, &address) != 1) {
-			return; /* not an address: what is left of it cannot be trusted */
+			return false; /* not an address: what is left of it cannot be trusted */
 		}
 		(void)snprintf(x->peer, sizeof(x->peer), "%s", text);
 		if (!net_is_trusted(x->net, &address))
+			return false;
+	}
+	return true;
+}
+
+/* The address of the client behind trusted proxies: the rightmost one in X-Forwarded-For that is not itself trusted. Some proxies add a line of their own, so the last line comes first. */
+static void
+find_peer(struct exchange *x, const struct http_head *head)
+{
+	(void)conn_peer(x->conn, x->peer);
+	if (head == NULL || !conn_from_trusted_proxy(x->conn))
+		return;
+	for (size_t i = head->n_headers; i-- > 0;) {
+		const struct http_header *h = &head->headers[i];
+
+		if (slice_eq_nocase(h->name, SLICE("X-Forwarded-For")) &&
+		    !follow_proxies(x, h->value))
 			return;
 	}
 }
