@@ -13,8 +13,6 @@
 #include "net/conn_private.h"
 
 #define FINISH_WAIT_MS 2000 /* for the peer's end after ours */
-#define REST_MAX                                                                                   \
-	(NET_READ_BUFFER - 16 * 1024) /* unfinished input kept: there is always room to read more */
 
 static const struct {
 	const char *name;
@@ -162,9 +160,12 @@ conn_queue_limit(const struct conn *c)
 }
 
 bool
-conn_has_room(const struct conn *c)
+conn_has_room(struct conn *c)
 {
-	return c->out.bytes == 0 || c->out.bytes < conn_queue_limit(c);
+	if (c->out.bytes == 0 || c->out.bytes < conn_queue_limit(c))
+		return true;
+	c->was_full = true; /* also when not the queue grew but its limit shrank */
+	return false;
 }
 
 size_t
@@ -194,8 +195,7 @@ conn_push(struct conn *c, struct wire *w)
 	net_add_memory(c->net, w->n);
 	if (c->state == CONN_STREAM)
 		c->http->left -= w->n;
-	if (!conn_has_room(c))
-		c->was_full = true;
+	(void)conn_has_room(c); /* notes that on_drain is owed */
 	if (!c->wants_write)
 		conn_mark_dirty(c);
 	return 0;
@@ -224,6 +224,8 @@ drained(struct conn *c)
 		conn_stream_ops(c)->on_drain(c, c->data);
 	else if (c->state == CONN_WS && conn_ws_ops(c)->on_drain != NULL)
 		conn_ws_ops(c)->on_drain(c, c->data);
+	else if (c->state == CONN_HEAD)
+		conn_hold_reading(c, false);
 }
 
 /* Everything is written: say so with our end, and give the peer a moment to read it before the socket goes (a reset would take the answer with it). */
@@ -264,8 +266,8 @@ conn_flush(struct conn *c)
 		conn_close(c, CLOSE_RESET);
 		return;
 	}
-	if (n > 0 &&
-	    c->is_held) /* not read on purpose: then writing that makes progress is a sign of life */
+	/* not read on purpose, or an answer taken slowly: then writing that makes progress is a sign of life */
+	if (n > 0 && (c->is_held || c->state == CONN_HEAD))
 		c->last_seen_s = (uint32_t)(c->net->now_ms / 1000);
 	if (c->wants_write != (c->out.n > 0)) {
 		c->wants_write = c->out.n > 0;
@@ -308,6 +310,8 @@ conn_update_events(struct conn *c)
 	(void)event_assign(&c->event, c->net->base, fd, what, on_event, c);
 	if ((what & (EV_READ | EV_WRITE)) != 0 && event_add(&c->event, NULL) != 0)
 		conn_doom(c, CLOSE_NO_MEMORY);
+	if (c->is_resumed)
+		event_active(&c->event, EV_READ, 0); /* event_del has taken it back */
 }
 
 /* Keep what was not used up. */
@@ -344,6 +348,11 @@ conn_process(struct conn *c, char *in, size_t n, size_t *consumed)
 
 		switch ((enum conn_state)c->state) {
 		case CONN_HEAD:
+			/* who asks on and on without reading the answers waits, too */
+			if (!conn_has_room(c))
+				conn_hold_reading(c, true);
+			used = c->is_held ? 0 : conn_http_input(c, in + at, n - at);
+			break;
 		case CONN_BODY:
 			used = conn_http_input(c, in + at, n - at);
 			break;
@@ -384,9 +393,21 @@ on_end(struct conn *c)
 			conn_update_events(c);
 		break;
 	case CONN_HEAD:
+		if (c->is_held && c->rest_n > 0) /* requests wait for room in the queue */
+			conn_update_events(c);
+		else if (c->out.n > 0)
+			conn_finish(c, CLOSE_PEER);
+		else
+			conn_close(c, CLOSE_PEER);
+		break;
+	case CONN_STREAM:
+		if (c->has_length) /* as ANSWER */
+			conn_update_events(c);
+		else
+			conn_close(c, CLOSE_PEER);
+		break;
 	case CONN_BODY:
 	case CONN_WS_CLOSING:
-	case CONN_STREAM:
 		conn_close(c, CLOSE_PEER);
 		break;
 	case CONN_WS:
@@ -403,15 +424,17 @@ on_readable(struct conn *c)
 	struct net *net = c->net;
 	size_t have = c->rest_n;
 	size_t consumed = 0;
-	ssize_t got;
+	ssize_t got = -1;
 
 	if (have > 0)
 		memcpy(net->read_buffer, c->rest, have);
-	got = recv(
-	    event_get_fd(&c->event), net->read_buffer + have, NET_READ_BUFFER - have, MSG_DONTWAIT);
-	if (got < 0 && errno != EAGAIN && errno != EINTR) {
-		conn_close(c, CLOSE_RESET);
-		return;
+	if (have <= REST_MAX) { /* more is pipelined far ahead of the answers: first that */
+		got = recv(event_get_fd(&c->event), net->read_buffer + have, NET_READ_BUFFER - have,
+		    MSG_DONTWAIT);
+		if (got < 0 && errno != EAGAIN && errno != EINTR) {
+			conn_close(c, CLOSE_RESET);
+			return;
+		}
 	}
 	if (got > 0) {
 		c->last_seen_s = (uint32_t)(net->now_ms / 1000);
@@ -425,8 +448,6 @@ on_readable(struct conn *c)
 	}
 	if (got == 0 && c->state != CONN_DEAD && !c->is_doomed)
 		on_end(c);
-	if (c->rest_n > REST_MAX && c->state != CONN_DEAD)
-		conn_hold_reading(c, true); /* pipelined far ahead of the answers: later */
 }
 
 static void
@@ -436,6 +457,8 @@ on_event(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	net_begin(c->net);
+	if ((what & EV_READ) != 0)
+		c->is_resumed = false;
 	if (c->is_doomed) {
 		conn_mark_dirty(c);
 		return;
@@ -450,8 +473,10 @@ void
 conn_resume(struct conn *c)
 {
 	conn_update_events(c);
-	if (c->rest_n > 0 && c->state != CONN_DEAD)
-		event_active(&c->event, EV_READ, 0);
+	if (c->rest_n == 0 || c->state == CONN_DEAD)
+		return;
+	c->is_resumed = true;
+	event_active(&c->event, EV_READ, 0);
 }
 
 void
@@ -544,7 +569,7 @@ conn_finish(struct conn *c, enum close_reason why)
 	if (c->state == CONN_DEAD || c->state == CONN_FINISH || c->is_doomed)
 		return;
 	if (c->state == CONN_STREAM && c->keep_alive && c->http->left <= 0 &&
-	    !c->net->is_draining) {
+	    !c->net->is_draining && !(c->saw_end && c->rest_n == 0)) {
 		conn_tell_gone(c);
 		conn_set_kind(c, COUNTER_CONN_HTTP);
 		conn_enter(c, CONN_HEAD);

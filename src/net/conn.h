@@ -42,8 +42,8 @@ enum close_reason {
 int conn_push(struct conn *c, struct wire *w);
 /* Copies bytes into a wire of their own and pushes it. */
 int conn_push_bytes(struct conn *c, struct slice bytes);
-/* Queued bytes below limits.queue. One message always fits an empty queue. */
-bool conn_has_room(const struct conn *c);
+/* Queued bytes below limits.queue. One message always fits an empty queue. Whoever is told no hears on_drain later. */
+bool conn_has_room(struct conn *c);
 size_t conn_queued(const struct conn *c);
 
 /* Flush what is queued, then close in good order (streams; WebSocket after its close frame). */

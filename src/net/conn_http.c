@@ -23,6 +23,7 @@ conn_http_expect(struct conn *c)
 {
 	const struct config_limits *limits = &c->net->config->limits;
 
+	c->has_begun = false;
 	conn_set_deadline(
 	    c, limits->idle_timeout_ms == 0 ? 0 : c->net->now_ms + limits->idle_timeout_ms);
 }
@@ -54,7 +55,7 @@ conn_http_answered(struct conn *c, bool keep_alive)
 		exchange_release(x);
 	}
 	drop_body(c);
-	if (!keep_alive || c->saw_end || c->net->is_draining) {
+	if (!keep_alive || (c->saw_end && c->rest_n == 0) || c->net->is_draining) {
 		conn_finish(c, CLOSE_DONE);
 		return;
 	}
@@ -112,6 +113,18 @@ refuse_framing(struct conn *c, int error)
 	exchange_refuse(x, &r);
 }
 
+/* The last answer is not written yet: as long as some of it is taken, that is life. */
+static void
+wait_for_reader(struct conn *c)
+{
+	uint64_t until_ms = conn_last_seen_ms(c) + 1000 + c->net->config->limits.idle_timeout_ms;
+
+	if (until_ms > c->net->now_ms)
+		conn_set_deadline(c, until_ms);
+	else
+		conn_close(c, CLOSE_TIMEOUT);
+}
+
 void
 conn_http_timeout(struct conn *c)
 {
@@ -120,6 +133,10 @@ conn_http_timeout(struct conn *c)
 
 	if (c->state == CONN_ANSWER)
 		return; /* the endpoint's business */
+	if (c->state == CONN_HEAD && c->out.n > 0) {
+		wait_for_reader(c);
+		return;
+	}
 	if (c->state == CONN_HEAD && c->rest_n == 0) {
 		conn_close(c, CLOSE_IDLE);
 		return;
@@ -156,6 +173,8 @@ run(struct conn *c, struct slice body)
 	exchange_release(x);
 	if (c->state == CONN_ANSWER)
 		conn_update_events(c); /* it answers later: nothing is read until then */
+	else if (net->is_draining)
+		net_say_goodbye(c); /* opened while everybody is told to go */
 }
 
 /* The body is whole, collected piece by piece: the head is parsed once more from its kept bytes, since the shared buffer has seen other connections meanwhile. */
@@ -275,13 +294,15 @@ conn_http_input(struct conn *c, char *in, size_t n)
 
 	if (c->state == CONN_BODY)
 		return take_body(c, bytes);
-	head_n = http_parse_head(bytes, c->net->config->limits.header, c->net->head);
+	head_n = http_parse_head(
+	    bytes, min_size(c->net->config->limits.header, REST_MAX), c->net->head);
 	if (head_n == 0) {
-		if (c->rest_n ==
-		    0) /* the first bytes of a request: from now on it has a deadline */
+		if (!c->has_begun) /* the first bytes of a request: from now on it has a deadline */
 			conn_http_hurry(c);
+		c->has_begun = true;
 		return 0;
 	}
+	c->has_begun = false;
 	if (head_n < 0) {
 		refuse_framing(c, (int)head_n);
 		return n;

@@ -71,6 +71,8 @@ struct conn {
 	bool wants_write : 1; /* the last write was not complete */
 	bool saw_end : 1;     /* the peer has ended its side */
 	bool was_full : 1;    /* on_drain is owed */
+	bool is_resumed : 1;  /* its event is active for the sake of `rest` */
+	bool has_begun : 1;   /* a part of a request head is there: its deadline runs */
 	bool has_length : 1;  /* a streamed answer with a length: ends by itself */
 	bool ends_soon : 1;   /* conn_finish at the end of the turn */
 	bool keep_alive : 1;  /* … and the connection goes on */
@@ -78,6 +80,9 @@ struct conn {
 
 /* 600 bytes for an idle connection joined to a room is the target (DESIGN 3); this is its largest part. */
 _Static_assert(sizeof(struct conn) <= 400, "an idle connection must stay small");
+
+#define REST_MAX                                                                                   \
+	(NET_READ_BUFFER - 16 * 1024) /* unfinished input kept: there is always room to read more */
 
 /* --- conn.c --- */
 void conn_enter(struct conn *c, enum conn_state to);
@@ -111,6 +116,10 @@ void conn_http_hurry(struct conn *c);
 
 /* --- conn_ws.c --- */
 size_t conn_ws_input(struct conn *c, char *in, size_t n);
+
+/* --- net.c --- */
+/* A stream or WebSocket is told that the server stops; others are left alone. */
+void net_say_goodbye(struct conn *c);
 
 /* --- exchange.c --- */
 struct exchange *exchange_new(struct conn *c, const struct http_head *head);

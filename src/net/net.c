@@ -146,20 +146,28 @@ net_turn(struct net *n)
 }
 
 void
+net_say_goodbye(struct conn *c)
+{
+	uint64_t retry_ms = 100 + rng_below(c->net->drain_spread_ms);
+
+	if (c->state == CONN_WS)
+		conn_ws_ops(c)->on_drain_server(c, c->data, retry_ms);
+	else if (c->state == CONN_STREAM && conn_stream_ops(c)->on_drain_server != NULL)
+		conn_stream_ops(c)->on_drain_server(c, c->data, retry_ms);
+}
+
+void
 net_drain(struct net *n, uint64_t spread_ms)
 {
 	struct conn *c;
 	struct conn *next;
 
 	n->is_draining = true;
+	n->drain_spread_ms = (uint32_t)min_u64(max_u64(1, spread_ms), UINT32_MAX);
 	TAILQ_FOREACH_SAFE (c, &n->conns, all, next) {
-		uint64_t retry_ms = 100 + rng_below((uint32_t)max_u64(1, spread_ms));
-
 		if (c->state == CONN_HEAD && c->rest_n == 0)
 			conn_finish(c, CLOSE_SHUTDOWN);
-		else if (c->state == CONN_WS)
-			conn_ws_ops(c)->on_drain_server(c, c->data, retry_ms);
-		else if (c->state == CONN_STREAM && conn_stream_ops(c)->on_drain_server != NULL)
-			conn_stream_ops(c)->on_drain_server(c, c->data, retry_ms);
+		else
+			net_say_goodbye(c);
 	}
 }

@@ -48,6 +48,7 @@ struct net {
 	size_t memory;        /* bytes in queues and bodies of this worker */
 	size_t memory_limit;  /* its share of limits.memory */
 	bool is_draining;
+	uint32_t drain_spread_ms;
 	struct ws_inflater *inflater;
 	struct ws_deflater *deflater;
 };
