@@ -5,7 +5,8 @@
 #include "base/mem.h"
 #include "core/topic.h"
 
-#define READ_BYTES (64 * 1024) /* JSON bytes of one step */
+#define STEPS_AT_ONCE 8           /* of one that begins */
+#define READ_BYTES    (64 * 1024) /* JSON bytes of one step */
 
 struct reader {
 	struct subscriber *who;
@@ -584,7 +585,7 @@ read_on(struct reader *r, uint64_t upto)
 	read->filters = r->filters;
 	read->n_filters = r->n_filters;
 	read->after = r->cursor;
-	read->upto = upto;
+	read->upto = r->is_seeking ? r->asked_upto : upto; /* what comes later is not counted */
 	read->max_bytes = READ_BYTES;
 	read->now_ms = r->hub->now_ms;
 	read->worker = r->hub->worker;
@@ -626,4 +627,14 @@ reader_step(struct hub *h, struct reader *r)
 	}
 	finish(r);
 	return false;
+}
+
+void
+reader_advance(struct hub *h, const struct sub *sub)
+{
+	for (unsigned i = 0; i < STEPS_AT_ONCE && sub->reader != NULL && sub->reader->is_ready;
+	     i++) {
+		if (reader_step(h, sub->reader))
+			reader_schedule(h, sub->reader);
+	}
 }

@@ -41,6 +41,10 @@ void reader_fall_behind(struct hub *h, struct subscriber *s);
 /* One bounded step. False when it has nothing to do until something is drained or read. May free r. */
 bool reader_step(struct hub *h, struct reader *r);
 void reader_schedule(struct hub *h, struct reader *r);
+/*
+ * The first steps of a reader that has just begun, after the answer was given: most are level then, and hear of the next to join as everybody else does.
+ */
+void reader_advance(struct hub *h, const struct sub *sub);
 /* Drops a subscription from its reader; frees a reader without any. */
 void reader_drop(struct hub *h, struct sub *sub);
 void reader_free_all(struct hub *h, struct subscriber *s);
