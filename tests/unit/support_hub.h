@@ -1,0 +1,134 @@
+/*
+ * A small world without sockets: a log with the memory store, one or two hubs, a clock that only the tests move, and peers (sessions) and streams that write down what they get, as
+ * short texts. What they write with is plain malloc, so that failing allocations fail only what is under test.
+ *
+ * Ids are written as `#n`, n microseconds after the log's beginning: in a world whose clock stands still the first message is #1.
+ */
+#ifndef TESTS_UNIT_SUPPORT_HUB_H
+#define TESTS_UNIT_SUPPORT_HUB_H
+
+#include "core/command.h"
+#include "core/config.h"
+#include "core/hub.h"
+#include "core/publish.h"
+#include "core/session.h"
+
+#define WORLD_HUBS   2
+#define WORLD_NOW_MS INT64_C(1700000000000)
+
+struct world_rule {
+	const char *match;
+	uint32_t history;
+	uint64_t keep_ms;
+	bool presence;
+};
+
+struct world_options {
+	unsigned n_hubs; /* 0: one */
+	const struct world_rule
+	    *rules; /* NULL: server 0, live 0, one 1, three 3, chat/<any> with presence, all 1000 */
+	size_t n_rules;
+	uint32_t max_topics;
+	uint64_t max_bytes; /* 0: 64 MiB */
+	uint64_t max_keys;  /* 0: 1000 */
+};
+
+#define WORLD_READS 32
+
+struct world_store {
+	struct store store;
+	struct store *inner;
+	struct log_read *waiting[WORLD_READS];
+	unsigned n_waiting;
+	bool is_slow; /* reads wait until world_answer_reads */
+	int status;   /* what reads end with, when negative */
+};
+
+struct world {
+	struct config *config;
+	struct world_store *store;
+	struct log *log;
+	unsigned n_hubs;
+	struct hub hubs[WORLD_HUBS];
+	struct counters counters[WORLD_HUBS];
+	unsigned wakes[WORLD_HUBS];
+	int64_t now_ms;
+	uint64_t begin;
+	uint64_t n_numbers;
+};
+
+/* False without memory: then world_done all the same. */
+bool world_init(struct world *w, const struct world_options *options);
+void world_done(struct world *w);
+/* Move the clock. */
+void world_pass(struct world *w, int64_t ms);
+/* One turn of one hub. */
+void world_turn_one(struct world *w, unsigned hub);
+/* Turns of all until nothing is left to do. */
+void world_turn(struct world *w);
+/* Finish the reads that wait. */
+void world_answer_reads(struct world *w);
+/* The id that is written as `#n`. */
+uint64_t world_id(const struct world *w, uint64_t n);
+
+/* What a peer or stream got, since it was last taken. */
+struct notes {
+	char *text;
+	size_t n;
+	char *taken; /* the last one handed out */
+};
+
+struct peer {
+	struct session session;
+	struct world *world;
+	struct notes notes;
+	unsigned room; /* messages its queue takes until it is drained */
+	unsigned queued;
+	unsigned n_pending_calls;
+	bool has_failed;
+	bool has_error; /* some refusal */
+	bool token_changed;
+	bool is_open;
+	uint64_t last_id; /* of the last ack */
+};
+
+#define PEER_ROOMY 100000
+
+/* Opens a session of a user (claims as claims_new_local makes them: everything; the id is "local:<name>"). False without memory. */
+bool peer_open(struct world *w, unsigned hub, struct peer *p, const char *name);
+/* The same with other grants: NULL-terminated lists. */
+bool peer_open_as(struct world *w, unsigned hub, struct peer *p, const char *name,
+    const char *const *subscribe, const char *const *publish);
+struct claims *world_claims(
+    const char *name, const char *const *subscribe, const char *const *publish);
+void peer_close(struct peer *p, bool lost);
+/* Carry out one client message; single quotes stand for double ones. */
+void peer_do(struct peer *p, const char *fmt, ...) PRINTF(2, 3);
+/* The queue is written out. */
+void peer_drain(struct peer *p);
+/* Everything noted since the last time, "; " in between. Valid until the next call. */
+const char *peer_take(struct peer *p);
+
+struct stream {
+	struct subscriber who;
+	struct world *world;
+	struct notes notes;
+	unsigned room;
+	unsigned queued;
+	bool has_failed;
+	bool is_open;
+};
+
+/* topics: NULL-terminated. resumed may be NULL. */
+bool stream_open(struct world *w, unsigned hub, struct stream *st, const char *const *topics,
+    const struct position *from, bool *resumed);
+void stream_close(struct stream *st);
+void stream_drain(struct stream *st);
+const char *stream_take(struct stream *st);
+
+/* Append one message by nobody (no acknowledgement): text on a topic, or an ephemeral one where the rule says so. 0 or negative. */
+int world_say(struct world *w, const char *topic, const char *text);
+/* The same with a time to live in seconds. */
+int world_say_ttl(struct world *w, const char *topic, const char *text, unsigned ttl_s);
+
+#endif
