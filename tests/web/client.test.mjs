@@ -70,7 +70,7 @@ async function until(condition, what) {
 	const end = Date.now() + 15_000;
 
 	while (!condition()) {
-		assert.ok(Date.now() < end, `waited for ${what}`);
+		assert.ok(Date.now() < end, `waited for ${typeof what === 'function' ? what() : what}`);
 		await settle(10);
 	}
 }
@@ -96,7 +96,7 @@ for (const transport of ['websocket', 'sse']) {
 			await settle(n % 3 * 5);
 		}
 		proxy.mend();
-		await until(() => atAda.size === 2 * rounds && atBen.size === 2 * rounds, `${atAda.size} and ${atBen.size} of ${2 * rounds}`);
+		await until(() => atAda.size === 2 * rounds && atBen.size === 2 * rounds, () => `${2 * rounds}; there are ${atAda.size} and ${atBen.size}`);
 		await settle(50);
 		assert.deepEqual(atAda.texts, atBen.texts);
 		assert.deepEqual([...atAda.doubled, ...atBen.doubled], []);

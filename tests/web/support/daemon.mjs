@@ -109,10 +109,15 @@ export class Daemon {
 		return status;
 	}
 
+	/** Ends it, cleanly; a daemon that has died on the way is a failure whatever else the test saw. */
 	async end() {
-		await this.stop();
+		const died = this.process?.exitCode ?? this.process?.signalCode ?? null;
+		const status = await this.stop();
+
 		if (this.folder !== undefined)
 			await rm(this.folder, { recursive: true });
+		if (died !== null || (status !== 0 && status !== undefined))
+			throw new Error(`the daemon ended with ${died ?? status}:\n${this.log}`);
 	}
 
 	/** A token of HS256. */
