@@ -138,7 +138,7 @@ export class BelfryEvent<T = any> extends Event {
 	readonly detail: T;
 }
 
-/** `code` is the server's, or `closed`, `aborted`, `left`, `too_large`, `token`, `http`. */
+/** `code` is the server's, or `closed`, `aborted`, `left`, `too_large`, `http`. */
 export class BelfryError extends Error {
 	constructor(code: string, message: string, more?: Record<string, any>);
 	readonly code: string;

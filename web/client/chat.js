@@ -56,6 +56,8 @@ export class Chat extends EventTarget {
 	#stayAway = null;
 	/** @type {BelfryError | undefined} */
 	#refused = undefined;
+	/** @type {Room | undefined} the room that is part of a stream's address */
+	#openedWith = undefined;
 	/** @type {string | null} */
 	#token = null;
 	/** @type {Outbox} */
@@ -257,7 +259,7 @@ export class Chat extends EventTarget {
 		socket.onclose = (event) => {
 			clearTimeout(timeout);
 			if (this.#socket === socket)
-				this.#closed(event.code, event.reason);
+				this.#closed(event.code, event.reason, event.error);
 		};
 	}
 
@@ -281,8 +283,10 @@ export class Chat extends EventTarget {
 			url.searchParams.set('name', this.options.name);
 		if (room !== undefined) {
 			url.searchParams.set('room', room.name);
-			url.searchParams.set('last', '0');      // the join that follows asks for what is missing
+			for (const [name, value] of Object.entries(room.position()))
+				url.searchParams.set(name, String(value));
 		}
+		this.#openedWith = room;
 		return new StreamSocket(url, this.#token, this.fetch);
 	}
 
@@ -351,8 +355,11 @@ export class Chat extends EventTarget {
 		this.#refused = undefined;
 		this.#setState('open');
 		this.dispatchEvent(new BelfryEvent('open', message));
-		for (const feed of [...this.rooms.values(), ...this.subscriptions.values()])
-			feed[START]();
+		for (const room of this.rooms.values())
+			room[START](room === this.#openedWith);
+		for (const subscription of this.subscriptions.values())
+			subscription[START]();
+		this.#openedWith = undefined;
 		this.#publishing.start();
 		this.#watchLife();
 	}
@@ -417,8 +424,8 @@ export class Chat extends EventTarget {
 		this.#waiters.clear();
 	}
 
-	/** @param {number} code @param {string} reason */
-	#closed(code, reason) {
+	/** @param {number} code @param {string} reason @param {Error} [error] what a stream was refused with */
+	#closed(code, reason, error) {
 		const wasOpen = this.state === 'open';
 		const outboxes = [this.#publishing, ...[...this.rooms.values()].map((room) => room.outbox)];
 
@@ -433,18 +440,18 @@ export class Chat extends EventTarget {
 		if (code === KICKED)
 			return this.#end({ code, reason });
 		if (!wasOpen)
-			return this.#notOpened();
+			return this.#notOpened(error);
 		this.#retry({ code, reason, atOnce: code === TOKEN_ENDED && typeof this.options.token === 'function' });
 	}
 
 	/**
 	 * A browser does not say why a WebSocket was refused; the same request without the upgrade does.
-	 * @param {Error} [error] when not even a request could be made
+	 * @param {Error} [error] when it is known
 	 */
 	async #notOpened(error) {
 		const asking = this.#socket;
 		const why = error instanceof BelfryError ? error : error
-			? new BelfryError('token', error.message) : await this.#whyRefused();
+			? new BelfryError('closed', error.message) : await this.#whyRefused();
 
 		if (this.state !== 'connecting' || this.#socket !== asking)
 			return;

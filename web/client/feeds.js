@@ -45,14 +45,17 @@ class Feed extends EventTarget {
 		return after !== undefined ? { after } : last !== undefined ? { last } : {};
 	}
 
-	/** @param {string} request `join` or `subscribe` */
-	async begin(request) {
-		const fresh = this.cursor === undefined && this.latest !== undefined;
-		const before = this.latest;
+	/**
+	 * @param {string} request `join` or `subscribe` @param {boolean} [isAsked] the connection was opened
+	 * with this feed and its position: no request is needed
+	 */
+	async begin(request, isAsked = false) {
+		const before = this.cursor === undefined ? this.latest : undefined;
 
 		try {
-			await this.chat.request({ type: request, [this.kind]: this.name, ...this.position() });
-			if (fresh && before !== undefined && this.options.last !== 0)
+			if (!isAsked)
+				await this.chat.request({ type: request, [this.kind]: this.name, ...this.position() });
+			if (before !== undefined)
 				await this.catchUp(before);
 		} catch (error) {
 			this.refused(/** @type {BelfryError} */ (error), request);
@@ -190,8 +193,9 @@ export class Room extends Feed {
 			await this.chat.request({ type: 'leave', room: this.name });
 	}
 
-	[START]() {
-		this.begin('join');
+	/** @param {boolean} [isAsked] */
+	[START](isAsked) {
+		this.begin('join', isAsked);
 	}
 
 	[ENDED]() {

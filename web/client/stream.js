@@ -102,7 +102,7 @@ export class StreamSocket {
 		this.session = '';
 		/** @type {Promise<unknown>} */
 		this.posts = Promise.resolve();
-		this.run().then(() => this.ended(1006, ''), (error) => this.ended(1006, String(error)));
+		this.run().then(() => this.ended(1006, ''), (error) => this.ended(1006, error.message, error));
 	}
 
 	async run() {
@@ -157,12 +157,12 @@ export class StreamSocket {
 		this.ended(code, reason);
 	}
 
-	/** @param {number} code @param {string} reason */
-	ended(code, reason) {
+	/** @param {number} code @param {string} reason @param {Error} [error] */
+	ended(code, reason, error) {
 		const tell = this.onclose;
 
 		this.onclose = this.onmessage = null;
 		this.abort.abort();
-		tell?.({ code, reason });
+		tell?.({ code, reason, error });
 	}
 }
