@@ -1,5 +1,6 @@
 /*
- * What every file may use: attributes, array length, minimum and maximum, alignment of untrusted pointers. Any thread.
+ * What every file may use: attributes, array length, minimum and maximum, alignment of
+ * untrusted pointers. Any thread.
  */
 #ifndef BASE_BASE_H
 #define BASE_BASE_H

@@ -1,6 +1,7 @@
 /*
- * A growable, bounded byte buffer. Growth doubles up to the hard maximum given at init; what does not fit fails and leaves the contents as they were.
- * The failure is sticky (`failed`), so that a writer may append many pieces and check once at the end. Not shared between threads.
+ * A growable, bounded byte buffer. Growth doubles up to the hard maximum given at init; what
+ * does not fit fails and leaves the contents as they were. The failure is sticky (`failed`), so
+ * that a writer may append many pieces and check once at the end. Not shared between threads.
  */
 #ifndef BASE_BUF_H
 #define BASE_BUF_H

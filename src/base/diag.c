@@ -94,7 +94,10 @@ add_json_escaped(struct buf *b, struct slice s)
 	}
 }
 
-/* The value that starts at s: quoted up to its closing quote, else up to the next space. Returns its length. */
+/*
+ * The value that starts at s: quoted up to its closing quote, else up to the next space.
+ * Returns its length.
+ */
 static size_t
 value_length(struct slice s)
 {
@@ -112,7 +115,10 @@ value_length(struct slice s)
 	return i;
 }
 
-/* key=value pairs as JSON members: every value a string, an already quoted one without its quotes. */
+/*
+ * key=value pairs as JSON members: every value a string, an already quoted one without its
+ * quotes.
+ */
 static void
 add_json_fields(struct buf *b, struct slice fields)
 {

@@ -1,7 +1,8 @@
 /*
- * Diagnostics: one event is one line, `name key=value …`, or one JSON object. Written to stderr with a `<N>` priority when the journal reads it. Only the I/O and
- * process layers log (net, serve, daemon, ctl). Never a token, cookie, payload or query string; text of a peer goes through DIAG_PEER fields,
- * which are escaped and cut. Any thread (one write() a line).
+ * Diagnostics: one event is one line, `name key=value …`, or one JSON object. Written to stderr
+ * with a `<N>` priority when the journal reads it. Only the I/O and process layers log (net,
+ * serve, daemon, ctl). Never a token, cookie, payload or query string; text of a peer goes
+ * through DIAG_PEER fields, which are escaped and cut. Any thread (one write() a line).
  */
 #ifndef BASE_DIAG_H
 #define BASE_DIAG_H
@@ -23,7 +24,10 @@ struct diag {
 	_Atomic bool is_json;
 	bool is_journal; /* `<N>` prefix, no time stamp */
 	int fd;
-	/* lines a peer can cause: at most `DIAG_PEER_LINES` a second, then one line with suppressed=N */
+	/*
+	 * lines a peer can cause: at most `DIAG_PEER_LINES` a second, then one line with
+	 * suppressed=N
+	 */
 	_Atomic uint64_t window_s;
 	_Atomic uint32_t window_lines;
 	_Atomic uint32_t suppressed;
@@ -36,8 +40,9 @@ void diag_init(struct diag *d);
 bool diag_wants(const struct diag *d, enum diag_level level);
 
 /*
- * diag_log(d, DIAG_INFO, "conn.close", "id=%llu reason=%s peer=%s", …): fmt makes space-separated key=value pairs; a value with spaces or quotes
- * must be passed through diag_quote. The line is cut at 2 KiB.
+ * diag_log(d, DIAG_INFO, "conn.close", "id=%llu reason=%s peer=%s", …): fmt makes
+ * space-separated key=value pairs; a value with spaces or quotes must be passed through
+ * diag_quote. The line is cut at 2 KiB.
  */
 void diag_log(struct diag *d, enum diag_level level, const char *event, const char *fmt, ...)
     PRINTF(4, 5);

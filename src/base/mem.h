@@ -1,6 +1,7 @@
 /*
- * Checked allocation. Everything the daemon allocates itself comes from here, so that the tests can replace this one file (tests/unit/mem_faults.c)
- * and let the n-th allocation fail. Failure returns NULL; the caller closes or refuses what it was doing and goes on. Any thread.
+ * Checked allocation. Everything the daemon allocates itself comes from here, so that the tests
+ * can replace this one file (tests/unit/mem_faults.c) and let the n-th allocation fail. Failure
+ * returns NULL; the caller closes or refuses what it was doing and goes on. Any thread.
  */
 #ifndef BASE_MEM_H
 #define BASE_MEM_H

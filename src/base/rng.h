@@ -6,7 +6,10 @@
 
 #include "base/base.h"
 
-/* Fills p with n random bytes; the kernel's generator cannot fail once it is seeded, so a failure ends the process. */
+/*
+ * Fills p with n random bytes; the kernel's generator cannot fail once it is seeded, so a
+ * failure ends the process.
+ */
 void rng_fill(void *p, size_t n);
 uint64_t rng_u64(void);
 /* Uniform enough for jitter: 0 .. below-1; below > 0. */

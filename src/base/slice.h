@@ -1,6 +1,6 @@
 /*
- * A slice is borrowed bytes: a pointer and a length, not NUL-terminated, never owned. A slice with p == NULL is "absent"; an empty slice with a
- * pointer is "there and empty". Any thread.
+ * A slice is borrowed bytes: a pointer and a length, not NUL-terminated, never owned. A slice
+ * with p == NULL is "absent"; an empty slice with a pointer is "there and empty". Any thread.
  */
 #ifndef BASE_SLICE_H
 #define BASE_SLICE_H
@@ -57,13 +57,14 @@ slice_skip(struct slice s, size_t n)
 struct slice slice_trim(struct slice s);
 
 /*
- * Cut at the first `sep`: `*rest` becomes what follows it (absent when there was none), the part before it is returned.
- * Start with *rest = whole; the walk ends when rest->p == NULL.
+ * Cut at the first `sep`: `*rest` becomes what follows it (absent when there was none), the
+ * part before it is returned. Start with *rest = whole; the walk ends when rest->p == NULL.
  */
 struct slice slice_cut(struct slice *rest, char sep);
 
 /*
- * Digits only, no sign, no space, no overflow, leading zeros allowed. Returns 0 and sets *out, or -1.
+ * Digits only, no sign, no space, no overflow, leading zeros allowed. Returns 0 and sets *out,
+ * or -1.
  */
 MUST_CHECK int slice_to_u64(struct slice s, uint64_t *out);
 

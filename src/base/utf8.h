@@ -1,5 +1,6 @@
 /*
- * UTF-8 checking as bytes arrive (RFC 3629: no overlongs, no surrogates, nothing above U+10FFFF). Any thread.
+ * UTF-8 checking as bytes arrive (RFC 3629: no overlongs, no surrogates, nothing above
+ * U+10FFFF). Any thread.
  */
 #ifndef BASE_UTF8_H
 #define BASE_UTF8_H

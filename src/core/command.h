@@ -1,5 +1,6 @@
 /*
- * One table of commands (CONTRACT 4): name, handler; the same for WebSocket frames and POST /chat/{session}. Worker thread only.
+ * One table of commands (CONTRACT 4): name, handler; the same for WebSocket frames and POST
+ * /chat/{session}. Worker thread only.
  */
 #ifndef CORE_COMMAND_H
 #define CORE_COMMAND_H
@@ -16,7 +17,8 @@ struct command {
 };
 
 /*
- * Parse one client message and carry it out. The answer, or the refusal, goes to c now or later. text is borrowed.
+ * Parse one client message and carry it out. The answer, or the refusal, goes to c now or
+ * later. text is borrowed.
  */
 void command_run(struct session *s, struct caller *c, struct slice text);
 /* A chat message in plain text (format=text, POST text/plain). */

@@ -1,5 +1,6 @@
 /*
- * The handlers behind the command table, for command*.c only. A handler returns 0 when it has answered or will, -1 with *why.
+ * The handlers behind the command table, for command*.c only. A handler returns 0 when it has
+ * answered or will, -1 with *why.
  */
 #ifndef CORE_COMMAND_LIST_H
 #define CORE_COMMAND_LIST_H

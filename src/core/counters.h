@@ -1,5 +1,6 @@
 /*
- * Counters and gauges: one struct for each thread that counts, written by that thread only, read by any (relaxed atomics, no locked instruction on the way of a message). One table is
+ * Counters and gauges: one struct for each thread that counts, written by that thread only,
+ * read by any (relaxed atomics, no locked instruction on the way of a message). One table is
  * the truth for names, kinds and help texts of /metrics. To add one, add a row.
  */
 #ifndef CORE_COUNTERS_H
@@ -11,7 +12,8 @@
 #include "core/error.h"
 
 /*
- * enum name, kind, metric, labels, help. Rows of one metric stand together. A gauge may go down; a counter never does.
+ * enum name, kind, metric, labels, help. Rows of one metric stand together. A gauge may go
+ * down; a counter never does.
  */
 #define COUNTERS(X)                                                                                \
 	X(CONN_HTTP, gauge, "belfry_connections", "kind=\"http\"",                                 \
@@ -127,13 +129,17 @@ uint64_t counters_sum(const struct counters *const *all, size_t n, enum counter 
 /*
  * Prometheus text (exposition format 0.0.4) of the sums over n structs, appended.
  *
- * reasons  borrowed names of the close reasons, by their number; at most COUNTERS_REASONS of n_reasons are written
+ * reasons  borrowed names of the close reasons, by their number; at most COUNTERS_REASONS of
+ *          n_reasons are written
  *
  * 0, or negative (buf).
  */
 int counters_write(struct buf *out, const struct counters *const *all, size_t n,
     const char *const *reasons, size_t n_reasons);
-/* One more metric of the process, with its HELP and TYPE lines: kind is "gauge" or "counter". 0, or negative (buf). */
+/*
+ * One more metric of the process, with its HELP and TYPE lines: kind is "gauge" or "counter".
+ * 0, or negative (buf).
+ */
 int counters_write_one(
     struct buf *out, const char *metric, const char *kind, const char *help, uint64_t value);
 

@@ -1,5 +1,6 @@
 /*
- * Refusals (CONTRACT 3 and 4): one table of codes with their HTTP status and title; one struct that carries a refusal from where a check failed to the transport that tells it. Any thread.
+ * Refusals (CONTRACT 3 and 4): one table of codes with their HTTP status and title; one struct
+ * that carries a refusal from where a check failed to the transport that tells it. Any thread.
  */
 #ifndef CORE_ERROR_H
 #define CORE_ERROR_H
@@ -9,63 +10,74 @@
 
 /* enum name, wire name, HTTP status, title of the problem document */
 #define ERROR_CODES(X)                                                                             \
-	X(BAD_JSON, "bad_json", 400, "Not valid JSON")                                                 \
-	X(BAD_FIELD, "bad_field", 400, "A field is wrong")                                             \
-	X(UNKNOWN_TYPE, "unknown_type", 400, "Unknown message type")                                   \
-	X(BAD_REQUEST, "bad_request", 400, "Bad request")                                              \
-	X(INVALID_REQUEST, "invalid_request", 400, "Invalid request")                                  \
-	X(UNAUTHORIZED, "unauthorized", 401, "A token is needed")                                      \
-	X(INVALID_TOKEN, "invalid_token", 401, "The token was refused")                                \
-	X(FORBIDDEN, "forbidden", 403, "Forbidden")                                                    \
-	X(INSUFFICIENT_SCOPE, "insufficient_scope", 403, "The token does not permit this")             \
-	X(NOT_JOINED, "not_joined", 403, "Not in this room")                                           \
-	X(MUTED, "muted", 403, "Muted")                                                                \
-	X(BANNED, "banned", 403, "Banned")                                                             \
-	X(NOT_FOUND, "not_found", 404, "Not found")                                                    \
-	X(METHOD_NOT_ALLOWED, "method_not_allowed", 405, "Method not allowed")                         \
-	X(TIMEOUT, "timeout", 408, "The request took too long")                                        \
-	X(CONFLICT, "conflict", 409, "Conflict")                                                       \
-	X(TOO_LARGE, "too_large", 413, "Too large")                                                    \
-	X(UNSUPPORTED_MEDIA, "unsupported_media", 415, "Unsupported media type")                       \
-	X(MISDIRECTED, "misdirected", 421, "Wrong Host")                                               \
-	X(UPGRADE_REQUIRED, "upgrade_required", 426, "Upgrade required")                               \
-	X(RATE_LIMITED, "rate_limited", 429, "Too fast")                                               \
-	X(TOO_MANY, "too_many", 429, "Too many")                                                       \
-	X(INTERNAL, "internal", 500, "Internal error")                                                 \
-	X(NOT_IMPLEMENTED, "not_implemented", 501, "Not implemented")                                  \
+	X(BAD_JSON, "bad_json", 400, "Not valid JSON")                                             \
+	X(BAD_FIELD, "bad_field", 400, "A field is wrong")                                         \
+	X(UNKNOWN_TYPE, "unknown_type", 400, "Unknown message type")                               \
+	X(BAD_REQUEST, "bad_request", 400, "Bad request")                                          \
+	X(INVALID_REQUEST, "invalid_request", 400, "Invalid request")                              \
+	X(UNAUTHORIZED, "unauthorized", 401, "A token is needed")                                  \
+	X(INVALID_TOKEN, "invalid_token", 401, "The token was refused")                            \
+	X(FORBIDDEN, "forbidden", 403, "Forbidden")                                                \
+	X(INSUFFICIENT_SCOPE, "insufficient_scope", 403, "The token does not permit this")         \
+	X(NOT_JOINED, "not_joined", 403, "Not in this room")                                       \
+	X(MUTED, "muted", 403, "Muted")                                                            \
+	X(BANNED, "banned", 403, "Banned")                                                         \
+	X(NOT_FOUND, "not_found", 404, "Not found")                                                \
+	X(METHOD_NOT_ALLOWED, "method_not_allowed", 405, "Method not allowed")                     \
+	X(TIMEOUT, "timeout", 408, "The request took too long")                                    \
+	X(CONFLICT, "conflict", 409, "Conflict")                                                   \
+	X(TOO_LARGE, "too_large", 413, "Too large")                                                \
+	X(UNSUPPORTED_MEDIA, "unsupported_media", 415, "Unsupported media type")                   \
+	X(MISDIRECTED, "misdirected", 421, "Wrong Host")                                           \
+	X(UPGRADE_REQUIRED, "upgrade_required", 426, "Upgrade required")                           \
+	X(RATE_LIMITED, "rate_limited", 429, "Too fast")                                           \
+	X(TOO_MANY, "too_many", 429, "Too many")                                                   \
+	X(INTERNAL, "internal", 500, "Internal error")                                             \
+	X(NOT_IMPLEMENTED, "not_implemented", 501, "Not implemented")                              \
 	X(UNAVAILABLE, "unavailable", 503, "Unavailable")
 
 enum error_code {
 #define X(name, wire, status, title) ERROR_##name,
 	ERROR_CODES(X)
 #undef X
-	    ERROR_CODE_COUNT,
+	ERROR_CODE_COUNT,
 };
 
 #define ERROR_TEXT 400
 
 struct refusal {
 	enum error_code code;
-	int status;              /* 0: the code's own; e.g. 414, 431, 505 where HTTP has a finer one */
-	const char *limit;       /* configuration key of the limit that refused ("limits.message"), NULL */
-	uint32_t retry_after_s;  /* 0: none */
-	char text[ERROR_TEXT];   /* for people: what failed and what was wanted */
+	int status; /* 0: the code's own; e.g. 414, 431, 505 where HTTP has a finer one */
+	/* configuration key of the limit that refused ("limits.message"), NULL */
+	const char *limit;
+	uint32_t retry_after_s; /* 0: none */
+	char text[ERROR_TEXT];  /* for people: what failed and what was wanted */
 };
 
 const char *error_name(enum error_code code);
 int error_status(enum error_code code);
 const char *error_title(enum error_code code);
 
-/* Fill *r; returns -1, so that `return refuse(r, ERROR_BAD_FIELD, "…")` reads well. Text of a peer in the arguments must be cleaned (refuse_clean). */
+/*
+ * Fill *r; returns -1, so that `return refuse(r, ERROR_BAD_FIELD, "…")` reads well. Text of a
+ * peer in the arguments must be cleaned (refuse_clean).
+ */
 int refuse(struct refusal *r, enum error_code code, const char *fmt, ...) PRINTF(3, 4);
 /* The same with the limit's key and when to try again. */
-int refuse_limit(struct refusal *r, enum error_code code, const char *limit, uint32_t retry_after_s, const char *fmt, ...) PRINTF(5, 6);
+int refuse_limit(struct refusal *r, enum error_code code, const char *limit, uint32_t retry_after_s,
+    const char *fmt, ...) PRINTF(5, 6);
 
 #define REFUSE_CLEAN 72
-/* A copy of peer text fit for a sentence: printable UTF-8, no control bytes, `"` and `\` replaced, cut with "…". Returns out. */
+/*
+ * A copy of peer text fit for a sentence: printable UTF-8, no control bytes, `"` and `\`
+ * replaced, cut with "…". Returns out.
+ */
 const char *refuse_clean(struct slice s, char out[REFUSE_CLEAN]);
 
-/* Append the problem document (RFC 9457): type, title, status, detail, code, limit?, retry_after?. */
+/*
+ * Append the problem document (RFC 9457): type, title, status, detail, code, limit?,
+ * retry_after?.
+ */
 int refusal_problem(struct buf *out, const struct refusal *r);
 
 #endif

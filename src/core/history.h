@@ -1,5 +1,7 @@
 /*
- * Pages of history (CONTRACT 3, /history, and the `history` command): ascending ids, forward from `after` or backward from `before`, at most `limit` messages and 256 KiB. Worker thread only.
+ * Pages of history (CONTRACT 3, /history, and the `history` command): ascending ids, forward
+ * from `after` or backward from `before`, at most `limit` messages and 256 KiB. Worker thread
+ * only.
  */
 #ifndef CORE_HISTORY_H
 #define CORE_HISTORY_H
@@ -21,8 +23,8 @@ struct history_request {
 };
 
 /*
- * done is called once, possibly before this returns: messages is a JSON array, borrowed; status negative when the store failed. Returns 0, or -ENOMEM with no call
- * of done.
+ * done is called once, possibly before this returns: messages is a JSON array, borrowed; status
+ * negative when the store failed. Returns 0, or -ENOMEM with no call of done.
  */
 typedef void history_done(void *ctx, int status, struct slice messages, bool more);
 MUST_CHECK int history_read(

@@ -162,7 +162,10 @@ hub_subscribe(struct hub *h, struct subscriber *s, struct slice pattern, bool is
 	struct hub_topic *t;
 	struct sub *sub;
 
-	/* what was committed before this moment is not live for it; a stream's topics all begin at one position */
+	/*
+	 * what was committed before this moment is not live for it; a stream's topics all begin
+	 * at one position
+	 */
 	if (!s->is_stream || s->subs == NULL)
 		hub_tail(h);
 	t = topic_find(h, pattern);
@@ -232,7 +235,10 @@ struct delivery {
 	struct wire *wires[MESSAGE_FORMS];
 };
 
-/* The wire of a form, made at its first need in this delivery: 1; 0 when there is nothing to say in it; -ENOMEM. */
+/*
+ * The wire of a form, made at its first need in this delivery: 1; 0 when there is nothing to
+ * say in it; -ENOMEM.
+ */
 static int
 wire_for(struct delivery *d, enum message_form form)
 {
@@ -255,7 +261,8 @@ is_for_rooms_only(const struct message *m)
 }
 
 /*
- * Nothing in here calls back into connections' ends: push and fail only note a failure, so the list of subscriptions stays as it is while it is walked.
+ * Nothing in here calls back into connections' ends: push and fail only note a failure, so the
+ * list of subscriptions stays as it is while it is walked.
  */
 static void
 deliver_to(struct delivery *d, struct sub *sub)

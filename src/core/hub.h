@@ -1,7 +1,9 @@
 /*
- * One worker's part of the domain: who on this worker subscribes to what; delivering the log's tail to them; readers that are behind. Worker thread only.
+ * One worker's part of the domain: who on this worker subscribes to what; delivering the log's
+ * tail to them; readers that are behind. Worker thread only.
  *
- * A subscription is *level* when it is fed from the tail, or *behind* when a reader (core/reader.h) brings it what the log has between its cursor and the worker's position.
+ * A subscription is *level* when it is fed from the tail, or *behind* when a reader
+ * (core/reader.h) brings it what the log has between its cursor and the worker's position.
  */
 #ifndef CORE_HUB_H
 #define CORE_HUB_H
@@ -29,8 +31,8 @@ struct sub {
 	struct hub_topic *at;  /* the pattern and all its subscriptions here */
 	struct reader *reader; /* NULL: level */
 	struct sub *next;      /* of the same subscriber */
-	uint64_t
-	    presence_from; /* tail sequence: earlier presence changes are in the snapshot it was given */
+	/* tail sequence: earlier presence changes are in the snapshot it was given */
+	uint64_t presence_from;
 	uint64_t since;        /* the position where it began: later messages are live for it */
 	uint32_t slot;         /* index in at->subs */
 	uint32_t dropped : 30; /* ephemeral messages not kept for it while it was behind */
@@ -53,11 +55,16 @@ struct subscriber_ops {
 	/* Shares w. A failure ends the connection, but not within this call. */
 	void (*push)(struct subscriber *s, struct wire *w);
 	/*
-	 * A subscription (or the whole stream, sub NULL) learns that something is missing; dropped: ephemeral messages not kept for it. gap_id: where it stands in a stream's merge.
+	 * A subscription (or the whole stream, sub NULL) learns that something is missing;
+	 * dropped: ephemeral messages not kept for it. gap_id: where it stands in a stream's
+	 * merge.
 	 */
 	void (*gap)(struct subscriber *s, struct sub *sub, const struct log_resume *gap,
 	    uint64_t asked, uint32_t dropped);
-	/* A logged message of its own passed in the log: its cursor may pass it too. May be NULL. */
+	/*
+	 * A logged message of its own passed in the log: its cursor may pass it too. May be
+	 * NULL.
+	 */
 	void (*own)(struct subscriber *s, uint64_t id);
 	/* No memory to let it fall behind: it must end (later, not in this call). */
 	void (*fail)(struct subscriber *s);
@@ -72,8 +79,8 @@ struct subscriber {
 	struct reader *catch_up; /* of those that were level when its queue filled; NULL: none */
 	struct reader_list *readers; /* all its readers, NULL when level everywhere: owned */
 	uint64_t number; /* unique in the process, never reused: the origin of what it sends */
-	uint64_t
-	    seen; /* sequence + 1 of the last slot delivered: once, however many subscriptions match */
+	/* sequence + 1 of the last slot delivered: once, however many subscriptions match */
+	uint64_t seen;
 	uint8_t form;   /* enum message_form */
 	bool is_stream; /* one merged cursor for all its subscriptions (SSE) */
 };
@@ -93,10 +100,13 @@ struct hub {
 	size_t n_patterns;
 	struct reader_list ready; /* readers with something to do */
 	struct map sessions;      /* chats over SSE by session id */
-	struct limiter
-	    *publishes; /* limits.publishes_per_second, by user; borrowed, NULL: no limit */
+	/* limits.publishes_per_second, by user; borrowed, NULL: no limit */
+	struct limiter *publishes;
 	struct ws_deflater *deflater; /* of FORM_WS_DEFLATE; borrowed, NULL: none is made */
-	/* Verify a token sent in a `refresh`: set by serve. 0 and *out (one reference), or -1 with *why. */
+	/*
+	 * Verify a token sent in a `refresh`: set by serve. 0 and *out (one reference), or -1
+	 * with *why.
+	 */
 	int (*verify)(struct hub *h, struct slice token, struct claims **out, struct refusal *why);
 	void *owner; /* serve's context */
 };
@@ -108,13 +118,17 @@ void hub_done(struct hub *h);
 /* The configuration of a reload. */
 void hub_set_config(struct hub *h, struct config *config);
 
-/* Deliver what the tail has. Called at the end of a turn, and before a subscription starts so that the position is the log's. */
+/*
+ * Deliver what the tail has. Called at the end of a turn, and before a subscription starts so
+ * that the position is the log's.
+ */
 void hub_tail(struct hub *h);
 /* Let readers that are behind read on, each one bounded step. True when some are left to do. */
 bool hub_read(struct hub *h);
 
 /*
- * Subscribe, level from the current position. Returns the subscription (owned by the subscriber), or NULL with *status -ENOMEM / -ENOSPC. Not twice for one pattern: see sub_find.
+ * Subscribe, level from the current position. Returns the subscription (owned by the
+ * subscriber), or NULL with *status -ENOMEM / -ENOSPC. Not twice for one pattern: see sub_find.
  */
 MUST_CHECK struct sub *hub_subscribe(
     struct hub *h, struct subscriber *s, struct slice pattern, bool is_room, int *status);
@@ -128,7 +142,10 @@ sub_pattern(const struct sub *sub)
 	return sub->at->pattern;
 }
 
-/* The topic's rule in this configuration (first match; never NULL: without a match nothing is kept). */
+/*
+ * The topic's rule in this configuration (first match; never NULL: without a match nothing is
+ * kept).
+ */
 const struct topic_rule *config_rule(const struct config *c, struct slice topic);
 
 /* The queue of a subscriber has drained: its readers may go on. */

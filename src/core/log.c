@@ -136,7 +136,10 @@ topic_is_idle(const struct log_topic *t)
 	return t->n_stored == 0 && t->interest == 0 && t->room == NULL && !t->is_held;
 }
 
-/* Forget topics that hold nothing; those that were trimmed only after a while, or when room is needed. How far they were trimmed lives on in `folded`. */
+/*
+ * Forget topics that hold nothing; those that were trimmed only after a while, or when room is
+ * needed. How far they were trimmed lives on in `folded`.
+ */
 static void
 fold_topics(struct log *l, int64_t now_ms, bool make_room)
 {
@@ -424,7 +427,8 @@ release_passed(struct log *l)
 }
 
 /*
- * A slot is released at the first take of the slowest worker after it was handed out, so what a worker was given stays until it comes again: `taken` moves past a batch only then.
+ * A slot is released at the first take of the slowest worker after it was handed out, so what a
+ * worker was given stays until it comes again: `taken` moves past a batch only then.
  */
 unsigned
 log_take(struct log *l, unsigned worker, struct tail_slot *out, unsigned max, uint64_t *sequence)

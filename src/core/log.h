@@ -1,6 +1,8 @@
 /*
- * The log: everything appends to it, everything reads from it (DESIGN 1). It hands out ids in commit order, keeps the tail that the workers follow, knows every topic (how far it
- * reaches, who is interested, who is present), and asks a store for what is kept. All functions may be called from any thread; what completes later completes on the worker that asked.
+ * The log: everything appends to it, everything reads from it (DESIGN 1). It hands out ids in
+ * commit order, keeps the tail that the workers follow, knows every topic (how far it reaches,
+ * who is interested, who is present), and asks a store for what is kept. All functions may be
+ * called from any thread; what completes later completes on the worker that asked.
  */
 #ifndef CORE_LOG_H
 #define CORE_LOG_H
@@ -13,9 +15,9 @@
 #define LOG_READ_MAX    64              /* messages a read returns at most */
 #define LOG_TAIL_MAX                                                                               \
 	65536 /* slots the slowest worker may be behind: beyond it appends are unavailable */
-#define LOG_TAIL_BYTES  ((size_t)64 * 1024 * 1024) /* … and so are they beyond these bytes */
-#define LOG_TAIL_EAGER  256 /* slots after which workers without interest are asked to move on too */
-#define LOG_BATCH_MAX 1000 /* messages of one append */
+#define LOG_TAIL_BYTES ((size_t)64 * 1024 * 1024) /* … and so are they beyond these bytes */
+#define LOG_TAIL_EAGER 256 /* slots after which workers without interest are asked to move on too */
+#define LOG_BATCH_MAX  1000 /* messages of one append */
 
 struct log;
 struct log_topic;
@@ -29,8 +31,10 @@ struct append_item {
 };
 
 /*
- * A request to append 1..LOG_BATCH_MAX messages, all or none. Made by its owner, taken by log_append; comes back by done() on the origin worker after its last message was met in the
- * tail and delivered there (status 0), or with a negative status when nothing was appended. done() owns it again and frees it (append_free).
+ * A request to append 1..LOG_BATCH_MAX messages, all or none. Made by its owner, taken by
+ * log_append; comes back by done() on the origin worker after its last message was met in the
+ * tail and delivered there (status 0), or with a negative status when nothing was appended.
+ * done() owns it again and frees it (append_free).
  */
 struct append {
 	unsigned worker; /* origin */
@@ -53,29 +57,37 @@ MUST_CHECK struct append *append_new(unsigned n);
 void append_free(struct append *a);
 
 /*
- * Takes a. caller: the worker whose thread this is, or LOG_NO_WORKER (then nobody waits: a->worker is LOG_NO_WORKER too and the log frees it). 0; -EAGAIN when the tail is full (a stays the
- * caller's), -ENOSPC when limits.topics is reached, -ENOMEM.
+ * Takes a. caller: the worker whose thread this is, or LOG_NO_WORKER (then nobody waits:
+ * a->worker is LOG_NO_WORKER too and the log frees it). 0; -EAGAIN when the tail is full (a
+ * stays the caller's), -ENOSPC when limits.topics is reached, -ENOMEM.
  */
 MUST_CHECK int log_append(struct log *l, struct append *a, unsigned caller);
 
 /* --- the tail --- */
 struct tail_slot {
-	struct message
-	    *message; /* borrowed until the next log_take of this worker; NULL: only a completion */
+	/* borrowed until the next log_take of this worker; NULL: only a completion */
+	struct message *message;
 	struct append *append; /* set on the last slot of an append of this worker */
 	unsigned worker;       /* whose append it is: the others never look into it */
 };
 
 /*
- * The slots that follow what this worker took before; *sequence is the first one's number. Releases the earlier ones. Returns how many (0: level).
+ * The slots that follow what this worker took before; *sequence is the first one's number.
+ * Releases the earlier ones. Returns how many (0: level).
  */
 unsigned log_take(
     struct log *l, unsigned worker, struct tail_slot *out, unsigned max, uint64_t *sequence);
 
-/* wake is called (any thread, at most once until the worker's next log_take) when there is something for a worker of interest. */
+/*
+ * wake is called (any thread, at most once until the worker's next log_take) when there is
+ * something for a worker of interest.
+ */
 void log_attach(struct log *l, unsigned worker, void (*wake)(void *ctx), void *ctx);
 
-/* First and last local subscriber of a pattern on this worker. 0; -ENOMEM; -ENOSPC when limits.topics is reached. */
+/*
+ * First and last local subscriber of a pattern on this worker. 0; -ENOMEM; -ENOSPC when
+ * limits.topics is reached.
+ */
 MUST_CHECK int log_interest_add(struct log *l, unsigned worker, struct slice pattern);
 void log_interest_remove(struct log *l, unsigned worker, struct slice pattern);
 
@@ -89,7 +101,8 @@ enum log_read_mode {
 	LOG_FORWARD,  /* (after, upto] ascending */
 	LOG_BACKWARD, /* below `before`, the newest first */
 	/*
-	 * reached = the cursor after which `count` messages follow up to upto. Bounded: with `more` the same read is to be asked again (before and count say how far it is).
+	 * reached = the cursor after which `count` messages follow up to upto. Bounded: with
+	 * `more` the same read is to be asked again (before and count say how far it is).
 	 */
 	LOG_SEEK_LAST,
 	LOG_SEEK_TIME, /* reached = the cursor before the first message whose time is >= time_ms */
@@ -102,8 +115,8 @@ struct log_read {
 	uint64_t after;
 	uint64_t upto;
 	uint64_t before;
-	unsigned
-	    count; /* LOG_SEEK_LAST; LOG_FORWARD, LOG_BACKWARD: at most that many, <= LOG_READ_MAX */
+	/* LOG_SEEK_LAST; LOG_FORWARD, LOG_BACKWARD: at most that many, <= LOG_READ_MAX */
+	unsigned count;
 	size_t max_bytes; /* of JSON; at least one message is returned */
 	int64_t time_ms;
 	int64_t now_ms;      /* for what has expired */
@@ -113,11 +126,16 @@ struct log_read {
 	int status;
 	unsigned n;
 	struct message *messages[LOG_READ_MAX]; /* one reference each, the reader's */
-	uint64_t
-	    reached; /* LOG_FORWARD: nothing of (after, reached] is missing; LOG_BACKWARD: nothing of [reached, before) */
-	bool more;   /* there is more in that direction */
-	uint64_t
-	    trimmed; /* LOG_FORWARD: highest id above `after` that retention took from these topics; 0: none */
+	/*
+	 * LOG_FORWARD: nothing of (after, reached] is missing; LOG_BACKWARD: nothing of
+	 * [reached, before)
+	 */
+	uint64_t reached;
+	bool more; /* there is more in that direction */
+	/*
+	 * LOG_FORWARD: highest id above `after` that retention took from these topics; 0: none
+	 */
+	uint64_t trimmed;
 	void (*done)(struct log_read *r); /* possibly before log_read returns */
 };
 
@@ -138,8 +156,8 @@ struct log_resume {
 	enum log_gap_reason reason; /* LOG_GAP_NONE: nothing after `after` is missing */
 	uint64_t oldest;            /* the first id still there on these topics; 0: none */
 	uint64_t gap_id;            /* highest trimmed id, else the log's beginning */
-	uint64_t
-	    start; /* where reading starts: `after`, or the log's beginning when it lies outside */
+	/* where reading starts: `after`, or the log's beginning when it lies outside */
+	uint64_t start;
 };
 /* What a reader that resumes after that id must be told. */
 void log_resume(struct log *l, const struct log_filter *filters, size_t n, uint64_t after,
@@ -159,7 +177,10 @@ uint64_t log_topic_last(struct log *l, struct slice topic);
 /* Rooms with somebody in them. */
 size_t log_rooms(struct log *l);
 
-/* Walk topics that have messages or members, under the lock: keep it short. Stops when each returns false. */
+/*
+ * Walk topics that have messages or members, under the lock: keep it short. Stops when each
+ * returns false.
+ */
 struct log_topic_info {
 	struct slice name;
 	size_t messages;
@@ -177,7 +198,8 @@ struct presence_view {
 #define PRESENCE_LISTED 100 /* members listed at most */
 
 /*
- * One more connection of a user in a room. members (may be NULL): appended as a JSON array. The first connection of a user is announced. 0, -ENOMEM, -ENOSPC.
+ * One more connection of a user in a room. members (may be NULL): appended as a JSON array. The
+ * first connection of a user is announced. 0, -ENOMEM, -ENOSPC.
  */
 MUST_CHECK int presence_join(struct log *l, struct slice topic, struct message_from user,
     uint64_t origin, unsigned caller, struct buf *members, struct presence_view *out);
@@ -208,7 +230,9 @@ void log_sweep(struct log *l, int64_t now_ms);
 struct store_ops {
 	const char *name;
 	/*
-	 * Assigns ids and keeps the messages, then log_publish. Called without the log's lock, on any thread; may finish later on a thread of its own. On failure sets a->status and publishes that.
+	 * Assigns ids and keeps the messages, then log_publish. Called without the log's lock,
+	 * on any thread; may finish later on a thread of its own. On failure sets a->status and
+	 * publishes that.
 	 */
 	int (*append)(struct store *s, struct append *a, unsigned caller);
 	void (*read)(struct store *s, struct log_read *r);

@@ -1,5 +1,6 @@
 /*
- * The inside of the log, for its own files (log*.c, presence.c) and the stores. Everything here is under the log's lock unless it says otherwise.
+ * The inside of the log, for its own files (log*.c, presence.c) and the stores. Everything here
+ * is under the log's lock unless it says otherwise.
  */
 #ifndef CORE_LOG_PRIVATE_H
 #define CORE_LOG_PRIVATE_H
@@ -15,8 +16,8 @@ TAILQ_HEAD(leaving_list, room_member);
 struct log_topic {
 	struct slice name; /* bytes behind the struct */
 	uint64_t interest; /* bit set of workers with an exact subscriber */
-	uint64_t
-	    pattern_mask; /* bit set of workers with a matching pattern, of pattern_generation */
+	/* bit set of workers with a matching pattern, of pattern_generation */
+	uint64_t pattern_mask;
 	uint64_t pattern_generation;
 	uint64_t first_id;   /* oldest stored message; 0: none */
 	uint64_t last_id;    /* newest stored message; 0: none */
@@ -50,7 +51,8 @@ struct log {
 	uint64_t trimmed; /* highest trimmed id of all topics: a quick no */
 	uint64_t folded;  /* highest trimmed id of topics no longer known */
 	uint32_t max_topics;
-	bool is_full; /* max_topics is reached, and nothing could be forgotten since the last sweep */
+	/* max_topics is reached, and nothing could be forgotten since the last sweep */
+	bool is_full;
 
 	struct map topics;
 	struct log_pattern **patterns;
@@ -89,7 +91,8 @@ uint64_t log_next_id(struct log *l, uint64_t now_us);
 /* Room for n more slots: 0, -EAGAIN, -ENOMEM. */
 int log_reserve(struct log *l, size_t n);
 /*
- * Link one slot (log_reserve came before). Takes a reference of its own to m. Adds to *wakes the workers to wake: pass it to log_wake after unlocking.
+ * Link one slot (log_reserve came before). Takes a reference of its own to m. Adds to *wakes
+ * the workers to wake: pass it to log_wake after unlocking.
  */
 void log_link(struct log *l, struct message *m, struct append *a, unsigned caller, uint64_t *wakes);
 /* Without the lock. */

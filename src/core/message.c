@@ -29,7 +29,10 @@ place(char **at, struct slice s)
 	return slice_of(to, s.n);
 }
 
-/* JSON as a peer wrote it: its line breaks can only be white space, and would end a line of NDJSON. */
+/*
+ * JSON as a peer wrote it: its line breaks can only be white space, and would end a line of
+ * NDJSON.
+ */
 static void
 add_json(struct buf *b, struct slice json)
 {
@@ -199,7 +202,8 @@ add_notice(struct buf *b, const struct message_notice *in, int64_t now_ms)
 }
 
 /*
- * The JSON begins {"type":…,"event":…,"id":… so that the data of an event stream, which has neither type nor event, is its tail: a '{' in the place of the comma before `id` or `topic`
+ * The JSON begins {"type":…,"event":…,"id":… so that the data of an event stream, which has
+ * neither type nor event, is its tail: a '{' in the place of the comma before `id` or `topic`
  * is put in when the form is made.
  */
 struct message *

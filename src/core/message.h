@@ -1,6 +1,7 @@
 /*
- * Messages: what is appended to the log and delivered. Encoded once, immutable once committed (only the digits of the id are put in then), shared by an atomic count between
- * workers. Each wire form is made at the first need and then belongs to the message. Any thread.
+ * Messages: what is appended to the log and delivered. Encoded once, immutable once committed
+ * (only the digits of the id are put in then), shared by an atomic count between workers. Each
+ * wire form is made at the first need and then belongs to the message. Any thread.
  */
 #ifndef CORE_MESSAGE_H
 #define CORE_MESSAGE_H
@@ -64,8 +65,8 @@ struct message {
 	struct slice json;
 	struct slice topic;
 	struct slice event; /* SSE event name; absent: the kind's own */
-	struct slice
-	    sse; /* data of FORM_EVENTS when it is not json: the tail of json after type and event */
+	/* data of FORM_EVENTS when it is not json: the tail of json after type and event */
+	struct slice sse;
 	struct slice content; /* for text lines and search: chat content or notification message */
 	struct slice name;    /* display name of the sender */
 	struct slice user_id; /* of the sender; with key it makes idempotency */
@@ -105,7 +106,10 @@ struct message_notice {
 /* One owned reference, or NULL on no memory. rule says whether it is logged. */
 MUST_CHECK struct message *message_chat(
     const struct message_chat *in, const struct topic_rule *rule, int64_t now_ms, uint64_t origin);
-/* MESSAGE_NOTIFICATION, or MESSAGE_EVENT when neither title nor text is there. data_text: the decoded string when data is a JSON string. */
+/*
+ * MESSAGE_NOTIFICATION, or MESSAGE_EVENT when neither title nor text is there. data_text: the
+ * decoded string when data is a JSON string.
+ */
 MUST_CHECK struct message *message_notice(const struct message_notice *in, struct slice data_text,
     const struct topic_rule *rule, int64_t now_ms, uint64_t origin);
 MUST_CHECK struct message *message_typing(
@@ -125,20 +129,25 @@ bool message_is_content(const struct message *m);
 size_t message_memory(const struct message *m);
 
 /*
- * The bytes of a form: made at the first call. Borrowed, live as long as m. Empty when this kind has nothing to say in this form. -ENOMEM on no memory.
+ * The bytes of a form: made at the first call. Borrowed, live as long as m. Empty when this
+ * kind has nothing to say in this form. -ENOMEM on no memory.
  */
 MUST_CHECK int message_form(struct message *m, enum message_form form, struct slice *out);
 
 struct ws_deflater;
 
 /*
- * The compressed form (RFC 7692) of a message's WebSocket frame; below MESSAGE_DEFLATE_MIN bytes, or
- * when compressing gains nothing, the plain frame. Made once for all who take it. As message_form.
+ * The compressed form (RFC 7692) of a message's WebSocket frame; below MESSAGE_DEFLATE_MIN
+ * bytes, or when compressing gains nothing, the plain frame. Made once for all who take it. As
+ * message_form.
  */
 #define MESSAGE_DEFLATE_MIN 256
 MUST_CHECK int message_form_deflated(struct message *m, struct ws_deflater *z, struct slice *out);
 
-/* `<Ada>: hi` with line breaks in content indented, so that nobody can fake a speaker; `* Ada joined`. Appends nothing for kinds without a line. */
+/*
+ * `<Ada>: hi` with line breaks in content indented, so that nobody can fake a speaker; `* Ada
+ * joined`. Appends nothing for kinds without a line.
+ */
 int message_line(struct buf *out, const struct message *m);
 
 #endif

@@ -6,7 +6,10 @@
 #include "proto/sse.h"
 #include "proto/ws.h"
 
-/* Bytes of a character that breaks a line or steers a terminal, 0 of any other: C0 (but tab), DEL, C1, U+2028, U+2029. s is UTF-8. */
+/*
+ * Bytes of a character that breaks a line or steers a terminal, 0 of any other: C0 (but tab),
+ * DEL, C1, U+2028, U+2029. s is UTF-8.
+ */
 static size_t
 control_at(struct slice s, size_t i, bool *is_break)
 {
@@ -31,7 +34,10 @@ control_at(struct slice s, size_t i, bool *is_break)
 	return 0;
 }
 
-/* Content with its line breaks indented: a reader sees at once that no new speaker begins. What could move a terminal's cursor goes. */
+/*
+ * Content with its line breaks indented: a reader sees at once that no new speaker begins. What
+ * could move a terminal's cursor goes.
+ */
 static void
 add_indented(struct buf *out, struct slice s)
 {

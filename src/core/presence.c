@@ -5,7 +5,8 @@
 #include "proto/json.h"
 
 /*
- * Who is in which room. A user is a member while any of his connections is, and for the grace after the last one was lost. A room exists while it has members.
+ * Who is in which room. A user is a member while any of his connections is, and for the grace
+ * after the last one was lost. A room exists while it has members.
  */
 
 struct room_member {
@@ -126,7 +127,10 @@ add_members(struct buf *out, const struct room *room)
 	(void)buf_add_char(out, ']');
 }
 
-/* Tell the room. The change itself stands even when there is no memory or room in the tail to announce it: the next snapshot shows it. */
+/*
+ * Tell the room. The change itself stands even when there is no memory or room in the tail to
+ * announce it: the next snapshot shows it.
+ */
 static void
 announce(struct log *l, const struct room_member *m, bool joined, size_t count, uint64_t origin,
     unsigned caller, uint64_t *wakes)

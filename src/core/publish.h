@@ -1,5 +1,6 @@
 /*
- * Publishing (CONTRACT 7): what all its forms — text with headers, JSON, form, WebSocket — come down to, checked once. Worker thread only.
+ * Publishing (CONTRACT 7): what all its forms — text with headers, JSON, form, WebSocket — come
+ * down to, checked once. Worker thread only.
  */
 #ifndef CORE_PUBLISH_H
 #define CORE_PUBLISH_H
@@ -27,12 +28,15 @@ struct draft {
 	unsigned priority; /* 0: none */
 	uint64_t ttl_s;    /* 0: none */
 	uint64_t reply_to;
-	const char *
-	    topic_field; /* what the topic is called where it came from, for messages: "topic" or "room" */
+	/* what the topic is called where it came from, for messages: "topic" or "room" */
+	const char *topic_field;
 	char topic_room[256]; /* room for a topic made from `to` */
 };
 
-/* The members of one JSON object (text is its own text, for `data`). 0, or -1 with *why (bad_field). */
+/*
+ * The members of one JSON object (text is its own text, for `data`). 0, or -1 with *why
+ * (bad_field).
+ */
 MUST_CHECK int draft_from_json(
     const cJSON *object, struct slice text, struct draft *out, struct refusal *why);
 /* Tags from one header or form value, split at commas. */
@@ -41,7 +45,8 @@ MUST_CHECK int draft_set_tags(struct draft *d, struct slice list, struct refusal
 unsigned draft_priority(struct slice s);
 
 /*
- * Check everything (topic, `to`, grants, sizes, what a room or the event names allow) and make the message. 0 and *out (one reference), or -1 with *why.
+ * Check everything (topic, `to`, grants, sizes, what a room or the event names allow) and make
+ * the message. 0 and *out (one reference), or -1 with *why.
  */
 MUST_CHECK int draft_message(struct hub *h, const struct claims *who, struct message_from from,
     struct draft *d, uint64_t origin, struct message **out, struct refusal *why);

@@ -14,17 +14,19 @@ struct reader {
 	TAILQ_ENTRY(reader) ready; /* of the hub */
 	struct hub *hub;
 	uint64_t cursor; /* everything up to here was queued */
-	uint64_t
-	    asked_upto; /* what was asked for reaches to here; what is later comes once, and not to its sender */
-	uint64_t
-	    seek_limit; /* 0, or where a reader of this subscription stood before: a seek goes no higher */
-	uint64_t
-	    known_trimmed; /* losses up to this id were told, or are none of a question's business */
+	/*
+	 * what was asked for reaches to here; what is later comes once, and not to its sender
+	 */
+	uint64_t asked_upto;
+	/* 0, or where a reader of this subscription stood before: a seek goes no higher */
+	uint64_t seek_limit;
+	/* losses up to this id were told, or are none of a question's business */
+	uint64_t known_trimmed;
 	int64_t min_time_ms; /* since when, by the wall clock; 0: not asked */
 	struct log_resume gap;
 	uint64_t gap_asked;
-	struct log_filter
-	    *filters; /* with the patterns' bytes behind them: a read may outlive a subscription */
+	/* with the patterns' bytes behind them: a read may outlive a subscription */
+	struct log_filter *filters;
 	size_t n_filters;
 	bool filters_stale;
 	bool gap_due;        /* gap is to be told when the cursor reaches gap.gap_id */
@@ -392,7 +394,8 @@ note_trimmed(struct reader *r)
 }
 
 /*
- * Live, a connection gets a message once: another subscription that matches it, and was there before it, has passed it already.
+ * Live, a connection gets a message once: another subscription that matches it, and was there
+ * before it, has passed it already.
  */
 static bool
 came_otherwise(const struct reader *r, const struct message *m)
@@ -409,7 +412,10 @@ came_otherwise(const struct reader *r, const struct message *m)
 	return false;
 }
 
-/* Queue one message that was read. 0: it is behind us; 1: the queue is full, it stays for later; -ENOMEM. */
+/*
+ * Queue one message that was read. 0: it is behind us; 1: the queue is full, it stays for
+ * later; -ENOMEM.
+ */
 static int
 pass_on(struct reader *r, struct message *m)
 {
@@ -513,7 +519,10 @@ bound(const struct reader *r)
 	return upto;
 }
 
-/* Readers parked at the catch-up reader's cursor become part of it: nobody gets a message twice. True when there was one. */
+/*
+ * Readers parked at the catch-up reader's cursor become part of it: nobody gets a message
+ * twice. True when there was one.
+ */
 static bool
 merge_parked(struct reader *r)
 {

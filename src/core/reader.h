@@ -1,6 +1,8 @@
 /*
- * A reader brings subscriptions that are behind what the log has from their cursor on, in bounded steps as the queue drains, until they are level. Joining with `last` or `after`, resuming
- * and having been too slow are all this; there is no other replay code. Worker thread only.
+ * A reader brings subscriptions that are behind what the log has from their cursor on, in
+ * bounded steps as the queue drains, until they are level. Joining with `last` or `after`,
+ * resuming and having been too slow are all this; there is no other replay code. Worker thread
+ * only.
  */
 #ifndef CORE_READER_H
 #define CORE_READER_H
@@ -29,20 +31,29 @@ struct position {
 struct position position_parse(struct slice s, int64_t now_ms);
 
 /*
- * Start reading for a subscription (stream: for all subscriptions of the subscriber, sub NULL) from a position. *resumed: nothing is missing after the id asked for. A gap is told through
- * ops->gap. `upto`: own messages up to this id are included (what was asked for). 0, or -ENOMEM.
+ * Start reading for a subscription (stream: for all subscriptions of the subscriber, sub NULL)
+ * from a position. *resumed: nothing is missing after the id asked for. A gap is told through
+ * ops->gap. `upto`: own messages up to this id are included (what was asked for). 0, or
+ * -ENOMEM.
  */
 MUST_CHECK int reader_start(struct hub *h, struct subscriber *s, struct sub *sub,
     const struct position *from, bool *resumed);
 
-/* The queue filled while `sequence` was being delivered: every level subscription falls behind at the position before it. */
+/*
+ * The queue filled while `sequence` was being delivered: every level subscription falls behind
+ * at the position before it.
+ */
 void reader_fall_behind(struct hub *h, struct subscriber *s);
 
-/* One bounded step. False when it has nothing to do until something is drained or read. May free r. */
+/*
+ * One bounded step. False when it has nothing to do until something is drained or read. May
+ * free r.
+ */
 bool reader_step(struct hub *h, struct reader *r);
 void reader_schedule(struct hub *h, struct reader *r);
 /*
- * The first steps of a reader that has just begun, after the answer was given: most are level then, and hear of the next to join as everybody else does.
+ * The first steps of a reader that has just begun, after the answer was given: most are level
+ * then, and hear of the next to join as everybody else does.
  */
 void reader_advance(struct hub *h, const struct sub *sub);
 /* Drops a subscription from its reader; frees a reader without any. */

@@ -335,7 +335,10 @@ limit_rooms(const struct session *s, struct refusal *why)
 	    limit);
 }
 
-/* Where a reader of this topic may resume from when nothing else comes: its last stored id, else the log's position. */
+/*
+ * Where a reader of this topic may resume from when nothing else comes: its last stored id,
+ * else the log's position.
+ */
 static uint64_t
 latest_of(struct session *s, struct slice pattern)
 {
@@ -388,7 +391,10 @@ answer_joined(struct session *s, struct caller *c, struct sub *sub, struct slice
 	caller_answer(c, "joined", &b, ref);
 }
 
-/* Presence of the room: the first join of this connection counts it in, a repeated one only looks. A failure leaves everything as it was. */
+/*
+ * Presence of the room: the first join of this connection counts it in, a repeated one only
+ * looks. A failure leaves everything as it was.
+ */
 static int
 enter_room(struct session *s, struct sub *sub, struct buf *members, size_t *count)
 {

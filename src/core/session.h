@@ -1,5 +1,6 @@
 /*
- * A session is somebody in a chat: a WebSocket or a chat over SSE. It carries out commands (core/command.h) and receives what its rooms and topics bring. Worker thread only.
+ * A session is somebody in a chat: a WebSocket or a chat over SSE. It carries out commands
+ * (core/command.h) and receives what its rooms and topics bring. Worker thread only.
  */
 #ifndef CORE_SESSION_H
 #define CORE_SESSION_H
@@ -81,7 +82,10 @@ void session_gap(struct subscriber *who, struct sub *sub, const struct log_resum
     uint64_t asked, uint32_t dropped);
 void session_level(struct subscriber *who, struct sub *sub, bool presence_skipped);
 
-/* Join a room as the query or a command asked. Answers `joined` through caller. ref: JSON text or absent. 0, or -1 with *why. */
+/*
+ * Join a room as the query or a command asked. Answers `joined` through caller. ref: JSON text
+ * or absent. 0, or -1 with *why.
+ */
 MUST_CHECK int session_join(struct session *s, struct caller *c, struct slice room,
     const struct position *from, struct slice ref, struct refusal *why);
 /* reason absent: the client asked. */
@@ -92,7 +96,10 @@ MUST_CHECK int session_subscribe(struct session *s, struct caller *c, struct sli
 void session_unsubscribe(
     struct session *s, struct caller *c, struct sub *sub, const char *reason, struct slice ref);
 
-/* A new token: same user; what it no longer grants is left, and said. Takes claims. 0, or -1 with *why. */
+/*
+ * A new token: same user; what it no longer grants is left, and said. Takes claims. 0, or -1
+ * with *why.
+ */
 MUST_CHECK int session_refresh(struct session *s, struct claims *claims, struct refusal *why);
 
 /* The `welcome` message's JSON. */
@@ -106,7 +113,10 @@ void caller_init(struct caller *c, const struct caller_ops *ops);
 /* --- typing (core/typing.c) --- */
 /* Tell the room; true ends by itself after chat.typing_timeout. 0, or -1 with *why. */
 MUST_CHECK int session_type(struct session *s, struct sub *sub, bool typing, struct refusal *why);
-/* It sent what it was typing, left, or was lost: the room hears the end of typing, if there was any. sub NULL: in every room. */
+/*
+ * It sent what it was typing, left, or was lost: the room hears the end of typing, if there was
+ * any. sub NULL: in every room.
+ */
 void session_stop_typing(struct session *s, const struct sub *sub);
 /* Ends what is due at now_ms (monotonic). */
 void session_typing_tick(struct session *s, uint64_t now_ms);

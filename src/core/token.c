@@ -77,7 +77,10 @@ refuse_form(const struct reading *r, const char *check, const char *text)
 
 /* --- form --- */
 
-/* Three parts of strict base64url; the header's and the payload's bytes are decoded into scratch. */
+/*
+ * Three parts of strict base64url; the header's and the payload's bytes are decoded into
+ * scratch.
+ */
 static int
 split(struct reading *r, struct slice token)
 {
@@ -100,7 +103,10 @@ split(struct reading *r, struct slice token)
 	return 0;
 }
 
-/* A whole number at *at: whether it is one of 64 bits, as libjwt's own parser wants; steps over it. */
+/*
+ * A whole number at *at: whether it is one of 64 bits, as libjwt's own parser wants; steps over
+ * it.
+ */
 static bool
 is_small_number(struct slice json, size_t *at)
 {
@@ -200,7 +206,10 @@ check_algorithm(struct reading *r)
 	return refuse_algorithm(r);
 }
 
-/* Keys that a token brings along (jwk, jku, x5u, x5c) are never looked at; kid would choose from a key set. */
+/*
+ * Keys that a token brings along (jwk, jku, x5u, x5c) are never looked at; kid would choose
+ * from a key set.
+ */
 static int
 check_header(struct reading *r)
 {
@@ -247,7 +256,10 @@ check_signature(struct reading *r)
 
 /* --- claims (RFC 7519, section 4.1); from here on the signature holds --- */
 
-/* An integer as it was written: no fraction, no exponent. *out is untouched when the claim is absent. */
+/*
+ * An integer as it was written: no fraction, no exponent. *out is untouched when the claim is
+ * absent.
+ */
 static int
 read_integer(const struct reading *r, const char *name, bool *is_there, int64_t *out)
 {

@@ -1,5 +1,6 @@
 /*
- * Tokens (CONTRACT 2): JWTs checked behind guards around libjwt (LIBRARIES 3), and what they permit. The keyring is immutable and shared by threads; a cache belongs to one worker.
+ * Tokens (CONTRACT 2): JWTs checked behind guards around libjwt (LIBRARIES 3), and what they
+ * permit. The keyring is immutable and shared by threads; a cache belongs to one worker.
  */
 #ifndef CORE_TOKEN_H
 #define CORE_TOKEN_H
@@ -11,7 +12,10 @@
 #define TOKEN_MAX      8192 /* bytes of a token */
 #define TOKEN_SUB_MAX  128  /* bytes of a user id */
 #define TOKEN_NAME_MAX 128  /* bytes of a display name */
-/* Later ends of a token are taken for this one (the year 9999), so that arithmetic on it cannot overflow. */
+/*
+ * Later ends of a token are taken for this one (the year 9999), so that arithmetic on it cannot
+ * overflow.
+ */
 #define TOKEN_EXP_MAX 253402300799
 
 enum role {
@@ -20,13 +24,19 @@ enum role {
 	ROLE_ADMIN
 };
 
-/* What a verified token says. Immutable, one block of memory; counted without atomics: every claims object belongs to one worker. */
+/*
+ * What a verified token says. Immutable, one block of memory; counted without atomics: every
+ * claims object belongs to one worker.
+ */
 struct claims {
 	unsigned refs;
 	char *user_id; /* sub */
 	char *name;    /* display name; the id when the token has none (then has_name is false) */
-	char *
-	    user_topic; /* "user/<encoded id>"; over TOPIC_MAX bytes, so no topic, for a long id full of percent-encoded bytes */
+	/*
+	 * "user/<encoded id>"; over TOPIC_MAX bytes, so no topic, for a long id full of
+	 * percent-encoded bytes
+	 */
+	char *user_topic;
 	bool has_name;
 	bool is_guest;
 	enum role role;
@@ -53,7 +63,10 @@ bool claims_may_subscribe(const struct claims *c, struct slice pattern);
 bool claims_may_publish(const struct claims *c, struct slice topic);
 bool claims_may_direct(const struct claims *c, struct slice user_id);
 
-/* NULL when a display name will do (1..128 bytes of UTF-8 without control characters), else what is wrong, as "is empty". */
+/*
+ * NULL when a display name will do (1..128 bytes of UTF-8 without control characters), else
+ * what is wrong, as "is empty".
+ */
 const char *token_name_error(struct slice name);
 /* The same for a user id. */
 const char *token_sub_error(struct slice sub);
@@ -62,33 +75,47 @@ const char *token_sub_error(struct slice sub);
 struct token_refusal {
 	int status;       /* 401, 403, 400 */
 	const char *code; /* CONTRACT 4's error code: "invalid_token", "unauthorized", … */
-	const char *
-	    check; /* short static name of the failing check, for metrics and the log: "signature", "exp", "aud", … */
+	/*
+	 * short static name of the failing check, for metrics and the log: "signature", "exp",
+	 * "aud", …
+	 */
+	const char *check;
 	char text
 	    [320]; /* for people; no " or \ and no control bytes in it; never any part of a token before its signature held */
-	bool
-	    signature_held; /* before, text says what was wanted of a token's form and holds nothing of the token itself */
+	/*
+	 * before, text says what was wanted of a token's form and holds nothing of the token
+	 * itself
+	 */
+	bool signature_held;
 };
 
 struct keyring;
 
 /*
- * Load the keys of a configuration: checks lengths (HMAC secrets at least as long as the hash: 32, 48, 64 bytes), refuses HS with a PEM-looking secret,
- * algorithms without a key and keys without an algorithm. NULL on failure with the reason in error (for `-t`).
+ * Load the keys of a configuration: checks lengths (HMAC secrets at least as long as the hash:
+ * 32, 48, 64 bytes), refuses HS with a PEM-looking secret, algorithms without a key and keys
+ * without an algorithm. NULL on failure with the reason in error (for `-t`).
  */
 MUST_CHECK struct keyring *keyring_new(const struct config_auth *auth, char *error, size_t error_n);
-/* The key that signs and verifies guest tokens: 32 bytes, random at start, kept over reloads by the caller. */
+/*
+ * The key that signs and verifies guest tokens: 32 bytes, random at start, kept over reloads by
+ * the caller.
+ */
 void keyring_set_guest_key(struct keyring *k, const uint8_t key[32]);
 /* Wipes and frees; NULL is fine. */
 void keyring_free(struct keyring *k);
 
 /*
- * Verify a token at now_s. 0 and *out owned (one reference), or -EACCES with *why filled, or -ENOMEM.
+ * Verify a token at now_s. 0 and *out owned (one reference), or -EACCES with *why filled, or
+ * -ENOMEM.
  */
 MUST_CHECK int token_check(const struct keyring *k, const struct config_auth *auth,
     struct slice token, int64_t now_s, struct claims **out, struct token_refusal *why);
 
-/* Make claims without a token: the peer of a local socket (`local:<name>`, admin), or tests. NULL on no memory. */
+/*
+ * Make claims without a token: the peer of a local socket (`local:<name>`, admin), or tests.
+ * NULL on no memory.
+ */
 MUST_CHECK struct claims *claims_new_local(const char *user_name, enum role role);
 
 struct token_request { /* what `belfryctl token` and guest tokens ask for */
@@ -104,12 +131,16 @@ struct token_request { /* what `belfryctl token` and guest tokens ask for */
 /* The wire name of an algorithm ("HS256"); alg < ALG_COUNT. */
 const char *token_algorithm_name(unsigned alg);
 
-/* Sign with a config's own key (HMAC secrets only). Owned text, or NULL with the reason in error. */
+/*
+ * Sign with a config's own key (HMAC secrets only). Owned text, or NULL with the reason in
+ * error.
+ */
 MUST_CHECK char *token_sign(
     const struct config_auth *auth, const struct token_request *r, char *error, size_t error_n);
 /*
- * A guest token for `guest:<random>` (user_id NULL) or the same id again; it ends at now_s + auth.guest_ttl. name as token_name_error wants it.
- * Owned text; NULL without memory or with an id or name that will not do. id_out (may be NULL) gets the user id, 64 bytes.
+ * A guest token for `guest:<random>` (user_id NULL) or the same id again; it ends at now_s +
+ * auth.guest_ttl. name as token_name_error wants it. Owned text; NULL without memory or with an
+ * id or name that will not do. id_out (may be NULL) gets the user id, 64 bytes.
  */
 MUST_CHECK char *token_sign_guest(const struct keyring *k, const struct config_auth *auth,
     const char *user_id, const char *name, int64_t now_s, char id_out[64]);
@@ -122,8 +153,8 @@ void token_cache_free(struct token_cache *t);
 /* Drop everything (reload, revocation). */
 void token_cache_clear(struct token_cache *t);
 /*
- * As token_check, but a token seen before is not verified again (its time claims are). Bounded, least recently used out first. The key is SHA-256 of the
- * token and the generation.
+ * As token_check, but a token seen before is not verified again (its time claims are). Bounded,
+ * least recently used out first. The key is SHA-256 of the token and the generation.
  */
 MUST_CHECK int token_cache_check(struct token_cache *t, const struct keyring *k,
     const struct config *c, struct slice token, int64_t now_s, struct claims **out,

@@ -6,10 +6,10 @@
 #include <openssl/err.h>
 
 /*
- * libjwt 1.10 behind guards. It checks no signature at all without a key, takes `alg` in any case and
- * in any family that the key's bytes happen to fit, and reads JSON laxly. So: the caller has read
- * header and payload strictly, has bound the algorithm to a key of its own kind, and takes nothing
- * from libjwt but the one answer.
+ * libjwt 1.10 behind guards. It checks no signature at all without a key, takes `alg` in any
+ * case and in any family that the key's bytes happen to fit, and reads JSON laxly. So: the
+ * caller has read header and payload strictly, has bound the algorithm to a key of its own
+ * kind, and takes nothing from libjwt but the one answer.
  */
 
 static const jwt_alg_t algorithms[ALG_COUNT] = {

@@ -1,6 +1,7 @@
 /*
- * Topics and patterns (CONTRACT 1). A topic is a path of 1..8 segments joined by '/', at most 200 bytes of UTF-8; a pattern is a topic in which a segment `*` stands for one
- * segment and a last segment `**` for one or more. Compared as bytes. Pure. Any thread.
+ * Topics and patterns (CONTRACT 1). A topic is a path of 1..8 segments joined by '/', at most
+ * 200 bytes of UTF-8; a pattern is a topic in which a segment `*` stands for one segment and a
+ * last segment `**` for one or more. Compared as bytes. Pure. Any thread.
  */
 #ifndef CORE_TOPIC_H
 #define CORE_TOPIC_H
@@ -22,11 +23,15 @@ bool pattern_matches(struct slice pattern, struct slice topic);
 /* Whether everything that `inner` can match is matched by `outer` (both valid patterns). */
 bool pattern_contains(struct slice outer, struct slice inner);
 
-/* Appends id as one segment: '%', '/', '*' and control bytes (C0, DEL, C1's two bytes) percent-encoded in uppercase. */
+/*
+ * Appends id as one segment: '%', '/', '*' and control bytes (C0, DEL, C1's two bytes)
+ * percent-encoded in uppercase.
+ */
 int topic_add_segment(struct buf *out, struct slice id);
 /*
- * Appends a pattern with each `{sub}` segment (exactly that segment) replaced by the encoded user id: the pattern is split first, so the id cannot become a wildcard.
- * Returns 0, or negative (buf).
+ * Appends a pattern with each `{sub}` segment (exactly that segment) replaced by the encoded
+ * user id: the pattern is split first, so the id cannot become a wildcard. Returns 0, or
+ * negative (buf).
  */
 int pattern_expand(struct buf *out, struct slice pattern, struct slice user_id);
 /* The room name of a chat/<room> topic, absent for others. */

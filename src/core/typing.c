@@ -6,7 +6,8 @@
 #include "core/session.h"
 
 /*
- * Typing: ephemeral, told to who is in the room. What nobody ends, because the typist thinks or is lost, ends by itself.
+ * Typing: ephemeral, told to who is in the room. What nobody ends, because the typist thinks or
+ * is lost, ends by itself.
  */
 
 struct typing {

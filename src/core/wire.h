@@ -1,6 +1,7 @@
 /*
- * A wire is a run of bytes on its way to one or many connections of one worker: either its own bytes or a borrowed form of a message, which it keeps alive. Counted plainly: it never
- * leaves its worker. One allocation however many recipients.
+ * A wire is a run of bytes on its way to one or many connections of one worker: either its own
+ * bytes or a borrowed form of a message, which it keeps alive. Counted plainly: it never leaves
+ * its worker. One allocation however many recipients.
  */
 #ifndef CORE_WIRE_H
 #define CORE_WIRE_H

@@ -30,7 +30,10 @@ struct ctl_option {
 	bool has_value;
 };
 
-/* A walk over the arguments: `--name value`, `--name=value`, `-c value`, `-cvalue`, operands anywhere, `--` ends the options. */
+/*
+ * A walk over the arguments: `--name value`, `--name=value`, `-c value`, `-cvalue`, operands
+ * anywhere, `--` ends the options.
+ */
 struct ctl_args {
 	int argc;
 	char **argv;
@@ -49,8 +52,9 @@ enum {
 /* Starts behind argv[0]; help is borrowed static text. */
 void ctl_args_init(struct ctl_args *a, int argc, char **argv, const char *help);
 /*
- * The next argument: an index into options (with *value when it has one), CTL_OPERAND with *value, CTL_END,
- * CTL_WRONG (said on stderr: exit EX_USAGE), CTL_HELP (said on stdout: exit EX_OK). --help and -h are always there.
+ * The next argument: an index into options (with *value when it has one), CTL_OPERAND with
+ * *value, CTL_END, CTL_WRONG (said on stderr: exit EX_USAGE), CTL_HELP (said on stdout: exit
+ * EX_OK). --help and -h are always there.
  */
 MUST_CHECK int ctl_args_next(
     struct ctl_args *a, const struct ctl_option *options, size_t n_options, const char **value);
@@ -60,7 +64,10 @@ int ctl_usage(const struct ctl_args *a, const char *fmt, ...) PRINTF(2, 3);
 /* Says "belfryctl: text" on stderr; returns exit_code. */
 int ctl_fail(int exit_code, const char *fmt, ...) PRINTF(2, 3);
 int ctl_no_memory(void);
-/* Print s for people: control characters as spaces, further lines indented, so that a terminal shows text and nothing else. */
+/*
+ * Print s for people: control characters as spaces, further lines indented, so that a terminal
+ * shows text and nothing else.
+ */
 void ctl_print_text(FILE *out, struct slice s);
 /* Append a copy of value to list. 0 or -ENOMEM. */
 MUST_CHECK int ctl_add_string(struct strings *list, const char *value);
@@ -81,20 +88,27 @@ struct ctl_target {
 };
 
 /*
- * From -c FILE (the first TCP listener, else the first Unix socket; a token signed with its secret for `belfryctl`), or without one from
- * BELFRY_URL and BELFRY_TOKEN, or from the default file. 0, or the exit code. ctl_target_done in any case.
+ * From -c FILE (the first TCP listener, else the first Unix socket; a token signed with its
+ * secret for `belfryctl`), or without one from BELFRY_URL and BELFRY_TOKEN, or from the default
+ * file. 0, or the exit code. ctl_target_done in any case.
  */
 MUST_CHECK int ctl_target_find(const char *file, struct ctl_target *out);
 void ctl_target_done(struct ctl_target *t);
 
 /* --- HTTP --- */
 
-/* A handle for url_path (path and query), with the token among *headers. NULL on no memory; the caller frees both. */
+/*
+ * A handle for url_path (path and query), with the token among *headers. NULL on no memory; the
+ * caller frees both.
+ */
 MUST_CHECK CURL *ctl_request(
     const struct ctl_target *t, const char *url_path, struct curl_slist **headers);
 /* Append a header line; on no memory *headers stays. 0 or -ENOMEM. */
 MUST_CHECK int ctl_add_header(struct curl_slist **headers, const char *line);
-/* Say what an answer other than 2xx says (the detail of a problem document, else its status); the exit code that belongs to it. */
+/*
+ * Say what an answer other than 2xx says (the detail of a problem document, else its status);
+ * the exit code that belongs to it.
+ */
 int ctl_problem(long status, struct slice body);
 /* curl's own trouble in words; EX_UNAVAILABLE. */
 int ctl_unreachable(const struct ctl_target *t, CURLcode code);

@@ -23,7 +23,10 @@ ctl_usage(const struct ctl_args *a, const char *fmt, ...)
 	return EX_USAGE;
 }
 
-/* The option that the text of an argument names, without its dashes and value; -1 when none does. */
+/*
+ * The option that the text of an argument names, without its dashes and value; -1 when none
+ * does.
+ */
 static int
 find_long(const struct ctl_option *options, size_t n_options, struct slice name)
 {

@@ -42,7 +42,10 @@ MUST_CHECK int event_reader_feed(struct event_reader *r, struct slice bytes);
 
 /* A line (or more) for people; now_s where the event has no time of its own. */
 void event_print(FILE *out, const struct event *e, int64_t now_s);
-/* One JSON object on one line, of the shape of WebSocket's messages: with `type`; plain data in `data`. */
+/*
+ * One JSON object on one line, of the shape of WebSocket's messages: with `type`; plain data in
+ * `data`.
+ */
 MUST_CHECK int event_print_json(FILE *out, const struct event *e);
 /* The daemon's own words about the stream, not something published: gap, closing and their like. */
 bool event_is_notice(const struct event *e);

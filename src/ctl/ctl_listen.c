@@ -398,7 +398,10 @@ listen_on(struct listen_command *l)
 	return l->code;
 }
 
-/* Ctrl-C is read from a descriptor, so that it ends a wait and nothing is half done. 0, or the exit code. */
+/*
+ * Ctrl-C is read from a descriptor, so that it ends a wait and nothing is half done. 0, or the
+ * exit code.
+ */
 static int
 catch_signals(struct listen_command *l)
 {

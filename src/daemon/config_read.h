@@ -1,7 +1,7 @@
 /*
- * Reading the configuration: a libconfig file becomes one immutable struct config, or one error with
- * file and line (CONTRACT 10). Main thread, at start and on reload. (Not called config_read: libconfig
- * has a function of that name.)
+ * Reading the configuration: a libconfig file becomes one immutable struct config, or one error
+ * with file and line (CONTRACT 10). Main thread, at start and on reload. (Not called
+ * config_read: libconfig has a function of that name.)
  */
 #ifndef DAEMON_CONFIG_READ_H
 #define DAEMON_CONFIG_READ_H
@@ -26,7 +26,10 @@ struct config_error { /* print as "FILE:LINE: TEXT" */
  */
 MUST_CHECK int config_load(const char *path, struct config **out, struct config_error *error);
 
-/* The same from memory; `path` (borrowed) names it in messages and its folder is where paths start. */
+/*
+ * The same from memory; `path` (borrowed) names it in messages and its folder is where paths
+ * start.
+ */
 MUST_CHECK int config_load_text(
     const char *text, const char *path, struct config **out, struct config_error *error);
 

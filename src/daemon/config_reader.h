@@ -1,5 +1,6 @@
 /*
- * What the files of the configuration reader share: one reading under way, and how it fails. Private to daemon/config_*.c. Main thread.
+ * What the files of the configuration reader share: one reading under way, and how it fails.
+ * Private to daemon/config_*.c. Main thread.
  */
 #ifndef DAEMON_CONFIG_READER_H
 #define DAEMON_CONFIG_READER_H
@@ -56,11 +57,14 @@ int config_fail_memory(struct config_reader *r);
 
 /* --- config_text.c: files, and what libconfig would misread in them --- */
 
-/* The whole of a file, NUL-terminated behind out->n. Negative errno; -EINVAL: not a regular file. */
+/*
+ * The whole of a file, NUL-terminated behind out->n. Negative errno; -EINVAL: not a regular
+ * file.
+ */
 MUST_CHECK int config_text_read(const char *path, size_t max, bool only_regular, struct buf *out);
 /*
- * Put the main file's text and all that it includes into r->text, NUL-terminated, and refuse numbers that libconfig would misread. 0, or negative with the error
- * filled.
+ * Put the main file's text and all that it includes into r->text, NUL-terminated, and refuse
+ * numbers that libconfig would misread. 0, or negative with the error filled.
  */
 MUST_CHECK int config_text_expand(struct config_reader *r, struct slice text);
 void config_text_done(struct config_text *t);

@@ -1,5 +1,6 @@
 /*
- * The table of core/config_options.def as data, and the questions asked of it. Constant. Any thread.
+ * The table of core/config_options.def as data, and the questions asked of it. Constant. Any
+ * thread.
  */
 #ifndef DAEMON_CONFIG_TABLE_H
 #define DAEMON_CONFIG_TABLE_H
@@ -64,7 +65,7 @@ struct option {
 	uint64_t min, max;
 	const char *unit;
 	bool needs_restart;
-	bool is_planned;  /* known, but not built yet */
+	bool is_planned; /* known, but not built yet */
 	const char *text;
 };
 

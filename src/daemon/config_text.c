@@ -297,7 +297,10 @@ scan_file(struct scan *from, struct slice name)
 	return r;
 }
 
-/* The file's name in an `@include "NAME"` at the start of text, and what follows; absent: it is none. */
+/*
+ * The file's name in an `@include "NAME"` at the start of text, and what follows; absent: it is
+ * none.
+ */
 static struct slice
 include_name(struct slice text, struct slice *rest)
 {
@@ -317,8 +320,8 @@ include_name(struct slice text, struct slice *rest)
 }
 
 /*
- * At an '@' where a line begins. The included text takes its place: libconfig would look for it in one folder only, and
- * for "/a/b" there too.
+ * At an '@' where a line begins. The included text takes its place: libconfig would look for it
+ * in one folder only, and for "/a/b" there too.
  */
 static int
 scan_include(struct scan *sc)

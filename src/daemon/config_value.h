@@ -1,5 +1,6 @@
 /*
- * How durations, sizes and other small values are written in the configuration file. Pure. Any thread.
+ * How durations, sizes and other small values are written in the configuration file. Pure. Any
+ * thread.
  */
 #ifndef DAEMON_CONFIG_VALUE_H
 #define DAEMON_CONFIG_VALUE_H

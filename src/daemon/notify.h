@@ -1,5 +1,6 @@
 /*
- * Telling the service manager (sd_notify(3)'s protocol: one datagram to $NOTIFY_SOCKET). Without one, nothing happens. Main thread.
+ * Telling the service manager (sd_notify(3)'s protocol: one datagram to $NOTIFY_SOCKET).
+ * Without one, nothing happens. Main thread.
  */
 #ifndef DAEMON_NOTIFY_H
 #define DAEMON_NOTIFY_H

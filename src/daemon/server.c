@@ -60,7 +60,10 @@ use_logging(struct server *s)
 	atomic_store(&s->diag.is_json, s->setup->config->logging.is_json);
 }
 
-/* As many descriptors as connections are wanted; where that cannot be had, fewer connections and a warning. */
+/*
+ * As many descriptors as connections are wanted; where that cannot be had, fewer connections
+ * and a warning.
+ */
 static void
 raise_descriptors(struct server *s)
 {
@@ -85,7 +88,10 @@ raise_descriptors(struct server *s)
 			: 1;
 }
 
-/* Before any other thread sees the configuration: no more connections than there are descriptors. */
+/*
+ * Before any other thread sees the configuration: no more connections than there are
+ * descriptors.
+ */
 static void
 clamp_connections(struct server *s, struct config *c)
 {

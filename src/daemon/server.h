@@ -1,5 +1,6 @@
 /*
- * The whole daemon: listeners, workers, the log, reload and drain. Main thread; only the functions behind struct serve_process are called from workers.
+ * The whole daemon: listeners, workers, the log, reload and drain. Main thread; only the
+ * functions behind struct serve_process are called from workers.
  */
 #ifndef DAEMON_SERVER_H
 #define DAEMON_SERVER_H
@@ -48,7 +49,10 @@ struct server {
  */
 int server_run(struct server *s, struct setup *setup, const char *config_path);
 
-/* What a configuration file becomes, or NULL with the error printed to stderr as FILE:LINE: text. */
+/*
+ * What a configuration file becomes, or NULL with the error printed to stderr as FILE:LINE:
+ * text.
+ */
 MUST_CHECK struct setup *server_load(const char *path, const uint8_t guest_key[32]);
 
 /* feeds.c: publish the figures of the server that are due. */

@@ -83,7 +83,10 @@ on_wake(evutil_socket_t fd, short what, void *arg)
 	if (read((int)fd, &count, sizeof(count)) < 0) {
 		/* nothing was written: the inbox tells */
 	}
-	/* Only now, and before the inbox is looked at: a wake-up written in between would be read away here and keep all later ones from being written. */
+	/*
+	 * Only now, and before the inbox is looked at: a wake-up written in between would be
+	 * read away here and keep all later ones from being written.
+	 */
 	atomic_store(&w->is_woken, false);
 	run_inbox(w);
 }
@@ -216,7 +219,9 @@ on_clock(struct net *n)
 }
 
 /*
- * One turn: the loop has read and carried out commands; now the tail is delivered, readers that are behind read on, and what was queued is written. True when something is left to do at once.
+ * One turn: the loop has read and carried out commands; now the tail is delivered, readers that
+ * are behind read on, and what was queued is written. True when something is left to do at
+ * once.
  */
 static bool
 turn(struct worker *w)

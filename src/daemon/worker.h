@@ -1,5 +1,6 @@
 /*
- * A worker: one thread with its event loop, connections, hub and endpoints. Everything in it belongs to that thread; others reach it through its inbox.
+ * A worker: one thread with its event loop, connections, hub and endpoints. Everything in it
+ * belongs to that thread; others reach it through its inbox.
  */
 #ifndef DAEMON_WORKER_H
 #define DAEMON_WORKER_H

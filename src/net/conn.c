@@ -228,7 +228,10 @@ drained(struct conn *c)
 		conn_hold_reading(c, false);
 }
 
-/* Everything is written: say so with our end, and give the peer a moment to read it before the socket goes (a reset would take the answer with it). */
+/*
+ * Everything is written: say so with our end, and give the peer a moment to read it before the
+ * socket goes (a reset would take the answer with it).
+ */
 static void
 finished(struct conn *c)
 {
@@ -266,7 +269,10 @@ conn_flush(struct conn *c)
 		conn_close(c, CLOSE_RESET);
 		return;
 	}
-	/* not read on purpose, or an answer taken slowly: then writing that makes progress is a sign of life */
+	/*
+	 * not read on purpose, or an answer taken slowly: then writing that makes progress is a
+	 * sign of life
+	 */
 	if (n > 0 && (c->is_held || c->state == CONN_HEAD))
 		c->last_seen_s = (uint32_t)(c->net->now_ms / 1000);
 	if (c->wants_write != (c->out.n > 0)) {
@@ -337,7 +343,10 @@ keep_rest(struct conn *c, const char *in, size_t n)
 	c->rest_n = (uint32_t)n;
 }
 
-/* The state's input function takes what it can; a state that waits for its endpoint takes nothing. */
+/*
+ * The state's input function takes what it can; a state that waits for its endpoint takes
+ * nothing.
+ */
 void
 conn_process(struct conn *c, char *in, size_t n, size_t *consumed)
 {
@@ -361,7 +370,10 @@ conn_process(struct conn *c, char *in, size_t n, size_t *consumed)
 			used = c->is_held ? 0 : conn_ws_input(c, in + at, n - at);
 			break;
 		case CONN_STREAM:
-			/* a file may be followed by another request; to an event stream nobody listens */
+			/*
+			 * a file may be followed by another request; to an event stream nobody
+			 * listens
+			 */
 			used = c->has_length ? 0 : n - at;
 			break;
 		case CONN_FINISH:

@@ -1,5 +1,7 @@
 /*
- * Connections of one worker: a socket with a plain event, an output queue of shared wires, one state, one deadline on the timer wheel. Worker thread only; a connection never changes its worker.
+ * Connections of one worker: a socket with a plain event, an output queue of shared wires, one
+ * state, one deadline on the timer wheel. Worker thread only; a connection never changes its
+ * worker.
  */
 #ifndef NET_CONN_H
 #define NET_CONN_H
@@ -36,13 +38,18 @@ enum close_reason {
 };
 
 /*
- * Queue a wire (shares it: adds a reference) and mark the connection dirty; the bytes leave at the end of the loop turn. Never blocks. The queue's limit is the caller's to
- * look at (conn_has_room) for what can be read again later; answers are always taken. 0, or -ENOMEM: then the connection is closed at the end of the turn.
+ * Queue a wire (shares it: adds a reference) and mark the connection dirty; the bytes leave at
+ * the end of the loop turn. Never blocks. The queue's limit is the caller's to look at
+ * (conn_has_room) for what can be read again later; answers are always taken. 0, or -ENOMEM:
+ * then the connection is closed at the end of the turn.
  */
 int conn_push(struct conn *c, struct wire *w);
 /* Copies bytes into a wire of their own and pushes it. */
 int conn_push_bytes(struct conn *c, struct slice bytes);
-/* Queued bytes below limits.queue. One message always fits an empty queue. Whoever is told no hears on_drain later. */
+/*
+ * Queued bytes below limits.queue. One message always fits an empty queue. Whoever is told no
+ * hears on_drain later.
+ */
 bool conn_has_room(struct conn *c);
 size_t conn_queued(const struct conn *c);
 
@@ -56,7 +63,10 @@ void conn_close(struct conn *c, enum close_reason why);
 /* Close at the end of the turn: from within a delivery, where nothing may be called back. */
 void conn_fail(struct conn *c, enum close_reason why);
 
-/* One deadline for each connection, in monotonic ms (1 s resolution, spread by the wheel); 0: none. On it the state's on_tick is called. */
+/*
+ * One deadline for each connection, in monotonic ms (1 s resolution, spread by the wheel); 0:
+ * none. On it the state's on_tick is called.
+ */
 void conn_set_deadline(struct conn *c, uint64_t at_ms);
 
 /* The exchange's connection data of a stream. */
@@ -64,7 +74,10 @@ void *conn_data(const struct conn *c);
 struct net *conn_net(const struct conn *c);
 uint64_t conn_number(const struct conn *c);
 const char *conn_peer(const struct conn *c, char out[64]);
-/* Came over a Unix socket: *listener is its index in the configuration, *uid and *gid are the peer's. Else false, nothing set. */
+/*
+ * Came over a Unix socket: *listener is its index in the configuration, *uid and *gid are the
+ * peer's. Else false, nothing set.
+ */
 bool conn_is_unix(const struct conn *c, unsigned *listener, uint32_t *uid, uint32_t *gid);
 /* The listener's own address is a loopback address (false for Unix sockets). */
 bool conn_on_loopback_listener(const struct conn *c);
@@ -88,7 +101,8 @@ struct ws_ops {
 	void (*on_drain_server)(struct conn *c, void *data, uint64_t retry_ms);
 };
 /*
- * Answer 101 and hand the connection to ops (after exchange_header calls for what else the answer needs). max_message: limits.message. 0, or -1 when the peer has gone.
+ * Answer 101 and hand the connection to ops (after exchange_header calls for what else the
+ * answer needs). max_message: limits.message. 0, or -1 when the peer has gone.
  */
 MUST_CHECK int exchange_upgrade(struct exchange *x, const struct ws_handshake *hs, bool deflate,
     uint32_t max_message, const struct ws_ops *ops, void *data);

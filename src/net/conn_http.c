@@ -80,7 +80,10 @@ conn_http_gone(struct conn *c)
 	exchange_release(x);
 }
 
-/* A request that cannot be understood: answered without the router, and the end (what follows cannot be framed). */
+/*
+ * A request that cannot be understood: answered without the router, and the end (what follows
+ * cannot be framed).
+ */
 static void
 refuse_framing(struct conn *c, int error)
 {
@@ -177,7 +180,10 @@ run(struct conn *c, struct slice body)
 		net_say_goodbye(c); /* opened while everybody is told to go */
 }
 
-/* The body is whole, collected piece by piece: the head is parsed once more from its kept bytes, since the shared buffer has seen other connections meanwhile. */
+/*
+ * The body is whole, collected piece by piece: the head is parsed once more from its kept
+ * bytes, since the shared buffer has seen other connections meanwhile.
+ */
 static void
 run_collected(struct conn *c)
 {
@@ -238,7 +244,10 @@ ask_to_continue(struct conn *c)
 	(void)conn_push_bytes(c, SLICE("HTTP/1.1 100 Continue\r\n\r\n")); /* a failure dooms it */
 }
 
-/* A head is whole: let the router look at it, then run it or collect its body. Returns the bytes used of what follows the head. */
+/*
+ * A head is whole: let the router look at it, then run it or collect its body. Returns the
+ * bytes used of what follows the head.
+ */
 static size_t
 start_exchange(
     struct conn *c, const struct http_head *head, struct slice head_bytes, struct slice follows)
@@ -294,8 +303,8 @@ conn_http_input(struct conn *c, char *in, size_t n)
 
 	if (c->state == CONN_BODY)
 		return take_body(c, bytes);
-	head_n = http_parse_head(
-	    bytes, min_size(c->net->config->limits.header, REST_MAX), c->net->head);
+	head_n =
+	    http_parse_head(bytes, min_size(c->net->config->limits.header, REST_MAX), c->net->head);
 	if (head_n == 0) {
 		if (!c->has_begun) /* the first bytes of a request: from now on it has a deadline */
 			conn_http_hurry(c);

@@ -12,7 +12,9 @@
 #include "net/outq.h"
 
 /*
- * The life of a connection. HEAD → BODY → ANSWER → HEAD … ; from ANSWER to WS or STREAM when the endpoint says so; every state → FINISH (flush, then a short wait for the peer's end) or DEAD.
+ * The life of a connection. HEAD → BODY → ANSWER → HEAD … ; from ANSWER to WS or STREAM when
+ * the endpoint says so; every state → FINISH (flush, then a short wait for the peer's end) or
+ * DEAD.
  */
 #define CONN_STATES(X)                                                                             \
 	X(HEAD, "head")     /* waiting for, or in the middle of, a request head */                 \
@@ -55,8 +57,8 @@ struct conn {
 	struct conn_http *http; /* NULL after an upgrade */
 	struct ws_decoder decoder;
 	uint64_t number;
-	struct in6_addr
-	    address; /* of the peer, v4-mapped; a Unix peer's uid and gid in its first two words */
+	/* of the peer, v4-mapped; a Unix peer's uid and gid in its first two words */
+	struct in6_addr address;
 	uint16_t port;
 	uint8_t state; /* enum conn_state */
 	uint8_t why;   /* enum close_reason once it ends */
@@ -78,7 +80,10 @@ struct conn {
 	bool keep_alive : 1;  /* … and the connection goes on */
 };
 
-/* 600 bytes for an idle connection joined to a room is the target (DESIGN 3); this is its largest part. */
+/*
+ * 600 bytes for an idle connection joined to a room is the target (DESIGN 3); this is its
+ * largest part.
+ */
 _Static_assert(sizeof(struct conn) <= 400, "an idle connection must stay small");
 
 #define REST_MAX                                                                                   \

@@ -2,7 +2,10 @@
 
 #define CLOSE_WAIT_MS 3000 /* for the peer's close frame after ours */
 
-/* A WebSocket on a connection: frames in, messages to the endpoint; pings answered, closes echoed. */
+/*
+ * A WebSocket on a connection: frames in, messages to the endpoint; pings answered, closes
+ * echoed.
+ */
 
 static void
 push_control(struct conn *c, const uint8_t *frame, size_t n)
@@ -23,7 +26,10 @@ on_ping(struct conn *c, struct slice payload)
 {
 	uint8_t frame[2 + WS_MAX_CONTROL];
 
-	/* RFC 6455 5.5.3: only the most recent ping need be answered; one who does not read gets no pile of pongs */
+	/*
+	 * RFC 6455 5.5.3: only the most recent ping need be answered; one who does not read
+	 * gets no pile of pongs
+	 */
 	if (!conn_has_room(c))
 		return;
 	push_control(c, frame, ws_control_encode(frame, WS_PONG, payload));

@@ -11,7 +11,10 @@
 #define HEADERS_MAX (16 * 1024) /* response headers an endpoint may add */
 #define HEAD_MAX    (HEADERS_MAX + 1024)
 
-/* One header line, from its right end. True when all its addresses are trusted: then the line before it counts too. */
+/*
+ * One header line, from its right end. True when all its addresses are trusted: then the line
+ * before it counts too.
+ */
 static bool
 follow_proxies(struct exchange *x, struct slice rest)
 {
@@ -46,7 +49,10 @@ follow_proxies(struct exchange *x, struct slice rest)
 	return true;
 }
 
-/* The address of the client behind trusted proxies: the rightmost one in X-Forwarded-For that is not itself trusted. Some proxies add a line of their own, so the last line comes first. */
+/*
+ * The address of the client behind trusted proxies: the rightmost one in X-Forwarded-For that
+ * is not itself trusted. Some proxies add a line of their own, so the last line comes first.
+ */
 static void
 find_peer(struct exchange *x, const struct http_head *head)
 {

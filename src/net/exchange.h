@@ -1,10 +1,14 @@
 /*
- * An exchange is one HTTP request being answered. Endpoints see exchanges, not sockets. Worker thread only.
+ * An exchange is one HTTP request being answered. Endpoints see exchanges, not sockets. Worker
+ * thread only.
  *
- * Life: net makes it when a head is parsed, calls the router's on_head (refuse early, choose the body limit), collects the body, calls on_request. The handler answers now or later
- * with exchange_reply / exchange_refuse / exchange_stream_start / exchange_upgrade — exactly once; until then the connection reads no further request. `head` and
- * `body` are borrowed and valid only during on_head/on_request: a handler that answers later keeps copies. If the peer goes
- * first, on_gone is called (when set) and later answers are dropped; whoever answers later holds a reference (exchange_hold).
+ * Life: net makes it when a head is parsed, calls the router's on_head (refuse early, choose
+ * the body limit), collects the body, calls on_request. The handler answers now or later with
+ * exchange_reply / exchange_refuse / exchange_stream_start / exchange_upgrade — exactly once;
+ * until then the connection reads no further request. `head` and `body` are borrowed and valid
+ * only during on_head/on_request: a handler that answers later keeps copies. If the peer goes
+ * first, on_gone is called (when set) and later answers are dropped; whoever answers later
+ * holds a reference (exchange_hold).
  */
 #ifndef NET_EXCHANGE_H
 #define NET_EXCHANGE_H
@@ -36,10 +40,16 @@ struct exchange {
 	void *data;                          /* the handler's, for answering later */
 };
 
-/* Add a response header line. A value with control bytes is dropped (never split a response); too many are dropped. */
+/*
+ * Add a response header line. A value with control bytes is dropped (never split a response);
+ * too many are dropped.
+ */
 void exchange_header(struct exchange *x, const char *name, struct slice value);
 
-/* Answer with a whole body. content_type NULL: none. HEAD and 1xx/204/304 send no body (Content-Length is kept for HEAD). The body is copied. */
+/*
+ * Answer with a whole body. content_type NULL: none. HEAD and 1xx/204/304 send no body
+ * (Content-Length is kept for HEAD). The body is copied.
+ */
 void exchange_reply(struct exchange *x, int status, const char *content_type, struct slice body);
 /* application/json; */
 void exchange_json(struct exchange *x, int status, struct slice json);
@@ -51,10 +61,13 @@ struct exchange *exchange_hold(struct exchange *x);
 void exchange_release(struct exchange *x);
 
 /*
- * A streamed answer (event streams, big files): sends the head now, with `Connection: close` and no length, or with a length when length >= 0 (then keep-alive holds, and exactly that many
- * bytes must be written). Afterwards the connection belongs to the stream: see net/conn.h (conn_push, conn_finish). The exchange ends with this call.
+ * A streamed answer (event streams, big files): sends the head now, with `Connection: close`
+ * and no length, or with a length when length >= 0 (then keep-alive holds, and exactly that
+ * many bytes must be written). Afterwards the connection belongs to the stream: see net/conn.h
+ * (conn_push, conn_finish). The exchange ends with this call.
  *
- * ops are called with conn->stream_data. Returns 0, or -1 when the peer has gone or memory is short.
+ * ops are called with conn->stream_data. Returns 0, or -1 when the peer has gone or memory is
+ * short.
  */
 struct stream_ops {
 	void (*on_drain)(struct conn *c,

@@ -115,7 +115,10 @@ open_address(struct listeners *l, const char *address, unsigned port, unsigned i
 	return 0;
 }
 
-/* Both loopbacks; a machine without one of the families has the other. Port 0: the second takes the first one's choice. */
+/*
+ * Both loopbacks; a machine without one of the families has the other. Port 0: the second takes
+ * the first one's choice.
+ */
 static int
 open_localhost(struct listeners *l, unsigned port, unsigned index)
 {

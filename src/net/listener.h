@@ -1,5 +1,6 @@
 /*
- * Listening sockets: bound at start, accepting on the main thread, handing each socket to whoever `accepted` chooses. When descriptors run out, accepting pauses and tries again.
+ * Listening sockets: bound at start, accepting on the main thread, handing each socket to
+ * whoever `accepted` chooses. When descriptors run out, accepting pauses and tries again.
  */
 #ifndef NET_LISTENER_H
 #define NET_LISTENER_H
@@ -16,7 +17,10 @@ struct listener_ops {
 	void (*bound)(void *ctx, const char *address, unsigned port);
 };
 
-/* Bind all of the configuration's listeners. NULL with the reason and *line of the file in error. */
+/*
+ * Bind all of the configuration's listeners. NULL with the reason and *line of the file in
+ * error.
+ */
 MUST_CHECK struct listeners *listeners_open(
     const struct config *c, char *error, size_t error_n, unsigned *line);
 /* Start accepting. 0 or -ENOMEM. */

@@ -1,5 +1,7 @@
 /*
- * Networking of one worker: its event base, connections, timer wheel, shared read buffer, dirty list. Made by daemon/worker, driven by its loop: event_base_loop, then net_turn. Worker thread only.
+ * Networking of one worker: its event base, connections, timer wheel, shared read buffer, dirty
+ * list. Made by daemon/worker, driven by its loop: event_base_loop, then net_turn. Worker
+ * thread only.
  */
 #ifndef NET_NET_H
 #define NET_NET_H
@@ -73,16 +75,17 @@ struct net_accepted { /* a socket handed over by the listener's thread */
 	struct in6_addr address; /* peer, v4-mapped; zero for Unix sockets */
 	uint16_t port;
 	bool is_unix;
-	bool
-	    is_loopback_listener; /* the listener's own address is loopback: `hosts` default, /metrics */
-	uint32_t uid, gid;        /* of a Unix peer */
-	unsigned listener;        /* index in the configuration */
+	/* the listener's own address is loopback: `hosts` default, /metrics */
+	bool is_loopback_listener;
+	uint32_t uid, gid; /* of a Unix peer */
+	unsigned listener; /* index in the configuration */
 };
 /* Takes fd, even on failure. */
 void net_adopt(struct net *n, const struct net_accepted *a);
 
 /*
- * End of a loop turn: run due deadlines, flush up to NET_FLUSH_SLICE dirty connections, free the dead. Returns true when dirty connections are left: then loop without waiting.
+ * End of a loop turn: run due deadlines, flush up to NET_FLUSH_SLICE dirty connections, free
+ * the dead. Returns true when dirty connections are left: then loop without waiting.
  */
 bool net_turn(struct net *n);
 
@@ -92,7 +95,10 @@ void net_sub_memory(struct net *n, size_t bytes);
 /* Is the address one of trusted_proxies? */
 bool net_is_trusted(const struct net *n, const struct in6_addr *address);
 
-/* Start the drain: every stream and WebSocket is told with its own retry hint spread over spread_ms; idle HTTP connections close. */
+/*
+ * Start the drain: every stream and WebSocket is told with its own retry hint spread over
+ * spread_ms; idle HTTP connections close.
+ */
 void net_drain(struct net *n, uint64_t spread_ms);
 
 #endif

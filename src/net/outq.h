@@ -1,5 +1,6 @@
 /*
- * An output queue: references to wires in a ring, flushed by one gather write. It owns no memory while it is empty. Worker thread only.
+ * An output queue: references to wires in a ring, flushed by one gather write. It owns no
+ * memory while it is empty. Worker thread only.
  */
 #ifndef NET_OUTQ_H
 #define NET_OUTQ_H
@@ -17,11 +18,15 @@ struct outq {
 
 #define OUTQ_MAX 32768 /* wires */
 
-/* Shares w. 0, or -ENOMEM (also when OUTQ_MAX wires wait: then small ones were queued without end). */
+/*
+ * Shares w. 0, or -ENOMEM (also when OUTQ_MAX wires wait: then small ones were queued without
+ * end).
+ */
 MUST_CHECK int outq_push(struct outq *q, struct wire *w);
 void outq_done(struct outq *q);
 /*
- * Write what the socket takes. Returns the bytes written (0: nothing was queued), -EAGAIN when it takes no more now, or -errno.
+ * Write what the socket takes. Returns the bytes written (0: nothing was queued), -EAGAIN when
+ * it takes no more now, or -errno.
  */
 MUST_CHECK ssize_t outq_flush(struct outq *q, int fd);
 

@@ -37,7 +37,10 @@ turn_bucket(struct wheel *w, struct wheel_bucket *bucket,
 	struct wheel_entry *e;
 	struct wheel_entry *next;
 
-	/* what is due is moved aside first: firing may put entries back into any bucket or take others out of this list */
+	/*
+	 * what is due is moved aside first: firing may put entries back into any bucket or take
+	 * others out of this list
+	 */
 	LIST_FOREACH_SAFE(e, bucket, link, next)
 	{
 		if (e->due_s > w->now_s)

@@ -1,5 +1,6 @@
 /*
- * A timer wheel with a resolution of one second: 256 buckets, one deadline an entry; a deadline further away than the wheel is looked at once a round. No allocation, O(1).
+ * A timer wheel with a resolution of one second: 256 buckets, one deadline an entry; a deadline
+ * further away than the wheel is looked at once a round. No allocation, O(1).
  */
 #ifndef NET_WHEEL_H
 #define NET_WHEEL_H

@@ -1,7 +1,9 @@
 /*
- * HTTP/1.1 requests, strictly (RFC 9110, RFC 9112): bytes in, a head with borrowed slices out; then the body's framing. Pure: no I/O, no clock, no allocation.
- * What is ambiguous is refused: a lone LF or CR, obs-fold, space before the colon, CL with TE, several or signed lengths, TE other than exactly
- * `chunked`, TE on 1.0, no or several or malformed Host, control bytes. Any thread.
+ * HTTP/1.1 requests, strictly (RFC 9110, RFC 9112): bytes in, a head with borrowed slices out;
+ * then the body's framing. Pure: no I/O, no clock, no allocation. What is ambiguous is refused:
+ * a lone LF or CR, obs-fold, space before the colon, CL with TE, several or signed lengths, TE
+ * other than exactly `chunked`, TE on 1.0, no or several or malformed Host, control bytes. Any
+ * thread.
  */
 #ifndef PROTO_HTTP_H
 #define PROTO_HTTP_H
@@ -10,7 +12,8 @@
 #include "base/slice.h"
 
 #define HTTP_MAX_HEADERS 100
-#define HTTP_MAX_TARGET  8000 /* bytes of the request target (RFC 9112 section 3 wants 8000 at least for a line) */
+#define HTTP_MAX_TARGET                                                                            \
+	8000 /* bytes of the request target (RFC 9112 section 3 wants 8000 at least for a line) */
 
 enum http_method {
 	HTTP_GET,
@@ -26,29 +29,32 @@ enum http_method {
 	HTTP_METHODS,
 };
 
-/* Why a head or body was refused. One table (http_error_status, http_error_text) maps each to a status and a sentence. */
+/*
+ * Why a head or body was refused. One table (http_error_status, http_error_text) maps each to a
+ * status and a sentence.
+ */
 enum http_error {
 	HTTP_E_BAD_LINE = -100, /* request line malformed, HTTP/0.9 */
-	HTTP_E_BAD_VERSION,     /* 505: HTTP/2.0 and others; 400 when not even of the form HTTP/d.d */
-	HTTP_E_TARGET_TOO_LONG, /* 414 */
-	HTTP_E_BAD_TARGET,      /* control bytes, fragment, non-ASCII, authority-form */
-	HTTP_E_HEAD_TOO_LARGE,  /* 431 */
+	HTTP_E_BAD_VERSION, /* 505: HTTP/2.0 and others; 400 when not even of the form HTTP/d.d */
+	HTTP_E_TARGET_TOO_LONG,  /* 414 */
+	HTTP_E_BAD_TARGET,       /* control bytes, fragment, non-ASCII, authority-form */
+	HTTP_E_HEAD_TOO_LARGE,   /* 431 */
 	HTTP_E_TOO_MANY_HEADERS, /* 431 */
-	HTTP_E_BAD_HEADER,      /* name not a token, no colon, space before it, obs-fold, bad bytes in a value */
+	HTTP_E_BAD_HEADER, /* name not a token, no colon, space before it, obs-fold, bad bytes in a value */
 	HTTP_E_BARE_LF,
 	HTTP_E_BARE_CR,
 	HTTP_E_NO_HOST,
 	HTTP_E_MANY_HOSTS,
 	HTTP_E_BAD_HOST,
-	HTTP_E_BAD_LENGTH,      /* Content-Length not one run of digits, overflowing, or several */
+	HTTP_E_BAD_LENGTH, /* Content-Length not one run of digits, overflowing, or several */
 	HTTP_E_LENGTH_AND_CHUNKED,
-	HTTP_E_BAD_ENCODING,    /* Transfer-Encoding other than chunked: 501 when the last is chunked, else 400 */
+	HTTP_E_BAD_ENCODING, /* Transfer-Encoding other than chunked: 501 when the last is chunked, else 400 */
 	HTTP_E_UNKNOWN_ENCODING, /* 501 */
 	HTTP_E_ENCODING_ON_1_0,
-	HTTP_E_BAD_EXPECT,      /* 417 */
-	HTTP_E_BAD_CHUNK,       /* chunk size, extension or ending malformed */
+	HTTP_E_BAD_EXPECT, /* 417 */
+	HTTP_E_BAD_CHUNK,  /* chunk size, extension or ending malformed */
 	HTTP_E_BAD_TRAILER,
-	HTTP_E_BODY_TOO_LARGE,  /* 413 */
+	HTTP_E_BODY_TOO_LARGE, /* 413 */
 };
 
 struct http_header {
@@ -59,15 +65,16 @@ struct http_header {
 struct http_head {
 	enum http_method method;
 	struct slice method_text;
-	struct slice target;    /* as sent */
-	struct slice path;      /* still percent-encoded, starts with '/'; "*" for OPTIONS * */
-	struct slice query;     /* without '?'; absent when there was none */
-	struct slice authority; /* host[:port]: of an absolute-form target when that was used, else the Host header */
-	unsigned minor;         /* 0 or 1 */
-	bool keep_alive;        /* RFC 9112 9.3: by version and Connection */
-	bool is_upgrade;        /* `Connection` lists upgrade and there is an Upgrade header (1.1 only) */
+	struct slice target; /* as sent */
+	struct slice path;   /* still percent-encoded, starts with '/'; "*" for OPTIONS * */
+	struct slice query;  /* without '?'; absent when there was none */
+	/* host[:port]: of an absolute-form target when that was used, else the Host header */
+	struct slice authority;
+	unsigned minor;  /* 0 or 1 */
+	bool keep_alive; /* RFC 9112 9.3: by version and Connection */
+	bool is_upgrade; /* `Connection` lists upgrade and there is an Upgrade header (1.1 only) */
 	bool is_chunked;
-	bool expect_continue;   /* 1.1 only; on 1.0 it is ignored */
+	bool expect_continue; /* 1.1 only; on 1.0 it is ignored */
 	bool has_length;
 	uint64_t content_length; /* 0 when absent */
 	size_t n_headers;
@@ -75,29 +82,39 @@ struct http_head {
 };
 
 /*
- * Parse a request head from the start of `in` (leading empty lines, at most a few CRLF, are skipped: RFC 9112 2.2).
+ * Parse a request head from the start of `in` (leading empty lines, at most a few CRLF, are
+ * skipped: RFC 9112 2.2).
  *
  * in        borrowed; the slices of *out point into it
- * max_bytes limit of the whole head (limits.header); a target above HTTP_MAX_TARGET is 414, a head above max_bytes 431
+ * max_bytes limit of the whole head (limits.header); a target above HTTP_MAX_TARGET is 414, a
+ * head above max_bytes 431
  * out       written on success only (a big struct: keep one a worker)
  *
  * Returns the head's size in bytes; 0 when more bytes are needed; or an enum http_error.
  */
 MUST_CHECK ssize_t http_parse_head(struct slice in, size_t max_bytes, struct http_head *out);
 
-/* The first header of that name (no case), absent if none. *count (may be NULL): how many there are. */
+/*
+ * The first header of that name (no case), absent if none. *count (may be NULL): how many there
+ * are.
+ */
 struct slice http_header(const struct http_head *h, struct slice name, size_t *count);
 
 /*
- * Whether a comma-separated list header (all its occurrences) has that token (no case), e.g. Connection: upgrade.
+ * Whether a comma-separated list header (all its occurrences) has that token (no case), e.g.
+ * Connection: upgrade.
  */
 bool http_header_has_token(const struct http_head *h, struct slice name, struct slice token);
 
-/* Walk the comma-separated elements of a header value; quoted strings are kept whole. Start with *rest = value; empty elements are skipped; absent at the end. */
+/*
+ * Walk the comma-separated elements of a header value; quoted strings are kept whole. Start
+ * with *rest = value; empty elements are skipped; absent at the end.
+ */
 struct slice http_list_next(struct slice *rest);
 
 /*
- * One cookie of all Cookie headers (RFC 6265 5.4 as servers read it); the first of that name; surrounding double quotes removed. Absent if none.
+ * One cookie of all Cookie headers (RFC 6265 5.4 as servers read it); the first of that name;
+ * surrounding double quotes removed. Absent if none.
  */
 struct slice http_cookie(const struct http_head *h, struct slice name);
 
@@ -116,10 +133,12 @@ void http_body_init(struct http_body *b, const struct http_head *h, uint64_t max
 /*
  * Take body bytes from `in`.
  *
- * piece     set to the body bytes found at the start of what was consumed (borrowed from in; may be empty)
+ * piece     set to the body bytes found at the start of what was consumed (borrowed from in;
+ *           may be empty)
  *
- * Returns the bytes consumed (may be 0 when more are needed; b->is_done tells the end), or an enum http_error. Call again while it
- * consumes something and not is_done. Trailers are read, checked for form and dropped.
+ * Returns the bytes consumed (may be 0 when more are needed; b->is_done tells the end), or an
+ * enum http_error. Call again while it consumes something and not is_done. Trailers are read,
+ * checked for form and dropped.
  */
 MUST_CHECK ssize_t http_body_decode(struct http_body *b, struct slice in, struct slice *piece);
 
@@ -146,8 +165,9 @@ MUST_CHECK int http_date_parse(struct slice s, int64_t *unix_s);
 MUST_CHECK int rfc3339_parse(struct slice s, int64_t *unix_us);
 
 /*
- * q-value of a media type or coding in an Accept-like header: 0..1000, -1 when not mentioned. For `accept_quality(accept, "text/event-stream")` wildcards count
- * when nothing more specific is there (`*` for codings).
+ * q-value of a media type or coding in an Accept-like header: 0..1000, -1 when not mentioned.
+ * For `accept_quality(accept, "text/event-stream")` wildcards count when nothing more specific
+ * is there (`*` for codings).
  */
 int http_accept_quality(struct slice accept, struct slice want);
 

@@ -1,13 +1,17 @@
 /*
- * The body of a request: so many bytes, or chunks (RFC 9112 6 and 7.1). The chunk lines go through a machine of one byte at a
- * time, so nothing has to be kept between two calls but the state.
+ * The body of a request: so many bytes, or chunks (RFC 9112 6 and 7.1). The chunk lines go
+ * through a machine of one byte at a time, so nothing has to be kept between two calls but the
+ * state.
  */
 #include "proto/http.h"
 
 #include "proto/http_chars.h"
 
 #define CHUNK_MAX_DIGITS 16 /* of a chunk's size: what 64 bits hold */
-/* Bytes of chunk extensions and trailers of one body. (Sizes and line ends bring at least one byte of content each.) */
+/*
+ * Bytes of chunk extensions and trailers of one body. (Sizes and line ends bring at least one
+ * byte of content each.)
+ */
 #define CHUNK_MAX_OVERHEAD 8192
 
 enum body_state {
@@ -56,7 +60,10 @@ start_chunk(const struct http_body *b)
 	return b->left > b->max - b->received ? HTTP_E_BODY_TOO_LARGE : BODY_DATA;
 }
 
-/* `c` behind so many digits of a chunk's size: strictly digits, no sign, no prefix, no space but before ";". */
+/*
+ * `c` behind so many digits of a chunk's size: strictly digits, no sign, no prefix, no space
+ * but before ";".
+ */
 static int
 step_size(struct http_body *b, char c, int n_digits)
 {
@@ -117,8 +124,8 @@ ext_byte_of(char c)
 }
 
 /*
- * chunk-ext = *( BWS ";" BWS chunk-ext-name [ BWS "=" BWS chunk-ext-val ] ) (RFC 9112 7.1.1): the next state for each
- * byte; where nothing is named (0) the byte must not be.
+ * chunk-ext = *( BWS ";" BWS chunk-ext-name [ BWS "=" BWS chunk-ext-val ] ) (RFC 9112 7.1.1):
+ * the next state for each byte; where nothing is named (0) the byte must not be.
  */
 static const uint8_t ext_next[][EXT_BYTES] = {
 #define ROW(state) [BODY_EXT_##state - BODY_EXT_BEFORE]

@@ -1,5 +1,6 @@
 /*
- * Classes of bytes in HTTP/1.1 messages, one table for the parts of the parser. Private to src/proto/http_*.c. Any thread.
+ * Classes of bytes in HTTP/1.1 messages, one table for the parts of the parser. Private to
+ * src/proto/http_*.c. Any thread.
  */
 #ifndef PROTO_HTTP_CHARS_H
 #define PROTO_HTTP_CHARS_H

@@ -1,6 +1,6 @@
 /*
- * Dates of HTTP (RFC 9110 5.6.7) and of JSON (RFC 3339), computed on the proleptic Gregorian calendar without the C
- * library's time zone.
+ * Dates of HTTP (RFC 9110 5.6.7) and of JSON (RFC 3339), computed on the proleptic Gregorian
+ * calendar without the C library's time zone.
  */
 #include <stdio.h>
 
@@ -22,7 +22,10 @@ struct civil {
 	int second; /* 0 .. 60 */
 };
 
-/* Days from 1970-01-01 to that day. Years are counted from March, so that the leap day is the last of its year. */
+/*
+ * Days from 1970-01-01 to that day. Years are counted from March, so that the leap day is the
+ * last of its year.
+ */
 static int64_t
 days_of(int64_t year, int month, int day)
 {

@@ -129,7 +129,10 @@ parse_quality(struct slice s)
 	return value <= 1000 ? value : -1;
 }
 
-/* The quality among the parameters `rest` of an element; 1000 when there is none, -1 when it is malformed. */
+/*
+ * The quality among the parameters `rest` of an element; 1000 when there is none, -1 when it is
+ * malformed.
+ */
 static int
 find_quality(struct slice rest)
 {
@@ -143,7 +146,10 @@ find_quality(struct slice rest)
 	return 1000;
 }
 
-/* How closely a range names `want`: 3 exactly, 2 by its type and a wildcard, 1 by the wildcard for all, 0 not at all. */
+/*
+ * How closely a range names `want`: 3 exactly, 2 by its type and a wildcard, 1 by the wildcard
+ * for all, 0 not at all.
+ */
 static int
 range_rank(struct slice range, struct slice want)
 {

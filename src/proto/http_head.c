@@ -1,14 +1,18 @@
 /*
- * The request head. It is read in two passes: the first checks the request line and the ends of all lines, in the order of
- * the bytes, so that what can never become a head is refused as soon as it is seen and the same head gives the
- * same answer whatever pieces it came in; the second, once the head is whole, reads the fields.
+ * The request head. It is read in two passes: the first checks the request line and the ends of
+ * all lines, in the order of the bytes, so that what can never become a head is refused as soon
+ * as it is seen and the same head gives the same answer whatever pieces it came in; the second,
+ * once the head is whole, reads the fields.
  */
 #include "proto/http.h"
 
 #include "proto/http_chars.h"
 #include "proto/url.h"
 
-/* Empty lines before the request line (RFC 9112 2.2 asks for one at least; clients of old send one after a body). */
+/*
+ * Empty lines before the request line (RFC 9112 2.2 asks for one at least; clients of old send
+ * one after a body).
+ */
 #define HTTP_MAX_EMPTY_LINES 4
 
 /* Where the parts of the request line are, as far as it has been seen. */
@@ -19,8 +23,9 @@ struct request_line {
 };
 
 /*
- * The line end that should stand at `at`. Returns the offset behind it; 0 when it is not whole yet; or an enum
- * http_error: HTTP_E_BARE_LF, HTTP_E_BARE_CR, or HTTP_E_BAD_LINE when something else stands there.
+ * The line end that should stand at `at`. Returns the offset behind it; 0 when it is not whole
+ * yet; or an enum http_error: HTTP_E_BARE_LF, HTTP_E_BARE_CR, or HTTP_E_BAD_LINE when something
+ * else stands there.
  */
 static ssize_t
 line_end(struct slice in, size_t at)
@@ -36,7 +41,10 @@ line_end(struct slice in, size_t at)
 	return in.p[at + 1] == '\n' ? (ssize_t)(at + 2) : HTTP_E_BARE_CR;
 }
 
-/* The line goes on with a byte that it must not have, or ends too early: `error`, or what line_end says. */
+/*
+ * The line goes on with a byte that it must not have, or ends too early: `error`, or what
+ * line_end says.
+ */
 static ssize_t
 line_broken(struct slice in, size_t at, int error)
 {
@@ -45,7 +53,10 @@ line_broken(struct slice in, size_t at, int error)
 	return r > 0 || r == HTTP_E_BAD_LINE ? error : r;
 }
 
-/* Leading empty lines. Returns the offset of the first byte that is in none, or an enum http_error. */
+/*
+ * Leading empty lines. Returns the offset of the first byte that is in none, or an enum
+ * http_error.
+ */
 static ssize_t
 skip_empty_lines(struct slice in)
 {
@@ -86,7 +97,10 @@ scan_target(struct slice in, size_t at)
 	return n == 0 ? HTTP_E_BAD_LINE : (ssize_t)(at + n);
 }
 
-/* "HTTP/" DIGIT "." DIGIT at `at` (RFC 9112 2.3: case-sensitive). Returns the offset of its end, 0 or an error. */
+/*
+ * "HTTP/" DIGIT "." DIGIT at `at` (RFC 9112 2.3: case-sensitive). Returns the offset of its
+ * end, 0 or an error.
+ */
 static ssize_t
 scan_version(struct slice in, size_t at)
 {
@@ -108,8 +122,9 @@ scan_version(struct slice in, size_t at)
 }
 
 /*
- * The request line at `at` (RFC 9112 3): single spaces, nothing after the version. Returns the offset behind its end, 0 when more bytes
- * are needed, or an enum http_error; *line has the parts whose end was seen.
+ * The request line at `at` (RFC 9112 3): single spaces, nothing after the version. Returns the
+ * offset behind its end, 0 when more bytes are needed, or an enum http_error; *line has the
+ * parts whose end was seen.
  */
 static ssize_t
 scan_request_line(struct slice in, size_t at, struct request_line *line)
@@ -141,7 +156,8 @@ scan_request_line(struct slice in, size_t at, struct request_line *line)
 }
 
 /*
- * The ends of the header lines from `at` on. Returns the head's size, 0 when its end is not there yet, or an enum http_error.
+ * The ends of the header lines from `at` on. Returns the head's size, 0 when its end is not
+ * there yet, or an enum http_error.
  */
 static ssize_t
 scan_header_lines(struct slice in, size_t at)
@@ -226,7 +242,10 @@ split_query(struct slice target, struct http_head *h)
 	h->path = slice_cut(&h->query, '?');
 }
 
-/* "http://authority/path?query" (RFC 9112 3.2.2); our own scheme names only. 0 or HTTP_E_BAD_TARGET. */
+/*
+ * "http://authority/path?query" (RFC 9112 3.2.2); our own scheme names only. 0 or
+ * HTTP_E_BAD_TARGET.
+ */
 static int
 parse_absolute_form(struct slice target, struct http_head *h)
 {
@@ -294,8 +313,9 @@ check_host(struct http_head *h)
 }
 
 /*
- * Transfer-Encoding that is not one plain `chunked`: something before a final chunked is a coding that we do not have (RFC 9112 6.1,
- * 501); anything else leaves the body's end unknown (6.3, 400).
+ * Transfer-Encoding that is not one plain `chunked`: something before a final chunked is a
+ * coding that we do not have (RFC 9112 6.1, 501); anything else leaves the body's end unknown
+ * (6.3, 400).
  */
 static int
 refuse_encoding(const struct http_head *h)

@@ -12,8 +12,8 @@
 	    (c) == '+' || (c) == '-' || (c) == '.' || (c) == '|' || (c) == '~')
 #define IS_FIELD(c) ((c) == '\t' || IN(c, ' ', 0x7e) || (c) >= 0x80)
 /*
- * RFC 3986 has neither quotes, angle brackets, nor the others left out here; browsers send some of them as they are (URL
- * Standard, path and query percent-encode sets), so those pass.
+ * RFC 3986 has neither quotes, angle brackets, nor the others left out here; browsers send some
+ * of them as they are (URL Standard, path and query percent-encode sets), so those pass.
  */
 #define IS_QUERY(c) (IN(c, '!', 0x7e) && (c) != '"' && (c) != '#' && (c) != '<' && (c) != '>')
 #define IS_PATH(c)                                                                                 \

@@ -141,7 +141,10 @@ url_query_get(struct slice query, const char *name, struct buf *out, struct slic
 	return 0;
 }
 
-/* Take the last segment off the `n` bytes of a path that ends with '/'. Returns the new length, or -1 at the root. */
+/*
+ * Take the last segment off the `n` bytes of a path that ends with '/'. Returns the new length,
+ * or -1 at the root.
+ */
 static ssize_t
 drop_segment(const char *path, size_t n)
 {
@@ -154,8 +157,8 @@ drop_segment(const char *path, size_t n)
 }
 
 /*
- * One decoded segment has been written to out[start..end). Returns the length of the path now, or -1 when the
- * segment must not be there.
+ * One decoded segment has been written to out[start..end). Returns the length of the path now,
+ * or -1 when the segment must not be there.
  */
 static ssize_t
 close_segment(char *out, size_t start, size_t end)
@@ -174,7 +177,8 @@ close_segment(char *out, size_t start, size_t end)
 }
 
 /*
- * The path is decoded segment by segment: an encoded dot is a dot, an encoded slash is refused, and nothing is decoded twice.
+ * The path is decoded segment by segment: an encoded dot is a dot, an encoded slash is refused,
+ * and nothing is decoded twice.
  */
 ssize_t
 url_path_normalize(struct slice path, char *out, size_t cap)
@@ -211,7 +215,10 @@ url_path_normalize(struct slice path, char *out, size_t cap)
 	return (ssize_t)n;
 }
 
-/* "[" IPv6address "]" at the start of s (RFC 3986 3.2.2; no zone, no future forms). Returns its length, or -1. */
+/*
+ * "[" IPv6address "]" at the start of s (RFC 3986 3.2.2; no zone, no future forms). Returns its
+ * length, or -1.
+ */
 static ssize_t
 span_ipv6(struct slice s)
 {
@@ -231,8 +238,8 @@ span_ipv6(struct slice s)
 }
 
 /*
- * A registered name or IPv4 address. RFC 3986 would allow sub-delims and escapes as well, but no name in use has them, and a
- * comma in Host is more likely two of them joined into one.
+ * A registered name or IPv4 address. RFC 3986 would allow sub-delims and escapes as well, but
+ * no name in use has them, and a comma in Host is more likely two of them joined into one.
  */
 static ssize_t
 span_name(struct slice s)

@@ -1,5 +1,6 @@
 /*
- * Who may open one more WebSocket or stream: connections of an address and of a user, upgrades a second of the whole daemon.
+ * Who may open one more WebSocket or stream: connections of an address and of a user, upgrades
+ * a second of the whole daemon.
  */
 #ifndef SERVE_ADMISSION_H
 #define SERVE_ADMISSION_H

@@ -16,7 +16,10 @@
 
 /* --- where the token is --- */
 
-/* The credentials of `Authorization: Bearer`. 1 with *out set, 0 when there are none, -1 refused. */
+/*
+ * The credentials of `Authorization: Bearer`. 1 with *out set, 0 when there are none, -1
+ * refused.
+ */
 static int
 find_authorization(const struct exchange *x, struct slice *out, struct refusal *r)
 {
@@ -246,7 +249,10 @@ code_of(const struct token_refusal *why)
 	return ERROR_INVALID_TOKEN;
 }
 
-/* The log always gets the reason; the peer when auth.explain is on. Before the signature held it says nothing of the claims. */
+/*
+ * The log always gets the reason; the peer when auth.explain is on. Before the signature held
+ * it says nothing of the claims.
+ */
 static int
 refuse_token(const struct exchange *x, const struct token_refusal *why, struct refusal *r)
 {
@@ -283,7 +289,10 @@ check_token(struct exchange *x, struct slice token, struct claims **out, struct 
 	return refuse_limit(r, ERROR_UNAVAILABLE, NULL, 1, "out of memory");
 }
 
-/* A cookie comes along without its user knowing: what changes something must come from a page of ours (CONTRACT 2). */
+/*
+ * A cookie comes along without its user knowing: what changes something must come from a page
+ * of ours (CONTRACT 2).
+ */
 static int
 check_cookie_origin(const struct exchange *x, bool changes, bool *counts, struct refusal *r)
 {

@@ -1,5 +1,6 @@
 /*
- * What the two transports of a chat share: the session with its format, its deadlines, and the first steps of GET /chat. Worker thread only.
+ * What the two transports of a chat share: the session with its format, its deadlines, and the
+ * first steps of GET /chat. Worker thread only.
  */
 #ifndef SERVE_CHAT_H
 #define SERVE_CHAT_H
@@ -47,7 +48,8 @@ MUST_CHECK int chat_check_room(
 void chat_new_id(unsigned worker, char out[CHAT_ID_SIZE]);
 
 /*
- * When the connection must be looked at next, in monotonic ms: the next beat, the token's warning or end.
+ * When the connection must be looked at next, in monotonic ms: the next beat, the token's
+ * warning or end.
  */
 uint64_t chat_next_deadline(const struct chat *c);
 enum chat_life {
@@ -63,8 +65,9 @@ void chat_send_expiring(struct chat *c, int64_t in_s);
 /* Answers an upgrade request that is none: by name, with what a WebSocket client looks for. */
 void chat_refuse_handshake(struct exchange *x, int error);
 /*
- * A stream that should come back later: 200 with `closing`, the limit and a spread retry, then the end (an EventSource gives up for ever on any other status). Others get
- * the refusal as it is.
+ * A stream that should come back later: 200 with `closing`, the limit and a spread retry, then
+ * the end (an EventSource gives up for ever on any other status). Others get the refusal as it
+ * is.
  */
 void stream_turn_away(struct exchange *x, const struct refusal *why);
 void serve_chat_sse(struct exchange *x); /* chat_sse.c */

@@ -6,7 +6,8 @@
 #include "serve/chat.h"
 
 /*
- * POST /chat/{session}: one client message into a chat over SSE. The stream may live on another worker: the request travels there, the command runs there with the request as its caller, and
+ * POST /chat/{session}: one client message into a chat over SSE. The stream may live on another
+ * worker: the request travels there, the command runs there with the request as its caller, and
  * the answer travels back.
  */
 

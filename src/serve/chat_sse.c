@@ -10,7 +10,10 @@
 #include "proto/sse.h"
 #include "serve/chat.h"
 
-/* Chat over Server-Sent Events (CONTRACT 5): the stream is the session; POST /chat/{session} (chat_post.c) sends into it. */
+/*
+ * Chat over Server-Sent Events (CONTRACT 5): the stream is the session; POST /chat/{session}
+ * (chat_post.c) sends into it.
+ */
 
 struct chat_stream {
 	struct chat chat;
@@ -33,7 +36,10 @@ push_buf(struct chat_stream *st, struct buf *b)
 	buf_done(b);
 }
 
-/* Every message of CONTRACT 4 is an event named by its type; `error`, which EventSource keeps for itself, is `problem`. */
+/*
+ * Every message of CONTRACT 4 is an event named by its type; `error`, which EventSource keeps
+ * for itself, is `problem`.
+ */
 static void
 stream_send(struct session *s, const char *type, uint64_t id, struct slice json)
 {
@@ -120,7 +126,10 @@ fail(struct subscriber *who)
 	conn_fail(stream_of_subscriber(who)->chat.conn, CLOSE_NO_MEMORY);
 }
 
-/* The stream's own messages (a POST's chat) are not sent to it: a bare id moves the browser's cursor past them. */
+/*
+ * The stream's own messages (a POST's chat) are not sent to it: a bare id moves the browser's
+ * cursor past them.
+ */
 static void
 own(struct subscriber *who, uint64_t id)
 {

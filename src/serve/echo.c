@@ -41,8 +41,8 @@ static void
 on_message_deflate(struct conn *conn, void *data, enum ws_opcode opcode, struct slice payload)
 {
 	struct buf packed = BUF_INIT(payload.n);
-	bool is_packed = payload.n >= DEFLATE_MIN &&
-			 ws_deflate(conn_net(conn)->deflater, payload, &packed) == 0;
+	bool is_packed =
+	    payload.n >= DEFLATE_MIN && ws_deflate(conn_net(conn)->deflater, payload, &packed) == 0;
 
 	(void)data;
 	send_back(conn, opcode, is_packed, is_packed ? buf_slice(&packed) : payload);

@@ -14,7 +14,10 @@
 #include "serve/chat.h"
 #include "serve/query.h"
 
-/* GET /events (CONTRACT 6): one stream, fixed topics, one merged cursor; Server-Sent Events or NDJSON. */
+/*
+ * GET /events (CONTRACT 6): one stream, fixed topics, one merged cursor; Server-Sent Events or
+ * NDJSON.
+ */
 
 #define EXPIRING_BEFORE 30 /* seconds before the end that `expiring` is said */
 #define TOPICS_MAX_READ                                                                            \
@@ -81,7 +84,10 @@ send_id(struct stream *st, uint64_t id)
 	st->fresh_s = (uint32_t)(st->who.hub->mono_us / 1000000) + FRESH_EVERY_S;
 }
 
-/* Level: everything up to the hub's position is queued, so that is the cursor of all its topics, the quiet ones too. */
+/*
+ * Level: everything up to the hub's position is queued, so that is the cursor of all its
+ * topics, the quiet ones too.
+ */
 static void
 freshen(struct stream *st)
 {
@@ -373,7 +379,10 @@ read_topics(struct exchange *x, struct request *r, const struct claims *claims, 
 	return 0;
 }
 
-/* The first position that is there, readable or not: header, last_event_id, lastEventID, after; else last. */
+/*
+ * The first position that is there, readable or not: header, last_event_id, lastEventID, after;
+ * else last.
+ */
 static int
 read_position(struct exchange *x, struct position *out, struct refusal *why)
 {

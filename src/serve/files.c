@@ -24,7 +24,8 @@ is_hidden(const char *path)
 }
 
 /*
- * The path of the file that the request's path names: "/" and "/dir/" mean their index. 0, or -ENOENT for whatever is not to be found, malformed paths included.
+ * The path of the file that the request's path names: "/" and "/dir/" mean their index. 0, or
+ * -ENOENT for whatever is not to be found, malformed paths included.
  */
 static int
 name_file(const struct exchange *x, char *path)
@@ -39,7 +40,8 @@ name_file(const struct exchange *x, char *path)
 }
 
 /*
- * Open what the request names. 0 with t->fd open on a regular file; 1 when it is a folder with an index (the path lacks its slash); or negative errno.
+ * Open what the request names. 0 with t->fd open on a regular file; 1 when it is a folder with
+ * an index (the path lacks its slash); or negative errno.
  */
 static int
 find_file(const struct exchange *x, struct target *t)
@@ -94,7 +96,10 @@ refuse_file(struct exchange *x, int error)
 	serve_refuse(x, &r);
 }
 
-/* To the same path with a slash, so that relative links in the index work. Written from the normalized path: it starts with exactly one slash. */
+/*
+ * To the same path with a slash, so that relative links in the index work. Written from the
+ * normalized path: it starts with exactly one slash.
+ */
 static void
 redirect(struct exchange *x, const struct target *t)
 {

@@ -1,5 +1,6 @@
 /*
- * Static files below web.root: finding them so that nothing outside is reached, a bounded cache of small ones with their gzip form, and big ones in pieces. Worker thread only.
+ * Static files below web.root: finding them so that nothing outside is reached, a bounded cache
+ * of small ones with their gzip form, and big ones in pieces. Worker thread only.
  */
 #ifndef SERVE_FILES_H
 #define SERVE_FILES_H
@@ -25,12 +26,14 @@ struct media {
 const struct media *files_media(const char *path);
 
 /*
- * Open a file below root. path starts with '/' and is normalized (url_path_normalize). No symbolic link out of the root is followed and no special file waited for. Returns the
+ * Open a file below root. path starts with '/' and is normalized (url_path_normalize). No
+ * symbolic link out of the root is followed and no special file waited for. Returns the
  * descriptor (of whatever is there: look at *out_st) or negative errno.
  */
 MUST_CHECK int files_open(const char *root, const char *path, struct stat *out_st);
 /*
- * What files_open does where there is no openat2: one step at a time below the folder root, and no symbolic link at all. path has no leading slash. The descriptor or negative errno.
+ * What files_open does where there is no openat2: one step at a time below the folder root, and
+ * no symbolic link at all. path has no leading slash. The descriptor or negative errno.
  */
 MUST_CHECK int files_open_by_steps(int root, const char *path);
 
@@ -56,14 +59,18 @@ struct files {
 };
 
 /*
- * The contents of the open file, from the cache when it has not changed since. Borrowed until the next call. 0, -EAGAIN (it is being changed right now), -EIO or -ENOMEM.
+ * The contents of the open file, from the cache when it has not changed since. Borrowed until
+ * the next call. 0, -EAGAIN (it is being changed right now), -EIO or -ENOMEM.
  */
 MUST_CHECK int files_load(
     struct files *f, const char *path, int fd, const struct stat *st, struct file **out);
 /* Make the gzip form when the file's type is worth it; true when there is one. */
 bool files_gzip(struct files *f, struct file *file, const struct media *media);
 
-/* Answer with a big file in pieces; takes fd. Headers were added; content_type as exchange_stream_start. */
+/*
+ * Answer with a big file in pieces; takes fd. Headers were added; content_type as
+ * exchange_stream_start.
+ */
 void files_stream(struct exchange *x, const char *content_type, int fd, uint64_t size);
 
 #endif

@@ -228,7 +228,10 @@ read_whole(int fd, const struct stat *st, char *out)
 	return is_unchanged(st, &after) ? 0 : -EAGAIN;
 }
 
-/* A strong validator: the same after a restart or on another machine, another after any change. Not a secret: fixed keys. */
+/*
+ * A strong validator: the same after a restart or on another machine, another after any change.
+ * Not a secret: fixed keys.
+ */
 static void
 set_etag(struct file *file)
 {

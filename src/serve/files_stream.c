@@ -19,7 +19,10 @@ struct big_file {
 	uint64_t size;
 };
 
-/* The next piece; false when it could not be read or queued: the answer cannot be finished any more. */
+/*
+ * The next piece; false when it could not be read or queued: the answer cannot be finished any
+ * more.
+ */
 static bool
 push_piece(struct conn *c, struct big_file *b)
 {

@@ -26,7 +26,10 @@ place_of_origin(struct slice origin, struct place *out)
 	return url_origin_authority(origin, &out->scheme, &out->host, &out->port) == 0;
 }
 
-/* Whether an authority (of Host or X-Forwarded-Host) is the Origin's host and port. Schemes are not compared: TLS may end in front of us. */
+/*
+ * Whether an authority (of Host or X-Forwarded-Host) is the Origin's host and port. Schemes are
+ * not compared: TLS may end in front of us.
+ */
 static bool
 is_same_host(const struct place *origin, struct slice authority)
 {
@@ -90,7 +93,10 @@ is_listed(const struct strings *list, const struct place *origin, bool *by_star)
 	return false;
 }
 
-/* The host that the client asked a trusted proxy for; absent when there is none or the peer is not trusted. */
+/*
+ * The host that the client asked a trusted proxy for; absent when there is none or the peer is
+ * not trusted.
+ */
 static struct slice
 forwarded_host(const struct exchange *x)
 {
@@ -166,7 +172,10 @@ is_loopback_name(struct slice host)
 	       (IN6_IS_ADDR_LOOPBACK(&v6) || (IN6_IS_ADDR_V4MAPPED(&v6) && v6.s6_addr[12] == 127));
 }
 
-/* An entry of `hosts`: a name (any port), or name:port; IPv6 with or without brackets; `*` for all. */
+/*
+ * An entry of `hosts`: a name (any port), or name:port; IPv6 with or without brackets; `*` for
+ * all.
+ */
 static bool
 is_host_entry(const char *entry, struct slice host, int port)
 {
@@ -238,7 +247,10 @@ serve_cors(struct exchange *x)
 	kind = origin_judge(x, &origin);
 	if (kind != ORIGIN_LISTED && kind != ORIGIN_STAR)
 		return;
-	/* Fetch, 3.2: with `*` a browser sends no credentials, and a cookie does not count here either. */
+	/*
+	 * Fetch, 3.2: with `*` a browser sends no credentials, and a cookie does not count here
+	 * either.
+	 */
 	exchange_header(
 	    x, "Access-Control-Allow-Origin", kind == ORIGIN_STAR ? SLICE("*") : origin);
 	if (kind == ORIGIN_LISTED)

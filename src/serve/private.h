@@ -14,7 +14,10 @@ enum origin_kind {
 	ORIGIN_REFUSED, /* another, `null`, malformed or twice */
 };
 
-/* What the request's Origin is; *out_origin is the header's value, borrowed (absent when there is none). */
+/*
+ * What the request's Origin is; *out_origin is the header's value, borrowed (absent when there
+ * is none).
+ */
 enum origin_kind origin_judge(const struct exchange *x, struct slice *out_origin);
 
 /* Where a token was found. */
@@ -26,7 +29,10 @@ enum token_place {
 	TOKEN_COOKIE,
 };
 
-/* Where the request brings a token. Two of the first three, or a malformed one: *r filled (400), -1. The token itself: serve_find_token. */
+/*
+ * Where the request brings a token. Two of the first three, or a malformed one: *r filled
+ * (400), -1. The token itself: serve_find_token.
+ */
 MUST_CHECK int token_locate(const struct exchange *x, struct buf *scratch, struct slice *out_token,
     enum token_place *out_place, struct refusal *r);
 

@@ -97,7 +97,10 @@ name_of(struct slice encoded)
 	return n < 0 ? -1 : field_of(slice_of(name, (size_t)n));
 }
 
-/* A form only when every pair has one of our names and a value, and message, title or data is among them; curl's default type says nothing. */
+/*
+ * A form only when every pair has one of our names and a value, and message, title or data is
+ * among them; curl's default type says nothing.
+ */
 static bool
 is_form(struct slice body)
 {

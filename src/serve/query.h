@@ -19,7 +19,8 @@ void query_done(struct query *q);
 /* Whether the parameter is there. */
 bool query_has(const struct query *q, const char *name);
 /*
- * The parameter's decoded value appended to *out, which is the caller's own buffer. 1, 0 when it is absent, -1 with *why for a bad escape or bytes that are not UTF-8.
+ * The parameter's decoded value appended to *out, which is the caller's own buffer. 1, 0 when
+ * it is absent, -1 with *why for a bad escape or bytes that are not UTF-8.
  */
 MUST_CHECK int query_get(
     const struct query *q, const char *name, struct buf *out, struct refusal *why);

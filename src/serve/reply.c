@@ -58,7 +58,10 @@ add_retry_after(struct exchange *x, uint32_t seconds)
 	buf_done(&value);
 }
 
-/* What a token does not permit is explained to its bearer only with auth.explain; the log always has it. */
+/*
+ * What a token does not permit is explained to its bearer only with auth.explain; the log
+ * always has it.
+ */
 static void
 log_scope(const struct exchange *x, const struct refusal *r)
 {

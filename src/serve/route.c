@@ -16,7 +16,8 @@ enum tail {
 };
 
 /*
- * The endpoints. What no row names is a file. Rows of one name with different tails are different resources.
+ * The endpoints. What no row names is a file. Rows of one name with different tails are
+ * different resources.
  */
 static const struct route {
 	const char *name; /* the first segment */
@@ -41,7 +42,10 @@ static const struct route {
 
 static const struct route files_route = {"", TAIL_REST, GET_METHODS, false, serve_files, NULL};
 
-/* Whether an encoded path segment is this name: escapes of unreserved characters mean the character (RFC 3986, 6.2.2.2). */
+/*
+ * Whether an encoded path segment is this name: escapes of unreserved characters mean the
+ * character (RFC 3986, 6.2.2.2).
+ */
 static bool
 segment_is(struct slice segment, const char *name)
 {
@@ -92,7 +96,10 @@ find_route(struct exchange *x, struct slice *out_tail)
 	}
 	if (is_known || segment_is(name, "api"))
 		return NULL;
-	/* Whether a file is there matters before the method does: what is not there has no methods. */
+	/*
+	 * Whether a file is there matters before the method does: what is not there has no
+	 * methods.
+	 */
 	if (x->method != HTTP_GET && x->method != HTTP_HEAD && !files_have(x))
 		return NULL;
 	return &files_route;

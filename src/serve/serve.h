@@ -1,5 +1,6 @@
 /*
- * What the endpoints of one worker share, and the steps that most of them take first: who asks (authenticate), from where (Origin, Host), answer in the right form. Worker thread only.
+ * What the endpoints of one worker share, and the steps that most of them take first: who asks
+ * (authenticate), from where (Origin, Host), answer in the right form. Worker thread only.
  */
 #ifndef SERVE_SERVE_H
 #define SERVE_SERVE_H
@@ -26,10 +27,13 @@ struct serve {
 	struct files *files; /* cache of static files of this worker */
 	struct diag *diag;
 	const struct serve_process *process; /* what only the whole process knows */
-	struct limiter *
-	    guests; /* by address, for guest_tokens_per_minute; shared by the workers, the process's; NULL: no limit */
+	/*
+	 * by address, for guest_tokens_per_minute; shared by the workers, the process's; NULL:
+	 * no limit
+	 */
+	struct limiter *guests;
 	struct gate *gate; /* connections and rates of the whole process; serve/admission.h */
-	struct net *net; /* this worker's, for the clocks of the turn */
+	struct net *net;   /* this worker's, for the clocks of the turn */
 };
 
 /* Something for another worker; base of the poster's own struct, so that posting cannot fail. */
@@ -47,7 +51,10 @@ struct serve_process {
 	/* Prometheus text of the whole process appended to out. */
 	void (*metrics)(void *ctx, struct buf *out);
 	bool (*is_draining)(void *ctx);
-	/* Run item on another worker's thread, soon, in order, with that worker's context. The item belongs to its run from then on. */
+	/*
+	 * Run item on another worker's thread, soon, in order, with that worker's context. The
+	 * item belongs to its run from then on.
+	 */
 	void (*post)(void *ctx, unsigned worker, struct inbox_item *item);
 	unsigned n_workers;
 };
@@ -60,13 +67,17 @@ void serve_on_head(struct exchange *x);
 void serve_on_request(struct exchange *x);
 
 /*
- * Who asks. Finds the token (CONTRACT 2's order), verifies it, and when the cookie was used on a changing request, WebSocket or stream demands an allowed
- * Origin. 0 and *out (one reference); or -1 after having answered (401/400/403).
+ * Who asks. Finds the token (CONTRACT 2's order), verifies it, and when the cookie was used on
+ * a changing request, WebSocket or stream demands an allowed Origin. 0 and *out (one
+ * reference); or -1 after having answered (401/400/403).
  *
  * changes   the request changes something, or opens a WebSocket or a stream
  */
 MUST_CHECK int serve_authenticate(struct exchange *x, bool changes, struct claims **out);
-/* The same without answering: -1 with *r filled. *found tells whether any token was there at all. */
+/*
+ * The same without answering: -1 with *r filled. *found tells whether any token was there at
+ * all.
+ */
 MUST_CHECK int serve_find_token(
     struct exchange *x, bool changes, struct claims **out, struct refusal *r, bool *found);
 
@@ -79,15 +90,17 @@ MUST_CHECK int serve_check_origin(struct exchange *x, struct refusal *r);
 /* Host in `hosts`? On no: *r (421), -1. */
 MUST_CHECK int serve_check_host(struct exchange *x, struct refusal *r);
 /*
- * Adds CORS and Vary headers for the request's Origin when it is allowed. The router calls it for every exchange before anything else is decided, so that every answer has them;
- * a second call adds nothing.
+ * Adds CORS and Vary headers for the request's Origin when it is allowed. The router calls it
+ * for every exchange before anything else is decided, so that every answer has them; a second
+ * call adds nothing.
  */
 void serve_cors(struct exchange *x);
 /* Answers a preflight (OPTIONS with Access-Control-Request-Method); allow: "GET, POST". */
 void serve_preflight(struct exchange *x, const char *allow);
 
 /*
- * Answer with a refusal: problem document, WWW-Authenticate where RFC 6750 wants it, Retry-After, no-store; counted by code. Before the body was read (in on_head) the connection
+ * Answer with a refusal: problem document, WWW-Authenticate where RFC 6750 wants it,
+ * Retry-After, no-store; counted by code. Before the body was read (in on_head) the connection
  * ends with the answer when a body is announced: its bytes must never be taken for a request.
  */
 void serve_refuse(struct exchange *x, const struct refusal *r);

@@ -102,7 +102,10 @@ check_name(const cJSON *body, char **out, struct refusal *r)
 	return 0;
 }
 
-/* The name of the new token, owned: from the body, or for a renewal without a body the old one. 0, or -1 with *r. */
+/*
+ * The name of the new token, owned: from the body, or for a renewal without a body the old one.
+ * 0, or -1 with *r.
+ */
 static int
 read_name(const struct exchange *x, const struct claims *old, char **out, struct refusal *r)
 {
@@ -150,8 +153,9 @@ take_from_limit(const struct exchange *x, struct refusal *r)
 }
 
 /*
- * The token that a POST brings. A live guest token is renewed; another user's counts for nothing here. A cookie that has ended
- * must not keep a browser, which cannot leave it out, from becoming a guest. 0 and *out or NULL; or -1 with *r.
+ * The token that a POST brings. A live guest token is renewed; another user's counts for
+ * nothing here. A cookie that has ended must not keep a browser, which cannot leave it out,
+ * from becoming a guest. 0 and *out or NULL; or -1 with *r.
  */
 static int
 find_old(struct exchange *x, struct claims **out, struct refusal *r)

@@ -1,5 +1,6 @@
 /*
- * Idempotency keys: (user, topic, key) → the id of the first message, for a day, a bounded number of them, the oldest out first. Under the log's lock.
+ * Idempotency keys: (user, topic, key) → the id of the first message, for a day, a bounded
+ * number of them, the oldest out first. Under the log's lock.
  */
 #ifndef STORE_KEYS_H
 #define STORE_KEYS_H

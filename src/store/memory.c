@@ -12,8 +12,8 @@
 
 struct memory_store {
 	struct store store;
-	struct ring
-	    all; /* every stored message by id; taken ones leave a hole until the ring is packed */
+	/* every stored message by id; taken ones leave a hole until the ring is packed */
+	struct ring all;
 	size_t n_holes;
 	size_t bytes;
 	size_t n_messages;
@@ -121,7 +121,10 @@ memory_forget(struct store *store, struct log_topic *t)
 
 /* --- appending --- */
 
-/* Make sure that nothing can fail once the first message of the batch is in: topics, rings, the tail. */
+/*
+ * Make sure that nothing can fail once the first message of the batch is in: topics, rings, the
+ * tail.
+ */
 static int
 prepare(struct memory_store *s, const struct append *a)
 {
@@ -260,7 +263,10 @@ is_found(struct slice question, const struct message *m)
 	return true;
 }
 
-/* The ring that holds all that a read can want: a single topic's own, else the one of everything. NULL: nothing is stored. */
+/*
+ * The ring that holds all that a read can want: a single topic's own, else the one of
+ * everything. NULL: nothing is stored.
+ */
 static struct ring *
 ring_of(struct memory_store *s, const struct log_read *r)
 {
@@ -355,7 +361,10 @@ seek_last(struct log_read *r, const struct ring *ring)
 static void
 seek_time(struct log_read *r, const struct ring *ring)
 {
-	/* an id is never below its message's time: only a clock set back makes the first of these an older one */
+	/*
+	 * an id is never below its message's time: only a clock set back makes the first of
+	 * these an older one
+	 */
 	uint64_t least = r->time_ms <= 0 ? 0 : (uint64_t)r->time_ms * 1000 - 1;
 
 	r->reached = r->upto;

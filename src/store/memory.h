@@ -1,5 +1,6 @@
 /*
- * The log in memory: rings of messages, bounded by each topic's rule and by bytes over all. Append commits at once, under the log's lock; so do reads, in bounded steps. Keys
+ * The log in memory: rings of messages, bounded by each topic's rule and by bytes over all.
+ * Append commits at once, under the log's lock; so do reads, in bounded steps. Keys
  * (idempotency) are remembered for a day, a bounded number of them.
  */
 #ifndef STORE_MEMORY_H

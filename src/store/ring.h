@@ -1,5 +1,6 @@
 /*
- * A growable ring of messages in ascending id order: push at the end, pop at the front, binary search. Under the log's lock. References are its user's business.
+ * A growable ring of messages in ascending id order: push at the end, pop at the front, binary
+ * search. Under the log's lock. References are its user's business.
  */
 #ifndef STORE_RING_H
 #define STORE_RING_H
