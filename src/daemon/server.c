@@ -156,14 +156,17 @@ total_conns(const struct server *s)
 static void
 turn_away(struct server *s, int fd)
 {
-	static const char answer[] =
-	    "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\nRetry-After: 5\r\n"
-	    "Connection: close\r\nContent-Length: 176\r\n\r\n"
-	    "{\"type\":\"about:blank\",\"title\":\"Unavailable\",\"status\":503,\"detail\":\"the server has as many "
-	    "connections as limits.connections allows\",\"code\":\"unavailable\",\"limit\":\"limits.connections\"}";
+	static const char body[] =
+	    "{\"type\":\"about:blank\",\"title\":\"Unavailable\",\"status\":503,"
+	    "\"detail\":\"the server has as many connections as limits.connections allows\","
+	    "\"code\":\"unavailable\",\"limit\":\"limits.connections\",\"retry_after\":5}";
+	char answer[1024];
+	int n = snprintf(answer, sizeof(answer),
+	    "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\n"
+	    "Retry-After: 5\r\nConnection: close\r\nContent-Length: %zu\r\n\r\n%s",
+	    sizeof(body) - 1, body);
 
-	_Static_assert(sizeof(answer) > 176, "the length above");
-	if (send(fd, answer, sizeof(answer) - 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
+	if (n > 0 && send(fd, answer, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
 		/* it has gone */
 	}
 	(void)close(fd);
