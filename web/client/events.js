@@ -8,7 +8,7 @@ import { StreamParser, readStream } from './stream.js';
 /** @typedef {import('../belfry.d.ts').State} State */
 /** @typedef {Record<string, any>} Json */
 
-const STREAM_SILENCE_MS = 45_000;               // three keep-alives
+const STREAM_SILENCE_MS = 45_000;               // three times the keep-alive
 
 /** Topics over Server-Sent Events, read with fetch so that the token travels in a header. */
 export class Events extends EventTarget {
