@@ -38,6 +38,7 @@ static const struct route {
     {"healthz", TAIL_NONE, GET_METHODS, false, serve_healthz, NULL},
     {"readyz", TAIL_NONE, GET_METHODS, false, serve_readyz, NULL},
     {"metrics", TAIL_NONE, GET_METHODS, false, serve_metrics, NULL},
+    {"api", TAIL_REST, GET_METHODS | BIT(POST) | BIT(DELETE), false, NULL, serve_admin},
 };
 
 static const struct route files_route = {"", TAIL_REST, GET_METHODS, false, serve_files, NULL};
@@ -182,6 +183,22 @@ check_body(struct exchange *x, const struct route *route, struct refusal *r)
 	return 0;
 }
 
+/*
+ * Expect: 100-continue asks whether the body is wanted (RFC 9110, 10.1.1): one that comes without a
+ * good token is not. The token is looked at again when the request is run.
+ */
+static int
+check_expected(struct exchange *x, struct refusal *r)
+{
+	struct claims *claims = NULL;
+	bool found;
+
+	if (serve_find_token(x, true, &claims, r, &found) < 0)
+		return -1;
+	claims_unref(claims);
+	return 0;
+}
+
 void
 serve_on_head(struct exchange *x)
 {
@@ -197,6 +214,8 @@ serve_on_head(struct exchange *x)
 		result = check_route(x, &route, &r);
 	if (result == 0)
 		result = check_body(x, route, &r);
+	if (result == 0 && x->head->expect_continue && x->method == HTTP_POST && route->is_big)
+		result = check_expected(x, &r);
 	if (result == 0)
 		return;
 	/* The body was not read, and must not be read as the next request. */
