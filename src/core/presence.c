@@ -127,20 +127,31 @@ add_members(struct buf *out, const struct room *room)
 	(void)buf_add_char(out, ']');
 }
 
-/*
- * Tell the room. The change itself stands even when there is no memory or room in the tail to
- * announce it: the next snapshot shows it.
- */
-static void
+/* Tell the room. 0, -ENOMEM, or -EAGAIN when the tail is full. */
+static int
 announce(struct log *l, const struct room_member *m, bool joined, size_t count, uint64_t origin,
     unsigned caller, uint64_t *wakes)
 {
 	struct message_from user = {m->user_id, m->name};
 	struct message *msg = message_presence(m->topic->name, user, joined, count, origin);
+	int r = msg == NULL ? -ENOMEM : log_reserve(l, 1);
 
-	if (msg != NULL && log_reserve(l, 1) == 0)
+	if (r == 0)
 		log_link(l, msg, NULL, caller, wakes);
 	message_unref(msg);
+	return r;
+}
+
+/* Whom the room was not told of stays until it can be told: presence_expire tries again. */
+static void
+leave_now(struct log *l, struct room_member *m, uint64_t origin, unsigned caller, uint64_t *wakes)
+{
+	if (announce(l, m, false, m->topic->room->members.n - 1, origin, caller, wakes) == 0) {
+		member_remove(l, m);
+	} else if (m->leave_at_ms == 0) {
+		m->leave_at_ms = 1;
+		TAILQ_INSERT_TAIL(&l->leaving, m, leaving);
+	}
 }
 
 int
@@ -176,7 +187,11 @@ presence_join(struct log *l, struct slice topic, struct message_from user, uint6
 			}
 			goto out;
 		}
-		announce(l, m, true, t->room->members.n, origin, caller, &wakes);
+		r = announce(l, m, true, t->room->members.n, origin, caller, &wakes);
+		if (r < 0) {
+			member_remove(l, m);
+			goto out;
+		}
 	}
 	cancel_leaving(l, m);
 	m->connections++;
@@ -207,8 +222,7 @@ presence_leave(struct log *l, struct slice topic, struct slice user_id, uint64_t
 		m->leave_at_ms = leave_at_ms;
 		TAILQ_INSERT_TAIL(&l->leaving, m, leaving);
 	} else {
-		announce(l, m, false, t->room->members.n - 1, origin, caller, &wakes);
-		member_remove(l, m);
+		leave_now(l, m, origin, caller, &wakes);
 	}
 out:
 	log_unlock(l);
@@ -252,8 +266,7 @@ presence_expire(struct log *l, int64_t now_ms)
 	TAILQ_FOREACH_SAFE (m, &l->leaving, leaving, next) {
 		if (m->leave_at_ms > now_ms)
 			continue; /* a reload may have changed the grace: the list is not quite in order */
-		announce(l, m, false, m->topic->room->members.n - 1, 0, LOG_NO_WORKER, &wakes);
-		member_remove(l, m);
+		leave_now(l, m, 0, LOG_NO_WORKER, &wakes);
 	}
 	log_unlock(l);
 	log_wake(l, wakes);

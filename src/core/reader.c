@@ -44,17 +44,18 @@ struct reader {
 static struct reader *
 reader_new(struct hub *h, struct subscriber *s)
 {
-	struct reader *r;
+	struct reader *r = mem_calloc(1, sizeof(*r));
 
-	if (s->readers == NULL) {
-		s->readers = mem_alloc(sizeof(*s->readers));
-		if (s->readers == NULL)
-			return NULL;
-		TAILQ_INIT(s->readers);
-	}
-	r = mem_calloc(1, sizeof(*r));
 	if (r == NULL)
 		return NULL;
+	if (s->readers == NULL) { /* never there and empty */
+		s->readers = mem_alloc(sizeof(*s->readers));
+		if (s->readers == NULL) {
+			mem_free(r);
+			return NULL;
+		}
+		TAILQ_INIT(s->readers);
+	}
 	r->who = s;
 	r->hub = h;
 	r->filters_stale = true;

@@ -1,0 +1,162 @@
+/* core/presence: who is in a room, and what the room is told. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/log.h"
+#include "tests/unit/mem_faults.h"
+#include "tests/unit/support_hub.h"
+#include "tests/unit/support_run.h"
+
+static const struct slice room = {"chat/a", 6};
+
+static int
+enter(struct world *w, const char *id, struct presence_view *view)
+{
+	struct message_from user = {slice_str(id), slice_str(id)};
+
+	return presence_join(w->log, room, user, 0, 0, NULL, view);
+}
+
+START_TEST(snapshot)
+{
+	struct buf b = BUF_INIT(1000);
+	struct presence_view view;
+	struct world w;
+
+	ck_assert(world_init(&w, NULL));
+	ck_assert_int_eq(presence_members(w.log, room, &b, &view), 0);
+	ck_assert(slice_eq(buf_slice(&b), SLICE("[]")));
+	ck_assert_uint_eq(view.count, 0);
+	ck_assert_int_eq(enter(&w, "a\"b", &view), 0);
+	ck_assert_int_eq(enter(&w, "c", &view), 0);
+	ck_assert_uint_eq(view.count, 2);
+	buf_reset(&b);
+	ck_assert_int_eq(presence_members(w.log, room, &b, &view), 0);
+	ck_assert(slice_eq(buf_slice(&b),
+	    SLICE("[{\"id\":\"a\\\"b\",\"name\":\"a\\\"b\"},{\"id\":\"c\",\"name\":\"c\"}]")));
+	ck_assert(presence_has(w.log, room, SLICE("c")));
+	ck_assert(!presence_has(w.log, room, SLICE("d")));
+	ck_assert(!presence_has(w.log, SLICE("chat/b"), SLICE("c")));
+	ck_assert_uint_eq(log_rooms(w.log), 1);
+	presence_leave(w.log, room, SLICE("c"), 0, 0, 0);
+	presence_leave(w.log, room, SLICE("c"), 0, 0, 0); /* not there: nothing happens */
+	presence_leave(w.log, SLICE("chat/b"), SLICE("c"), 0, 0, 0);
+	presence_leave(w.log, room, SLICE("a\"b"), 0, 0, 0);
+	ck_assert_uint_eq(log_rooms(w.log), 0);
+	buf_done(&b);
+	world_done(&w);
+}
+END_TEST
+
+START_TEST(listed_at_most)
+{
+	struct buf b = BUF_INIT(100000);
+	struct presence_view view;
+	struct world w;
+	char id[16];
+	size_t n = 0;
+
+	ck_assert(world_init(&w, NULL));
+	for (int i = 0; i < 150; i++) {
+		(void)snprintf(id, sizeof(id), "u%d", i);
+		ck_assert_int_eq(enter(&w, id, &view), 0);
+	}
+	ck_assert_uint_eq(view.count, 150);
+	ck_assert_int_eq(presence_members(w.log, room, &b, &view), 0);
+	for (size_t i = 0; i < b.n; i++)
+		n += b.p[i] == '{';
+	ck_assert_uint_eq(n, PRESENCE_LISTED);
+	buf_done(&b);
+	world_done(&w); /* with all of them in */
+}
+END_TEST
+
+/* A grace that a reload has shortened: the list is not in order, and each goes at its own time. */
+START_TEST(graces)
+{
+	struct presence_view view;
+	struct world w;
+
+	ck_assert(world_init(&w, NULL));
+	ck_assert_int_eq(enter(&w, "a", &view), 0);
+	ck_assert_int_eq(enter(&w, "b", &view), 0);
+	presence_leave(w.log, room, SLICE("a"), 0, 9000, 0);
+	presence_leave(w.log, room, SLICE("b"), 0, 5000, 0);
+	presence_expire(w.log, 4999);
+	ck_assert(presence_has(w.log, room, SLICE("b")));
+	presence_expire(w.log, 5000);
+	ck_assert(!presence_has(w.log, room, SLICE("b")));
+	ck_assert(presence_has(w.log, room, SLICE("a")));
+	ck_assert_int_eq(enter(&w, "a", &view), 0);
+	presence_expire(w.log, 10000);
+	ck_assert(presence_has(w.log, room, SLICE("a")));
+	presence_leave(w.log, room, SLICE("a"), 0, 11000, 0);
+	presence_expire(w.log, 11000);
+	ck_assert_uint_eq(log_rooms(w.log), 0);
+	world_done(&w);
+}
+END_TEST
+
+/* Without memory to tell the room nobody enters, and nobody is gone. */
+START_TEST(no_memory)
+{
+	struct presence_view view;
+	struct world w;
+	struct peer bob;
+	long n;
+
+	ck_assert(world_init(&w, NULL));
+	ck_assert(peer_open(&w, 0, &bob, "bob"));
+	peer_do(&bob, "{'type':'join','room':'a'}");
+	(void)peer_take(&bob);
+	for (n = 1;; n++) {
+		int r;
+
+		mem_fail_at(n);
+		r = enter(&w, "ada", &view);
+		mem_fail_at(0);
+		world_turn(&w);
+		if (r == 0)
+			break;
+		ck_assert_int_eq(r, -ENOMEM);
+		ck_assert_str_eq(peer_take(&bob), "");
+		ck_assert(!presence_has(w.log, room, SLICE("ada")));
+	}
+	ck_assert_int_gt(n, 2);
+	ck_assert_str_eq(peer_take(&bob), "+ada");
+	mem_fail_at(1);
+	presence_leave(w.log, room, SLICE("ada"), 0, 0, 0);
+	mem_fail_at(0);
+	world_turn(&w);
+	ck_assert_str_eq(peer_take(&bob), "");
+	presence_expire(w.log, w.now_ms);
+	world_turn(&w);
+	ck_assert_str_eq(peer_take(&bob), "-ada");
+	peer_close(&bob, false);
+	world_done(&w);
+}
+END_TEST
+
+START_TEST(topics_limit)
+{
+	static const struct world_options options = {.max_topics = 1};
+	struct presence_view view;
+	struct world w;
+
+	ck_assert(world_init(&w, &options));
+	ck_assert_int_eq(world_say(&w, "a", "m"), 0);
+	ck_assert_int_eq(enter(&w, "ada", &view), -ENOSPC);
+	ck_assert_uint_eq(log_rooms(w.log), 0);
+	world_done(&w);
+}
+END_TEST
+
+int
+main(void)
+{
+	const TTest *const tests[] = {
+	    snapshot, listed_at_most, graces, no_memory, topics_limit, NULL};
+
+	return run_tests("presence", tests);
+}
