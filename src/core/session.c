@@ -582,3 +582,29 @@ session_refresh(struct session *s, struct claims *claims, struct refusal *why)
 	s->ops->token_changed(s);
 	return 0;
 }
+
+static void
+describe_subs(const struct session *s, bool rooms, struct buf *out)
+{
+	bool is_first = true;
+
+	(void)json_add_key(out, rooms ? "rooms" : "topics"); /* a failure sticks */
+	(void)buf_add_char(out, '[');
+	for (const struct sub *sub = s->who.subs; sub != NULL; sub = sub->next) {
+		if (sub->is_room != rooms)
+			continue;
+		if (!is_first)
+			(void)buf_add_char(out, ',');
+		is_first = false;
+		(void)json_add_string(out, rooms ? topic_room(sub_pattern(sub)) : sub_pattern(sub));
+	}
+	(void)buf_add_char(out, ']');
+}
+
+void
+session_describe(const struct session *s, struct buf *out)
+{
+	add_user(out, "user", s);
+	describe_subs(s, true, out);
+	describe_subs(s, false, out);
+}

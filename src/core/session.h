@@ -110,6 +110,9 @@ MUST_CHECK int caller_append(
 void caller_done(struct caller *c);
 void caller_init(struct caller *c, const struct caller_ops *ops);
 
+/* Members "user", "rooms" and "topics" of an object, for the administrator. */
+void session_describe(const struct session *s, struct buf *out);
+
 /* --- typing (core/typing.c) --- */
 /* Tell the room; true ends by itself after chat.typing_timeout. 0, or -1 with *why. */
 MUST_CHECK int session_type(struct session *s, struct sub *sub, bool typing, struct refusal *why);

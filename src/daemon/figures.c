@@ -1,3 +1,4 @@
+#include <malloc.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -22,6 +23,15 @@ server_resident_bytes(void)
 		resident = 0;
 	(void)fclose(f); /* only read */
 	return (uint64_t)resident * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+/* What is allocated, the allocator's own heads included. It walks what is free: for people who ask, not for every turn. */
+static uint64_t
+heap_bytes(void)
+{
+	struct mallinfo2 m = mallinfo2();
+
+	return m.uordblks + m.hblkhd;
 }
 
 static size_t
@@ -51,10 +61,42 @@ server_metrics(void *ctx, struct buf *out)
 	(void)counters_write_one(out, "belfry_workers", "gauge", "Worker threads.", s->n_workers);
 	(void)counters_write_one(out, "process_resident_memory_bytes", "gauge",
 	    "Resident memory of the process.", server_resident_bytes());
+	(void)counters_write_one(out, "belfry_heap_bytes", "gauge",
+	    "Memory allocated by the process, of all threads.", heap_bytes());
 	(void)counters_write_one(out, "process_uptime_seconds", "gauge", "Seconds since the start.",
 	    (clock_mono_us() / 1000 - s->started_ms) / 1000);
 }
 
+static void
+add_figures(const struct server *s, uint64_t now_ms, struct buf *b)
+{
+	const struct counters *all[SERVER_MAX_WORKERS];
+	size_t n = all_counters(s, all);
+	uint64_t websocket = counters_sum(all, n, COUNTER_CONN_WEBSOCKET);
+	uint64_t streams =
+	    counters_sum(all, n, COUNTER_CONN_EVENTS) + counters_sum(all, n, COUNTER_CONN_CHAT_SSE);
+	struct log_extent extent;
+
+	log_extent(s->log, &extent);
+	(void)json_add_member_u64(
+	    b, "uptime", (now_ms - s->started_ms) / 1000); /* failures stick */
+	(void)json_add_member_u64(
+	    b, "connections", counters_sum(all, n, COUNTER_CONN_HTTP) + websocket + streams);
+	(void)json_add_member_u64(b, "websockets", websocket);
+	(void)json_add_member_u64(b, "streams", streams);
+	(void)json_add_member_u64(b, "rooms", log_rooms(s->log));
+	(void)json_add_member_u64(b, "topics", extent.topics);
+	(void)json_add_member_u64(b, "messages", counters_sum(all, n, COUNTER_MESSAGES_IN));
+	(void)json_add_member_u64(b, "deliveries", counters_sum(all, n, COUNTER_DELIVERIES));
+	(void)json_add_member_u64(b, "stored", extent.messages);
+	(void)json_add_member_u64(b, "stored_bytes", extent.bytes);
+	(void)json_add_member_u64(b, "behind", counters_sum(all, n, COUNTER_BEHIND));
+	(void)json_add_member_u64(b, "gaps", counters_sum(all, n, COUNTER_GAPS));
+	(void)json_add_member_u64(b, "queued_bytes", counters_sum(all, n, COUNTER_MEMORY_BYTES));
+	(void)json_add_member_u64(b, "memory", server_resident_bytes());
+}
+
+/* The figures with the rate since the last time. */
 static void
 write_figures(struct server *s, uint64_t now_ms, struct buf *b)
 {
@@ -62,32 +104,26 @@ write_figures(struct server *s, uint64_t now_ms, struct buf *b)
 	size_t n = all_counters(s, all);
 	uint64_t messages = counters_sum(all, n, COUNTER_MESSAGES_IN);
 	uint64_t elapsed_ms = max_u64(1, now_ms - s->last_feed_ms);
-	uint64_t rate = s->last_feed_ms == 0
-			    ? 0
-			    : ((messages - s->last_messages) * 1000 + elapsed_ms / 2) / elapsed_ms;
-	struct log_extent extent;
-	uint64_t http = counters_sum(all, n, COUNTER_CONN_HTTP);
-	uint64_t websocket = counters_sum(all, n, COUNTER_CONN_WEBSOCKET);
-	uint64_t events = counters_sum(all, n, COUNTER_CONN_EVENTS);
-	uint64_t chat_sse = counters_sum(all, n, COUNTER_CONN_CHAT_SSE);
+	uint64_t since = messages - s->last_messages;
+	uint64_t rate = s->last_feed_ms == 0 ? 0 : (since * 1000 + elapsed_ms / 2) / elapsed_ms;
 
-	log_extent(s->log, &extent);
 	(void)buf_add_char(b, '{'); /* a failure sticks */
-	(void)json_add_member_u64(b, "uptime", (now_ms - s->started_ms) / 1000);
-	(void)json_add_member_u64(b, "connections", http + websocket + events + chat_sse);
-	(void)json_add_member_u64(b, "websockets", websocket);
-	(void)json_add_member_u64(b, "streams", events + chat_sse);
-	(void)json_add_member_u64(b, "rooms", log_rooms(s->log));
-	(void)json_add_member_u64(b, "topics", extent.topics);
-	(void)json_add_member_u64(b, "messages", messages);
+	add_figures(s, now_ms, b);
 	(void)json_add_member_u64(b, "messages_per_second", rate);
-	(void)json_add_member_u64(b, "deliveries", counters_sum(all, n, COUNTER_DELIVERIES));
-	(void)json_add_member_u64(b, "stored", extent.messages);
-	(void)json_add_member_u64(b, "queued_bytes", counters_sum(all, n, COUNTER_MEMORY_BYTES));
-	(void)json_add_member_u64(b, "memory", server_resident_bytes());
 	(void)buf_add_char(b, '}');
 	s->last_messages = messages;
 	s->last_feed_ms = now_ms;
+}
+
+void
+server_stats(void *ctx, struct buf *out)
+{
+	const struct server *s = ctx;
+
+	(void)json_add_member_string(
+	    out, "version", slice_str(BELFRY_VERSION)); /* failures stick */
+	(void)json_add_member_u64(out, "workers", s->n_workers);
+	add_figures(s, clock_mono_us() / 1000, out);
 }
 
 static void

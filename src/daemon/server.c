@@ -140,6 +140,21 @@ process_post(void *ctx, unsigned worker, struct inbox_item *item)
 	worker_post(&s->workers[worker], item);
 }
 
+/* The main thread's loop has no locks: its signals are the way in. */
+static void
+process_reload(void *ctx)
+{
+	(void)ctx;
+	(void)kill(getpid(), SIGHUP);
+}
+
+static void
+process_drain(void *ctx)
+{
+	(void)ctx;
+	(void)kill(getpid(), SIGTERM);
+}
+
 /* --- accepting --- */
 
 static size_t
@@ -415,6 +430,9 @@ server_run(struct server *s, struct setup *setup, const char *config_path)
 	s->process = (struct serve_process){.ctx = s,
 	    .ready = process_ready,
 	    .metrics = server_metrics,
+	    .stats = server_stats,
+	    .reload = process_reload,
+	    .drain = process_drain,
 	    .is_draining = process_is_draining,
 	    .post = process_post,
 	    .n_workers = s->n_workers};

@@ -59,6 +59,7 @@ MUST_CHECK struct setup *server_load(const char *path, const uint8_t guest_key[3
 void feeds_tick(struct server *s, uint64_t now_ms, int64_t wall_ms);
 /* status.c: the process's own figures, and those of the workers together. */
 void server_metrics(void *ctx, struct buf *out);
+void server_stats(void *ctx, struct buf *out);
 uint64_t server_resident_bytes(void);
 
 #endif

@@ -91,6 +91,16 @@ uint64_t conn_last_seen_ms(const struct conn *c);
 /* Names of enum close_reason, CLOSE_REASON_COUNT of them. */
 const char *const *conn_reason_names(void);
 
+/* --- administration --- */
+/* A JSON object about it, appended: id, kind, peer, queued, and what its endpoint says. */
+int conn_describe(const struct conn *c, struct buf *out);
+/* End it on the administrator's word: a WebSocket with 4403, others at once. */
+void conn_end_by_admin(struct conn *c);
+/* The open connection of that number; NULL: none. */
+struct conn *net_find(struct net *n, uint64_t number);
+/* Calls each for every open connection until it returns false. */
+void net_each(struct net *n, bool (*each)(struct conn *c, void *ctx), void *ctx);
+
 /* --- WebSocket --- */
 struct ws_ops {
 	/* A whole text or binary message; payload is borrowed. */
@@ -99,6 +109,8 @@ struct ws_ops {
 	void (*on_tick)(struct conn *c, void *data, uint64_t now_ms);
 	void (*on_gone)(struct conn *c, void *data);
 	void (*on_drain_server)(struct conn *c, void *data, uint64_t retry_ms);
+	/* As stream_ops'. May be NULL. */
+	void (*describe)(void *data, struct buf *out);
 };
 /*
  * Answer 101 and hand the connection to ops (after exchange_header calls for what else the

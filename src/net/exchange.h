@@ -70,13 +70,16 @@ void exchange_release(struct exchange *x);
  * short.
  */
 struct stream_ops {
-	void (*on_drain)(struct conn *c,
-	    void *data); /* the queue has drained below half of its limit: more may be pushed */
-	void (*on_tick)(struct conn *c, void *data,
-	    uint64_t now_ms); /* the deadline set by conn_set_deadline came */
-	void (*on_gone)(struct conn *c, void *data); /* always called once, last: free data */
-	void (*on_drain_server)(struct conn *c, void *data,
-	    uint64_t retry_ms); /* the daemon is stopping: say goodbye and conn_finish */
+	/* The queue has drained below half of its limit: more may be pushed. */
+	void (*on_drain)(struct conn *c, void *data);
+	/* The deadline set by conn_set_deadline came. */
+	void (*on_tick)(struct conn *c, void *data, uint64_t now_ms);
+	/* Always called once, last: free data. */
+	void (*on_gone)(struct conn *c, void *data);
+	/* The daemon is stopping: say goodbye and conn_finish. */
+	void (*on_drain_server)(struct conn *c, void *data, uint64_t retry_ms);
+	/* Members for the administrator: who it is, what it reads. May be NULL. */
+	void (*describe)(void *data, struct buf *out);
 };
 MUST_CHECK int exchange_stream_start(struct exchange *x, int status, const char *content_type,
     int64_t length, const struct stream_ops *ops, void *data);

@@ -308,7 +308,16 @@ on_drain_server(struct conn *conn, void *data, uint64_t retry_ms)
 	conn_ws_close(conn, WS_CLOSE_GOING_AWAY, SLICE("the server is stopping"), CLOSE_SHUTDOWN);
 }
 
-static const struct ws_ops ws_ops = {on_message, on_drain, on_tick, on_gone, on_drain_server};
+static void
+describe(void *data, struct buf *out)
+{
+	const struct chat *c = data;
+
+	session_describe(&c->session, out);
+}
+
+static const struct ws_ops ws_ops = {
+    on_message, on_drain, on_tick, on_gone, on_drain_server, describe};
 
 /* --- opening --- */
 

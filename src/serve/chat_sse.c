@@ -225,7 +225,15 @@ on_drain_server(struct conn *conn, void *data, uint64_t retry_ms)
 	conn_finish(conn, CLOSE_SHUTDOWN);
 }
 
-static const struct stream_ops stream_ops = {on_drain, on_tick, on_gone, on_drain_server};
+static void
+describe(void *data, struct buf *out)
+{
+	const struct chat_stream *st = data;
+
+	session_describe(&st->chat.session, out);
+}
+
+static const struct stream_ops stream_ops = {on_drain, on_tick, on_gone, on_drain_server, describe};
 
 /* --- opening --- */
 

@@ -86,10 +86,11 @@ on_drain_server(struct conn *conn, void *data, uint64_t retry_ms)
 	conn_ws_close(conn, WS_CLOSE_GOING_AWAY, SLICE("the server is stopping"), CLOSE_SHUTDOWN);
 }
 
-static const struct ws_ops plain_ops = {on_message, on_drain, on_tick, on_gone, on_drain_server};
+static const struct ws_ops plain_ops = {
+    on_message, on_drain, on_tick, on_gone, on_drain_server, NULL};
 
 static const struct ws_ops deflate_ops = {
-    on_message_deflate, on_drain, on_tick, on_gone, on_drain_server};
+    on_message_deflate, on_drain, on_tick, on_gone, on_drain_server, NULL};
 
 void
 serve_echo(struct exchange *x)

@@ -305,7 +305,29 @@ on_drain_server(struct conn *conn, void *data, uint64_t retry_ms)
 	conn_finish(conn, CLOSE_SHUTDOWN);
 }
 
-static const struct stream_ops stream_ops = {on_drain, on_tick, on_gone, on_drain_server};
+static void
+describe(void *data, struct buf *out)
+{
+	const struct stream *st = data;
+	bool is_first = true;
+
+	(void)json_add_key(out, "user"); /* a failure sticks */
+	(void)buf_add_char(out, '{');
+	(void)json_add_member_string(out, "id", slice_str(st->claims->user_id));
+	(void)json_add_member_string(out, "name", slice_str(st->claims->name));
+	(void)buf_add_char(out, '}');
+	(void)json_add_key(out, "topics");
+	(void)buf_add_char(out, '[');
+	for (const struct sub *sub = st->who.subs; sub != NULL; sub = sub->next) {
+		if (!is_first)
+			(void)buf_add_char(out, ',');
+		is_first = false;
+		(void)json_add_string(out, sub_pattern(sub));
+	}
+	(void)buf_add_char(out, ']');
+}
+
+static const struct stream_ops stream_ops = {on_drain, on_tick, on_gone, on_drain_server, describe};
 
 /* --- what is asked for --- */
 

@@ -38,6 +38,7 @@ static const struct route {
     {"healthz", TAIL_NONE, GET_METHODS, false, serve_healthz, NULL},
     {"readyz", TAIL_NONE, GET_METHODS, false, serve_readyz, NULL},
     {"metrics", TAIL_NONE, GET_METHODS, false, serve_metrics, NULL},
+    {"api", TAIL_REST, GET_METHODS | BIT(POST) | BIT(DELETE), false, NULL, serve_admin},
 };
 
 static const struct route files_route = {"", TAIL_REST, GET_METHODS, false, serve_files, NULL};

@@ -51,6 +51,11 @@ struct serve_process {
 	/* Prometheus text of the whole process appended to out. */
 	void (*metrics)(void *ctx, struct buf *out);
 	bool (*is_draining)(void *ctx);
+	/* Figures of the process: members of a JSON object. */
+	void (*stats)(void *ctx, struct buf *out);
+	/* As SIGHUP, and as SIGTERM. */
+	void (*reload)(void *ctx);
+	void (*drain)(void *ctx);
 	/*
 	 * Run item on another worker's thread, soon, in order, with that worker's context. The
 	 * item belongs to its run from then on.
@@ -127,6 +132,7 @@ void serve_token(struct exchange *x);
 void serve_healthz(struct exchange *x);
 void serve_readyz(struct exchange *x);
 void serve_metrics(struct exchange *x);
+void serve_admin(struct exchange *x, struct slice path); /* what follows /api/, absent for /api */
 
 /* files.c */
 MUST_CHECK struct files *files_new(void);

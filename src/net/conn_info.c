@@ -1,0 +1,74 @@
+#include <stdio.h>
+
+#include "net/conn_private.h"
+#include "proto/json.h"
+
+/* What the administrator sees of connections. */
+
+static const char *
+kind_name(const struct conn *c)
+{
+	switch (c->kind) {
+	case COUNTER_CONN_WEBSOCKET:
+		return "websocket";
+	case COUNTER_CONN_EVENTS:
+		return "events";
+	case COUNTER_CONN_CHAT_SSE:
+		return "chat_sse";
+	default:
+		return "http";
+	}
+}
+
+int
+conn_describe(const struct conn *c, struct buf *out)
+{
+	char number[24];
+	char peer[64];
+
+	(void)snprintf(number, sizeof(number), "%016llx", (unsigned long long)c->number);
+	(void)buf_add_char(out, '{'); /* a failure sticks */
+	(void)json_add_member_string(out, "id", slice_str(number));
+	(void)json_add_member_string(out, "kind", slice_str(kind_name(c)));
+	(void)json_add_member_string(out, "peer", slice_str(conn_peer(c, peer)));
+	(void)json_add_member_u64(out, "queued", c->out.bytes);
+	if (c->state == CONN_WS && conn_ws_ops(c)->describe != NULL)
+		conn_ws_ops(c)->describe(c->data, out);
+	else if (c->state == CONN_STREAM && conn_stream_ops(c)->describe != NULL)
+		conn_stream_ops(c)->describe(c->data, out);
+	return buf_add_char(out, '}');
+}
+
+struct conn *
+net_find(struct net *n, uint64_t number)
+{
+	struct conn *c;
+
+	TAILQ_FOREACH (c, &n->conns, all) {
+		if (c->number == number)
+			return c;
+	}
+	return NULL;
+}
+
+void
+net_each(struct net *n, bool (*each)(struct conn *c, void *ctx), void *ctx)
+{
+	struct conn *c;
+
+	TAILQ_FOREACH (c, &n->conns, all) {
+		if (!each(c, ctx))
+			return;
+	}
+}
+
+void
+conn_end_by_admin(struct conn *c)
+{
+	if (c->state == CONN_WS)
+		conn_ws_close(c, WS_CLOSE_KICKED, SLICE("ended by an administrator"), CLOSE_KICKED);
+	else if (c->state == CONN_STREAM)
+		conn_finish(c, CLOSE_KICKED);
+	else
+		conn_close(c, CLOSE_KICKED);
+}

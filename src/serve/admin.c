@@ -1,0 +1,354 @@
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/diag.h"
+#include "base/mem.h"
+#include "core/hub.h"
+#include "core/publish.h"
+#include "core/topic.h"
+#include "net/conn.h"
+#include "proto/json.h"
+#include "proto/url.h"
+#include "serve/serve.h"
+
+/* /api (CONTRACT 8): role admin, or a local socket's allowed peer. */
+
+#define LISTED_MAX  1000 /* topics or connections of one answer */
+#define ANSWER_MAX  ((size_t)4 * 1024 * 1024)
+#define NUMBER_SIZE 16 /* hex digits of a connection's id */
+
+static void
+reply(struct exchange *x, struct buf *b)
+{
+	struct refusal why;
+
+	if (b->failed) {
+		(void)append_refusal(-ENOMEM, &why);
+		serve_refuse(x, &why);
+	} else {
+		serve_json(x, 200, buf_slice(b));
+	}
+	buf_done(b);
+}
+
+/* --- figures and topics --- */
+
+static void
+get_stats(struct exchange *x, struct slice tail)
+{
+	const struct serve_process *process = serve_of(x)->process;
+	struct buf b = BUF_INIT(ANSWER_MAX);
+
+	(void)tail;
+	(void)buf_add_char(&b, '{'); /* failures stick */
+	process->stats(process->ctx, &b);
+	(void)buf_add_char(&b, '}');
+	reply(x, &b);
+}
+
+struct topic_list {
+	struct buf *out;
+	size_t n;
+	bool more;
+};
+
+static bool
+add_topic(const struct log_topic_info *t, void *ctx)
+{
+	struct topic_list *list = ctx;
+
+	if (list->n == LISTED_MAX) {
+		list->more = true;
+		return false;
+	}
+	if (list->n++ > 0)
+		(void)buf_add_char(list->out, ',');
+	(void)buf_add_char(list->out, '{');
+	(void)json_add_member_string(list->out, "topic", t->name);
+	(void)json_add_member_u64(list->out, "messages", t->messages);
+	(void)json_add_member_u64(list->out, "members", t->members);
+	(void)json_add_member_u64(list->out, "latest", t->last_id);
+	return buf_add_char(list->out, '}') == 0;
+}
+
+static void
+get_topics(struct exchange *x, struct slice tail)
+{
+	struct buf b = BUF_INIT(ANSWER_MAX);
+	struct topic_list list = {.out = &b};
+
+	(void)tail;
+	(void)BUF_ADD_LIT(&b, "{\"topics\":["); /* failures stick */
+	log_each_topic(serve_of(x)->hub->log, add_topic, &list);
+	(void)buf_add_char(&b, ']');
+	(void)json_add_member_bool(&b, "more", list.more);
+	(void)buf_add_char(&b, '}');
+	reply(x, &b);
+}
+
+/* topics/{topic}/members */
+static void
+get_members(struct exchange *x, struct slice tail)
+{
+	const struct slice suffix = SLICE("/members");
+	struct buf members = BUF_INIT(ANSWER_MAX);
+	struct buf topic = BUF_INIT(8192);
+	struct presence_view view = {0};
+	struct buf b = BUF_INIT(ANSWER_MAX);
+	struct refusal why = {0};
+	ssize_t n = -1;
+
+	tail.n -= suffix.n;
+	if (buf_reserve(&topic, tail.n + 1) == 0)
+		n = url_decode(tail, false, topic.p);
+	topic.n = n < 0 ? 0 : (size_t)n;
+	if (n < 0 || topic_error(buf_slice(&topic)) != NULL) {
+		(void)refuse(&why, ERROR_BAD_FIELD, "this is not a topic");
+		serve_refuse(x, &why);
+	} else {
+		b.failed =
+		    presence_members(serve_of(x)->hub->log, buf_slice(&topic), &members, &view) < 0;
+		(void)buf_add_char(&b, '{'); /* failures stick */
+		(void)json_add_member_string(&b, "topic", buf_slice(&topic));
+		(void)json_add_member_u64(&b, "count", view.count);
+		(void)json_add_member_raw(&b, "members", buf_slice(&members));
+		(void)buf_add_char(&b, '}');
+		reply(x, &b);
+	}
+	buf_done(&members);
+	buf_done(&topic);
+}
+
+/* --- connections: a request that visits each worker in turn and comes home --- */
+
+struct visit {
+	struct inbox_item item;
+	struct exchange *x; /* held; touched at home only */
+	unsigned home;
+	unsigned at;     /* the worker it visits */
+	uint64_t number; /* to end; 0: list them */
+	size_t n;
+	bool more;
+	bool found;
+	struct buf out;
+};
+
+static void visit_next(struct serve *s, struct visit *v);
+
+static bool
+list_conn(struct conn *c, void *ctx)
+{
+	struct visit *v = ctx;
+
+	if (v->n == LISTED_MAX) {
+		v->more = true;
+		return false;
+	}
+	if (v->n++ > 0)
+		(void)buf_add_char(&v->out, ',');
+	return conn_describe(c, &v->out) == 0;
+}
+
+static void
+come_home(struct serve *s, struct inbox_item *item)
+{
+	struct visit *v = CONTAINER(item, struct visit, item);
+	struct refusal why = {0};
+
+	(void)s;
+	if (v->number == 0) {
+		(void)buf_add_char(&v->out, ']');
+		(void)json_add_member_bool(&v->out, "more", v->more);
+		(void)buf_add_char(&v->out, '}');
+		reply(v->x, &v->out);
+	} else if (v->found) {
+		exchange_reply(v->x, 204, NULL, SLICE(""));
+	} else {
+		(void)refuse(&why, ERROR_NOT_FOUND, "there is no connection of this id");
+		serve_refuse(v->x, &why);
+	}
+	buf_done(&v->out);
+	exchange_release(v->x);
+	mem_free(v);
+}
+
+static void
+visit_here(struct serve *s, struct inbox_item *item)
+{
+	struct visit *v = CONTAINER(item, struct visit, item);
+	struct conn *c;
+
+	if (v->number == 0) {
+		net_each(s->net, list_conn, v);
+	} else {
+		c = net_find(s->net, v->number);
+		v->found = v->found || c != NULL;
+		if (c != NULL && (v->at != v->home || c != v->x->conn))
+			conn_end_by_admin(c);
+	}
+	v->at++;
+	visit_next(s, v);
+}
+
+static void
+visit_next(struct serve *s, struct visit *v)
+{
+	const struct serve_process *process = s->process;
+	bool is_done = v->at == process->n_workers;
+
+	v->item.run = is_done ? come_home : visit_here;
+	process->post(process->ctx, is_done ? v->home : v->at, &v->item);
+}
+
+static void
+visit_start(struct exchange *x, uint64_t number)
+{
+	struct visit *v = mem_calloc(1, sizeof(*v));
+	struct refusal why;
+
+	if (v == NULL) {
+		(void)append_refusal(-ENOMEM, &why);
+		serve_refuse(x, &why);
+		return;
+	}
+	v->x = exchange_hold(x);
+	v->home = serve_of(x)->hub->worker;
+	v->number = number;
+	v->out = BUF_INIT(ANSWER_MAX);
+	if (number == 0)
+		(void)BUF_ADD_LIT(&v->out, "{\"connections\":["); /* a failure sticks */
+	visit_next(serve_of(x), v);
+}
+
+static void
+get_connections(struct exchange *x, struct slice tail)
+{
+	(void)tail;
+	visit_start(x, 0);
+}
+
+static void
+delete_connection(struct exchange *x, struct slice tail)
+{
+	char digits[NUMBER_SIZE + 1];
+	struct refusal why = {0};
+	uint64_t number = 0;
+	char *end = digits;
+
+	if (tail.n == NUMBER_SIZE) {
+		memcpy(digits, tail.p, tail.n);
+		digits[NUMBER_SIZE] = '\0';
+		number = strtoull(digits, &end, 16);
+	}
+	if (number == 0 || *end != '\0') {
+		(void)refuse(&why, ERROR_NOT_FOUND, "there is no connection of this id");
+		serve_refuse(x, &why);
+		return;
+	}
+	visit_start(x, number);
+}
+
+/* --- the process --- */
+
+static void
+post_reload(struct exchange *x, struct slice tail)
+{
+	const struct serve_process *process = serve_of(x)->process;
+
+	(void)tail;
+	process->reload(process->ctx);
+	serve_json(x, 202, SLICE("{\"reload\":\"started; the log tells how it ended\"}"));
+}
+
+static void
+post_drain(struct exchange *x, struct slice tail)
+{
+	const struct serve_process *process = serve_of(x)->process;
+
+	(void)tail;
+	serve_json(x, 202, SLICE("{\"drain\":\"started\"}"));
+	process->drain(process->ctx);
+}
+
+/* --- which --- */
+
+static const struct {
+	const char *name;
+	const char *suffix; /* NULL: nothing may follow the name; else it ends the path */
+	enum http_method method;
+	const char *allow;
+	void (*run)(struct exchange *x, struct slice tail);
+} resources[] = {
+    {"stats", NULL, HTTP_GET, "GET, HEAD, OPTIONS", get_stats},
+    {"topics", NULL, HTTP_GET, "GET, HEAD, OPTIONS", get_topics},
+    {"topics", "/members", HTTP_GET, "GET, HEAD, OPTIONS", get_members},
+    {"connections", NULL, HTTP_GET, "GET, HEAD, OPTIONS", get_connections},
+    {"connections", "", HTTP_DELETE, "DELETE, OPTIONS", delete_connection},
+    {"reload", NULL, HTTP_POST, "POST, OPTIONS", post_reload},
+    {"drain", NULL, HTTP_POST, "POST, OPTIONS", post_drain},
+};
+
+/* Of CONTRACT 8, but of a later issue: said so. */
+static const char *const not_built[] = {
+    "scheduled", "kick", "ban", "unban", "mute", "unmute", "revoke"};
+
+static bool
+is_resource(size_t i, struct slice name, struct slice rest)
+{
+	struct slice suffix = slice_str(resources[i].suffix);
+
+	if (!slice_eq(name, slice_str(resources[i].name)))
+		return false;
+	if (suffix.p == NULL)
+		return rest.p == NULL;
+	return rest.n > suffix.n && slice_eq(slice_skip(rest, rest.n - suffix.n), suffix);
+}
+
+static void
+refuse_path(struct exchange *x, struct slice name)
+{
+	struct refusal why = {0};
+
+	(void)refuse(&why, ERROR_NOT_FOUND, "there is nothing here in /api");
+	for (size_t i = 0; i < ARRAY_LEN(not_built); i++) {
+		if (slice_eq(name, slice_str(not_built[i])))
+			(void)refuse(
+			    &why, ERROR_NOT_IMPLEMENTED, "/api/%s is not built yet", not_built[i]);
+	}
+	serve_refuse(x, &why);
+}
+
+void
+serve_admin(struct exchange *x, struct slice path)
+{
+	struct slice rest = path;
+	struct slice name = path.p == NULL ? SLICE("") : slice_cut(&rest, '/');
+	struct claims *claims = NULL;
+	struct refusal why = {0};
+	bool is_admin;
+
+	if (serve_authenticate(x, x->method != HTTP_GET && x->method != HTTP_HEAD, &claims) < 0)
+		return;
+	is_admin = claims->role == ROLE_ADMIN;
+	claims_unref(claims);
+	if (!is_admin) {
+		(void)refuse(&why, ERROR_INSUFFICIENT_SCOPE, "/api is for the role admin");
+		serve_refuse(x, &why);
+		return;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(resources); i++) {
+		if (!is_resource(i, name, rest))
+			continue;
+		if (x->method == resources[i].method ||
+		    (x->method == HTTP_HEAD && resources[i].method == HTTP_GET)) {
+			resources[i].run(x, rest);
+			return;
+		}
+		exchange_header(x, "Allow", slice_str(resources[i].allow));
+		(void)refuse(&why, ERROR_METHOD_NOT_ALLOWED, "this takes %s", resources[i].allow);
+		serve_refuse(x, &why);
+		return;
+	}
+	refuse_path(x, name);
+}
