@@ -21,6 +21,7 @@ int ctl_token(int argc, char **argv);
 int ctl_secret(int argc, char **argv);
 int ctl_publish(int argc, char **argv);
 int ctl_listen(int argc, char **argv);
+int ctl_bench(int argc, char **argv);
 
 /* --- options --- */
 

@@ -9,6 +9,7 @@ static const char help[] =
     "  secret   make a key file\n"
     "  publish  publish a message\n"
     "  listen   print what is published\n"
+    "  bench    put load on a daemon and measure\n"
     "\n"
     "`belfryctl COMMAND --help` tells more. The daemon is found by -c FILE (its configuration), or by the\n"
     "environment variables BELFRY_URL and BELFRY_TOKEN, or by the configuration " BELFRY_SYSCONFDIR
@@ -31,7 +32,7 @@ static const struct {
     {"mute", NULL},
     {"unmute", NULL},
     {"revoke", NULL},
-    {"bench", NULL},
+    {"bench", ctl_bench},
 };
 
 static int
