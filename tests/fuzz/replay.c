@@ -34,7 +34,8 @@ replay_file(const char *path, long n_bytes)
 		r = -EIO;
 		goto out;
 	}
-	(void)LLVMFuzzerTestOneInput(data, (size_t)n_bytes); /* always 0; a fault ends the process */
+	(void)LLVMFuzzerTestOneInput(
+	    data, (size_t)n_bytes); /* always 0; a fault ends the process */
 out:
 	if (r < 0)
 		(void)fprintf(stderr, "%s: %s\n", path, strerror(-r));
