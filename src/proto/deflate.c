@@ -207,6 +207,7 @@ int
 ws_deflate(struct ws_deflater *z, struct slice in, struct buf *out)
 {
 	size_t start = out->n;
+	size_t room;
 	int r;
 
 	if (in.n > UINT32_MAX / 2)
@@ -214,9 +215,13 @@ ws_deflate(struct ws_deflater *z, struct slice in, struct buf *out)
 	if (deflateReset(&z->z) != Z_OK)
 		return -ENOMEM;
 	/*
-	 * deflateBound speaks of Z_FINISH; the flush adds at most one more block head and the tail
+	 * deflateBound speaks of Z_FINISH; the flush adds at most one more block head and the tail.
+	 * Less room is no failure yet: most messages get by with much less than the bound.
 	 */
-	r = buf_reserve(out, deflateBound(&z->z, (uLong)in.n) + 16);
+	room = min_size(deflateBound(&z->z, (uLong)in.n) + 16, out->max - out->n);
+	if (room == 0)
+		return -EMSGSIZE;
+	r = buf_reserve(out, room);
 	if (r < 0)
 		return r;
 	z->z.next_in = (const Bytef *)in.p;

@@ -95,6 +95,26 @@ START_TEST(no_room_leaves_the_buffer_alone)
 }
 END_TEST
 
+/* What the senders do: as much room as the message itself has, for longer would be no gain. */
+START_TEST(no_more_room_than_the_message)
+{
+	char text[300];
+	struct buf out = BUF_INIT(sizeof(text));
+
+	memset(text, 'x', sizeof(text));
+	ck_assert_int_eq(ws_deflate(deflater, slice_of(text, sizeof(text)), &out), 0);
+	ck_assert_uint_lt(out.n, 20);
+	buf_done(&out);
+	out = BUF_INIT(8);
+	ck_assert_int_eq(ws_deflate(deflater, SLICE("0123456789abcdef"), &out), -EMSGSIZE);
+	ck_assert_uint_eq(out.n, 0);
+	buf_done(&out);
+	out = BUF_INIT(0);
+	ck_assert_int_eq(ws_deflate(deflater, SLICE("0123456789abcdef"), &out), -EMSGSIZE);
+	buf_done(&out);
+}
+END_TEST
+
 static const struct {
 	struct slice in;
 	size_t max;
@@ -219,6 +239,7 @@ main(void)
 	tcase_add_loop_test(tc, all_sizes_come_back, 0, (int)ARRAY_LEN(sizes));
 	tcase_add_test(tc, the_tail_is_removed);
 	tcase_add_test(tc, no_room_leaves_the_buffer_alone);
+	tcase_add_test(tc, no_more_room_than_the_message);
 	tcase_add_loop_test(tc, messages_are_inflated, 0, (int)ARRAY_LEN(messages));
 	tcase_add_test(tc, bombs_are_stopped);
 	tcase_add_test(tc, the_scratch_keeps_to_its_limit);
