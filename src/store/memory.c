@@ -21,6 +21,12 @@ struct memory_store {
 	struct keys keys;
 };
 
+/* What the store keeps of a topic. */
+struct shelf {
+	struct ring ring;
+	int64_t next_end_ms; /* no message here ends by its ttl before; 0: none has one */
+};
+
 static struct memory_store *
 of(struct store *s)
 {
@@ -35,21 +41,12 @@ has_expired(const struct message *m, int64_t now_ms)
 
 /* --- retention --- */
 
-/* Take the oldest message of a topic. Its place in `all` becomes a hole. */
+/* A message that its topic has given up goes. Its place in `all` becomes a hole. */
 static void
-take_oldest(struct memory_store *s, struct log_topic *t, int64_t now_ms)
+drop(struct memory_store *s, struct message *m)
 {
-	struct ring *ring = t->stored;
-	struct message *m = ring_pop(ring);
 	struct ring_entry *hole = ring_find(&s->all, m->id);
 
-	if (!has_expired(m, now_ms)) { /* what ended by its own ttl is no gap */
-		t->trimmed_id = m->id;
-		s->store.log->trimmed = max_u64(s->store.log->trimmed, m->id);
-	}
-	t->n_stored--;
-	t->first_id = ring->n == 0 ? 0 : ring_at(ring, 0)->id;
-	t->used_ms = now_ms;
 	s->bytes -= message_memory(m);
 	s->n_messages--;
 	if (hole != NULL) {
@@ -68,18 +65,67 @@ take_oldest(struct memory_store *s, struct log_topic *t, int64_t now_ms)
 }
 
 static void
+shrunk(struct log_topic *t, const struct ring *ring, int64_t now_ms)
+{
+	t->n_stored = (uint32_t)ring->n;
+	t->first_id = ring->n == 0 ? 0 : ring_at(ring, 0)->id;
+	t->used_ms = now_ms;
+}
+
+static void
+take_oldest(struct memory_store *s, struct log_topic *t, int64_t now_ms)
+{
+	struct shelf *shelf = t->stored;
+	struct message *m = ring_pop(&shelf->ring);
+
+	if (!has_expired(m, now_ms)) { /* what ended by its own ttl is no gap */
+		t->trimmed_id = m->id;
+		s->store.log->trimmed = max_u64(s->store.log->trimmed, m->id);
+	}
+	drop(s, m);
+	shrunk(t, &shelf->ring, now_ms);
+}
+
+/* What has ended by its ttl goes, wherever it stands: it shall not count for what is kept. */
+static void
+take_expired(struct memory_store *s, struct log_topic *t, int64_t now_ms)
+{
+	struct shelf *shelf = t->stored;
+
+	if (shelf->next_end_ms == 0 || shelf->next_end_ms > now_ms)
+		return;
+	shelf->next_end_ms = 0;
+	for (size_t i = 0; i < shelf->ring.n; i++) {
+		struct ring_entry *e = ring_at(&shelf->ring, i);
+		int64_t end = e->message->expires_ms;
+
+		if (has_expired(e->message, now_ms)) {
+			drop(s, e->message);
+			e->message = NULL;
+		} else if (end != 0 && (shelf->next_end_ms == 0 || end < shelf->next_end_ms)) {
+			shelf->next_end_ms = end;
+		}
+	}
+	ring_pack(&shelf->ring);
+	shrunk(t, &shelf->ring, now_ms);
+}
+
+static bool
+is_old(const struct log_topic *t, const struct message *m, int64_t now_ms)
+{
+	return t->keep_ms != 0 && m->time_ms + (int64_t)t->keep_ms <= now_ms;
+}
+
+static void
 trim_topic(struct memory_store *s, struct log_topic *t, int64_t now_ms)
 {
-	struct ring *ring = t->stored;
+	struct shelf *shelf = t->stored;
 
-	while (ring != NULL && ring->n > 0) {
-		const struct message *m = ring_at(ring, 0)->message;
-		bool is_old = t->keep_ms != 0 && m->time_ms + (int64_t)t->keep_ms <= now_ms;
-
-		if (t->n_stored <= t->keep_count && !is_old && !has_expired(m, now_ms))
-			break;
+	if (t->n_stored > t->keep_count)
+		take_expired(s, t, now_ms);
+	while (shelf->ring.n > 0 && (t->n_stored > t->keep_count ||
+					is_old(t, ring_at(&shelf->ring, 0)->message, now_ms)))
 		take_oldest(s, t, now_ms);
-	}
 }
 
 static void
@@ -100,8 +146,12 @@ memory_sweep(struct store *store, int64_t now_ms)
 	size_t at = 0;
 
 	log_lock(store->log);
-	while ((t = map_next(&store->log->topics, &at)) != NULL)
+	while ((t = map_next(&store->log->topics, &at)) != NULL) {
+		if (t->stored == NULL)
+			continue;
+		take_expired(s, t, now_ms);
 		trim_topic(s, t, now_ms);
+	}
 	keys_expire(&s->keys, now_ms);
 	log_unlock(store->log);
 }
@@ -109,13 +159,13 @@ memory_sweep(struct store *store, int64_t now_ms)
 static void
 memory_forget(struct store *store, struct log_topic *t)
 {
-	struct ring *ring = t->stored;
+	struct shelf *shelf = t->stored;
 
 	(void)store;
-	if (ring == NULL)
+	if (shelf == NULL)
 		return;
-	ring_done(ring);
-	mem_free(ring);
+	ring_done(&shelf->ring);
+	mem_free(shelf);
 	t->stored = NULL;
 }
 
@@ -145,8 +195,9 @@ prepare(struct memory_store *s, const struct append *a)
 		t->is_held =
 		    a->n > 1; /* room for the batch's next topic is not made out of this one */
 		if (t->stored == NULL)
-			t->stored = mem_calloc(1, sizeof(struct ring));
-		r = t->stored == NULL ? -ENOMEM : ring_reserve(t->stored, a->n);
+			t->stored = mem_calloc(1, sizeof(struct shelf));
+		r = t->stored == NULL ? -ENOMEM
+				      : ring_reserve(&((struct shelf *)t->stored)->ring, a->n);
 		if (r == 0 && m->key.n > 0)
 			r = keys_reserve(&s->keys, m, a->now_ms);
 	}
@@ -168,8 +219,11 @@ static void
 store_message(struct memory_store *s, struct message *m, int64_t now_ms)
 {
 	struct log_topic *t = log_topic_find(s->store.log, m->topic);
+	struct shelf *shelf = t->stored;
 
-	ring_push(t->stored, m->id, message_ref(m));
+	ring_push(&shelf->ring, m->id, message_ref(m));
+	if (m->expires_ms != 0 && (shelf->next_end_ms == 0 || m->expires_ms < shelf->next_end_ms))
+		shelf->next_end_ms = m->expires_ms;
 	ring_push(&s->all, m->id, m); /* one reference serves both: they are taken together */
 	s->bytes += message_memory(m);
 	s->n_messages++;
@@ -275,7 +329,7 @@ ring_of(struct memory_store *s, const struct log_read *r)
 	if (r->n_filters != 1 || !r->filters[0].is_topic)
 		return &s->all;
 	t = log_topic_find(s->store.log, r->filters[0].pattern);
-	return t == NULL ? NULL : t->stored;
+	return t == NULL || t->stored == NULL ? NULL : &((struct shelf *)t->stored)->ring;
 }
 
 static bool
