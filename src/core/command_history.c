@@ -47,10 +47,11 @@ static struct history_answer *
 answer_new(struct caller *c, struct slice ref, struct slice name, bool is_room)
 {
 	struct history_answer *answer = mem_calloc(1, sizeof(*answer) + ref.n + name.n);
-	char *text = (char *)(answer + 1);
+	char *text;
 
 	if (answer == NULL)
 		return NULL;
+	text = (char *)(answer + 1);
 	if (ref.p != NULL) {
 		memcpy(text, ref.p, ref.n);
 		answer->ref = slice_of(text, ref.n);

@@ -75,25 +75,27 @@ joined_room(struct session *s, struct slice room, struct sub **out, struct refus
 {
 	struct buf topic = BUF_INIT(TOPIC_MAX + 64);
 	char clean[REFUSE_CLEAN];
+	struct sub *sub = NULL;
 	int r = 0;
 
-	*out = NULL;
 	if (room.p != NULL) {
 		r = room_topic(&topic, room, why);
 		if (r == 0)
-			*out = sub_find(&s->who, buf_slice(&topic));
-		if (r == 0 && (*out == NULL || !(*out)->is_room))
+			sub = sub_find(&s->who, buf_slice(&topic));
+		if (r == 0 && (sub == NULL || !sub->is_room))
 			r = refuse(why, ERROR_NOT_JOINED, "not in room '%s': join it first",
 			    refuse_clean(room, clean));
-	} else if (s->n_rooms == 1) {
-		*out = command_only_room(s);
-	} else if (s->n_rooms == 0) {
-		r = refuse(why, ERROR_NOT_JOINED, "not in any room: join one first");
-	} else {
+	} else if (s->n_rooms > 1) {
 		r = refuse(why, ERROR_BAD_FIELD, "room is needed: this connection is in %u rooms",
 		    s->n_rooms);
+	} else {
+		sub = command_only_room(s);
+		if (sub == NULL)
+			r = refuse(why, ERROR_NOT_JOINED, "not in any room: join one first");
 	}
 	buf_done(&topic);
+	if (r == 0)
+		*out = sub;
 	return r;
 }
 
@@ -126,7 +128,7 @@ int
 command_leave(struct session *s, struct caller *c, const struct command *cmd, struct refusal *why)
 {
 	struct slice room;
-	struct sub *sub;
+	struct sub *sub = NULL;
 
 	if (command_take_string(cmd, "room", &room, why) < 0 || joined_room(s, room, &sub, why) < 0)
 		return -1;
@@ -153,7 +155,7 @@ command_send_chat(struct session *s, struct caller *c, struct slice room, struct
     struct slice ref, struct refusal *why)
 {
 	struct append *a;
-	struct sub *sub;
+	struct sub *sub = NULL;
 
 	if (chat_room(s, room, &sub, why) < 0 || publish_rate(s->who.hub, s->claims, 1, why) < 0)
 		return -1;
@@ -205,7 +207,7 @@ command_typing(struct session *s, struct caller *c, const struct command *cmd, s
 {
 	const cJSON *typing = json_member(cmd->json, "typing");
 	struct slice room;
-	struct sub *sub;
+	struct sub *sub = NULL;
 
 	(void)c; /* typing has no answer */
 	if (command_take_string(cmd, "room", &room, why) < 0 || joined_room(s, room, &sub, why) < 0)
@@ -223,7 +225,7 @@ command_members(struct session *s, struct caller *c, const struct command *cmd, 
 	struct buf members = BUF_INIT(64 * 1024);
 	struct presence_view view;
 	struct slice room;
-	struct sub *sub;
+	struct sub *sub = NULL;
 	struct buf b;
 
 	if (command_take_string(cmd, "room", &room, why) < 0 || joined_room(s, room, &sub, why) < 0)
@@ -316,7 +318,7 @@ command_unsubscribe(
 {
 	char clean[REFUSE_CLEAN];
 	struct slice topic;
-	struct sub *sub;
+	struct sub *sub = NULL;
 
 	if (need_string(cmd, "topic", &topic, why) < 0)
 		return -1;

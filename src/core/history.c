@@ -147,10 +147,11 @@ int
 history_read(struct hub *h, const struct history_request *request, history_done *done, void *ctx)
 {
 	struct history *y = mem_calloc(1, sizeof(*y) + request->topic.n + request->search.n);
-	char *text = (char *)(y + 1);
+	char *text;
 
 	if (y == NULL)
 		return -ENOMEM;
+	text = (char *)(y + 1);
 	y->messages = mem_calloc(request->limit, sizeof(struct message *));
 	if (y->messages == NULL) {
 		mem_free(y);

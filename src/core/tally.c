@@ -67,10 +67,12 @@ tally_add(struct tally *t, struct slice key, uint32_t max, struct tally_entry **
 
 	(void)pthread_mutex_lock(&t->lock);
 	e = map_get(&t->entries, key);
-	if (e != NULL && e->n >= max)
+	if (e != NULL && e->n >= max) {
 		r = -EBUSY;
-	else if (e == NULL && (e = entry_new(t, key)) == NULL)
-		r = -ENOMEM;
+	} else if (e == NULL) {
+		e = entry_new(t, key);
+		r = e == NULL ? -ENOMEM : 0;
+	}
 	if (r == 0) {
 		e->n++;
 		*out = e;

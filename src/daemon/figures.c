@@ -1,5 +1,6 @@
 #include <malloc.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -13,19 +14,25 @@
 uint64_t
 server_resident_bytes(void)
 {
-	unsigned long total = 0;
-	unsigned long resident = 0;
+	char line[128] = "";
+	char *at = line;
+	uint64_t pages;
 	FILE *f = fopen("/proc/self/statm", "re");
 
 	if (f == NULL)
 		return 0;
-	if (fscanf(f, "%lu %lu", &total, &resident) != 2)
-		resident = 0;
-	(void)fclose(f); /* only read */
-	return (uint64_t)resident * (uint64_t)sysconf(_SC_PAGESIZE);
+	if (fgets(line, sizeof(line), f) == NULL)
+		line[0] = '\0';
+	(void)fclose(f);             /* only read */
+	(void)strtoull(at, &at, 10); /* the whole size; the second number is what is resident */
+	pages = strtoull(at, NULL, 10);
+	return pages * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
-/* What is allocated, the allocator's own heads included. It walks what is free: for people who ask, not for every turn. */
+/*
+ * What is allocated, the allocator's own heads included. It walks what is free: for people who ask,
+ * not for every turn.
+ */
 static uint64_t
 heap_bytes(void)
 {

@@ -39,6 +39,13 @@ struct listeners {
 	struct listener_ops ops;
 };
 
+union address {
+	struct sockaddr any;
+	struct sockaddr_in four;
+	struct sockaddr_in6 six;
+	struct sockaddr_un local;
+};
+
 /* --- binding --- */
 
 static int
@@ -76,14 +83,13 @@ add_socket(struct listeners *l, int fd, unsigned index)
 static unsigned
 bound_port(int fd)
 {
-	struct sockaddr_storage address = {0};
+	union address address = {0};
 	socklen_t n = sizeof(address);
 
-	if (getsockname(fd, (struct sockaddr *)&address, &n) != 0)
+	if (getsockname(fd, &address.any, &n) != 0)
 		return 0;
-	if (address.ss_family == AF_INET6)
-		return ntohs(((const struct sockaddr_in6 *)&address)->sin6_port);
-	return ntohs(((const struct sockaddr_in *)&address)->sin_port);
+	return ntohs(
+	    address.any.sa_family == AF_INET6 ? address.six.sin6_port : address.four.sin_port);
 }
 
 /* One numeric address. 0 or -errno. */
@@ -248,8 +254,7 @@ pause_accepting(struct listening *s, int error)
 }
 
 static void
-fill_peer(
-    const struct listening *s, int fd, const struct sockaddr_storage *from, struct net_accepted *a)
+fill_peer(const struct listening *s, int fd, const union address *from, struct net_accepted *a)
 {
 	a->fd = fd;
 	a->listener = s->index;
@@ -262,18 +267,14 @@ fill_peer(
 		(void)getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &n); /* nobody, if it fails */
 		a->uid = peer.uid;
 		a->gid = peer.gid;
-	} else if (from->ss_family == AF_INET6) {
-		const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)from;
-
-		a->address = six->sin6_addr;
-		a->port = ntohs(six->sin6_port);
+	} else if (from->any.sa_family == AF_INET6) {
+		a->address = from->six.sin6_addr;
+		a->port = ntohs(from->six.sin6_port);
 	} else {
-		const struct sockaddr_in *four = (const struct sockaddr_in *)from;
-
 		a->address.s6_addr[10] = 0xff;
 		a->address.s6_addr[11] = 0xff;
-		memcpy(&a->address.s6_addr[12], &four->sin_addr, 4);
-		a->port = ntohs(four->sin_port);
+		memcpy(&a->address.s6_addr[12], &from->four.sin_addr, 4);
+		a->port = ntohs(from->four.sin_port);
 	}
 }
 
@@ -284,11 +285,10 @@ on_acceptable(evutil_socket_t listening_fd, short what, void *arg)
 
 	(void)what;
 	for (int i = 0; i < ACCEPTS_A_TURN; i++) {
-		struct sockaddr_storage from = {0};
+		union address from = {0};
 		struct net_accepted a = {0};
 		socklen_t n = sizeof(from);
-		int fd = accept4(
-		    listening_fd, (struct sockaddr *)&from, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		int fd = accept4(listening_fd, &from.any, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 		if (fd < 0 && (errno == EINTR || errno == ECONNABORTED))
 			continue;

@@ -80,7 +80,7 @@ chat_token_changed(struct session *s)
 {
 	struct chat *c = chat_of(s);
 
-	c->said_expiring = false;
+	lifetime_renew(&c->lifetime);
 	conn_set_deadline(c->conn, chat_next_deadline(c));
 }
 
@@ -156,9 +156,7 @@ chat_of_subscriber(struct subscriber *who)
 static bool
 has_room(struct subscriber *who)
 {
-	const struct chat *c = chat_of_subscriber(who);
-
-	return c->format == CHAT_RAW || conn_has_room(c->conn);
+	return chat_of_subscriber(who)->format == CHAT_RAW || chat_has_room(who);
 }
 
 static void
@@ -167,25 +165,17 @@ push(struct subscriber *who, struct wire *w)
 	struct chat *c = chat_of_subscriber(who);
 
 	/* raw frames are in no log: one who cannot take them all is told so by the end (1013) */
-	if (c->format == CHAT_RAW && !conn_has_room(c->conn)) {
+	if (c->format == CHAT_RAW && !conn_has_room(c->conn))
 		conn_fail_ws(c->conn, WS_CLOSE_TRY_LATER, CLOSE_SLOW);
-		return;
-	}
-	counter_add(who->hub->counters, COUNTER_MESSAGES_OUT, 1);
-	conn_push(c->conn, w);
-}
-
-static void
-fail(struct subscriber *who)
-{
-	conn_fail(chat_of_subscriber(who)->conn, CLOSE_NO_MEMORY);
+	else
+		chat_push(who, w);
 }
 
 static const struct subscriber_ops subscriber_ops = {
     .has_room = has_room,
     .push = push,
     .gap = session_gap,
-    .fail = fail,
+    .fail = chat_fail,
     .level = session_level,
 };
 
@@ -262,25 +252,24 @@ on_tick(struct conn *conn, void *data, uint64_t now_ms)
 	int64_t in_s = 0;
 
 	session_typing_tick(&c->session, now_ms);
-	switch (chat_token_life(c, &in_s)) {
-	case CHAT_EXPIRED:
+	switch (lifetime_check(&c->lifetime, c->session.who.hub, c->session.claims, &in_s)) {
+	case LIFETIME_EXPIRED:
 		conn_ws_close(
 		    conn, WS_CLOSE_TOKEN_ENDED, SLICE("the token has ended"), CLOSE_TOKEN);
 		return;
-	case CHAT_EXPIRING:
+	case LIFETIME_EXPIRING:
 		chat_send_expiring(c, in_s);
 		break;
-	case CHAT_LIVES:
+	case LIFETIME_GOES_ON:
 		break;
 	}
-	if (now_ms / 1000 >= c->beat_s) {
+	if (lifetime_beat(&c->lifetime, c->session.who.hub, beat_ms)) {
 		if (now_ms > conn_last_seen_ms(conn) + 2 * beat_ms + 1000) {
 			conn_ws_close(conn, WS_CLOSE_NO_LIFE,
 			    SLICE("no sign of life for two heartbeats"), CLOSE_NO_LIFE);
 			return;
 		}
 		conn_ws_ping(conn);
-		c->beat_s = (uint32_t)((now_ms + beat_ms) / 1000);
 	}
 	conn_set_deadline(conn, chat_next_deadline(c));
 }
@@ -352,7 +341,6 @@ open_chat(struct exchange *x, const struct ws_handshake *hs, const struct chat_r
 	struct serve *serve = serve_of(x);
 	struct hub *h = serve->hub;
 	struct chat *c = mem_calloc(1, sizeof(*c));
-	uint64_t beat_ms = h->config->chat.heartbeat_ms;
 	bool deflate = hs->deflate && h->config->chat.compression;
 	struct refusal why = {0};
 
@@ -377,8 +365,7 @@ open_chat(struct exchange *x, const struct ws_handshake *hs, const struct chat_r
 	c->session.who.form = (uint8_t)form_of(request->format, deflate && !hs->deflate_peer_small);
 	c->session.who.number = conn_number(x->conn);
 	caller_init(&c->session.caller, &caller_ops);
-	/* the first beat somewhere within the interval, so that they are spread */
-	c->beat_s = (uint32_t)((h->mono_us / 1000 + 1000 + rng_below((uint32_t)beat_ms)) / 1000);
+	lifetime_init(&c->lifetime, h, h->config->chat.heartbeat_ms);
 	if (exchange_upgrade(x, hs, deflate, h->config->limits.message, &ws_ops, c) < 0) {
 		admission_end(serve, &c->admission);
 		session_done(&c->session, true);

@@ -9,6 +9,7 @@
 #include "core/session.h"
 #include "net/conn.h"
 #include "serve/admission.h"
+#include "serve/lifetime.h"
 #include "serve/query.h"
 #include "serve/serve.h"
 
@@ -24,9 +25,8 @@ struct chat {
 	struct session session;
 	struct conn *conn;
 	struct admission admission;
-	uint32_t beat_s; /* monotonic second of the next heartbeat */
-	uint8_t format;  /* enum chat_format */
-	bool said_expiring;
+	struct lifetime lifetime;
+	uint8_t format; /* enum chat_format */
 };
 
 /* What GET /chat asks for. */
@@ -52,13 +52,11 @@ void chat_new_id(unsigned worker, char out[CHAT_ID_SIZE]);
  * warning or end.
  */
 uint64_t chat_next_deadline(const struct chat *c);
-enum chat_life {
-	CHAT_LIVES,
-	CHAT_EXPIRING,
-	CHAT_EXPIRED
-};
-/* Where the token stands now; CHAT_EXPIRING once only. *in_s: seconds left. */
-enum chat_life chat_token_life(struct chat *c, int64_t *in_s);
+/* Of subscriber_ops, the same for both transports. */
+bool chat_has_room(struct subscriber *who);
+void chat_push(struct subscriber *who, struct wire *w);
+void chat_fail(struct subscriber *who);
+
 /* Sends `expiring`. */
 void chat_send_expiring(struct chat *c, int64_t in_s);
 

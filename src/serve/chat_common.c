@@ -7,9 +7,8 @@
 #include "proto/sse.h"
 #include "serve/chat.h"
 
-#define NAME_BYTES      64 /* of a display name */
-#define LAST_ON_JOIN    50
-#define EXPIRING_BEFORE 30 /* seconds before the end that `expiring` is said */
+#define NAME_BYTES   64 /* of a display name */
+#define LAST_ON_JOIN 50
 
 void
 chat_request_done(struct chat_request *r)
@@ -104,51 +103,38 @@ chat_new_id(unsigned worker, char out[CHAT_ID_SIZE])
 	    (unsigned long long)rng_u64(), (unsigned long long)rng_u64());
 }
 
-/* Unix second at which the connection ends with its token; 0: never. */
-static int64_t
-token_end(const struct chat *c)
-{
-	const struct claims *claims = c->session.claims;
-
-	if (claims->exp == 0)
-		return 0;
-	return claims->exp + (int64_t)(c->session.who.hub->config->auth.leeway_ms / 1000);
-}
-
 uint64_t
 chat_next_deadline(const struct chat *c)
 {
-	const struct hub *h = c->session.who.hub;
-	uint64_t at_ms = (uint64_t)c->beat_s * 1000;
 	uint64_t typing_ms = session_typing_due(&c->session);
-	int64_t end = token_end(c);
+	uint64_t at_ms = lifetime_deadline(&c->lifetime, c->session.who.hub, c->session.claims);
 
-	if (typing_ms != 0)
-		at_ms = min_u64(at_ms, typing_ms);
-	if (end != 0) {
-		int64_t next = c->said_expiring ? end : end - EXPIRING_BEFORE;
-		int64_t in_ms = next * 1000 - h->now_ms;
-
-		at_ms = min_u64(at_ms, h->mono_us / 1000 + (uint64_t)(in_ms > 0 ? in_ms : 0));
-	}
-	return at_ms;
+	return typing_ms == 0 ? at_ms : min_u64(at_ms, typing_ms);
 }
 
-enum chat_life
-chat_token_life(struct chat *c, int64_t *in_s)
+static struct conn *
+conn_of(struct subscriber *who)
 {
-	int64_t now_ms = c->session.who.hub->now_ms;
-	int64_t end = token_end(c);
+	return CONTAINER(session_of(who), struct chat, session)->conn;
+}
 
-	if (end == 0)
-		return CHAT_LIVES;
-	if (now_ms >= end * 1000)
-		return CHAT_EXPIRED;
-	*in_s = (end * 1000 - now_ms + 999) / 1000;
-	if (c->said_expiring || *in_s > EXPIRING_BEFORE)
-		return CHAT_LIVES;
-	c->said_expiring = true;
-	return CHAT_EXPIRING;
+bool
+chat_has_room(struct subscriber *who)
+{
+	return conn_has_room(conn_of(who));
+}
+
+void
+chat_push(struct subscriber *who, struct wire *w)
+{
+	counter_add(who->hub->counters, COUNTER_MESSAGES_OUT, 1);
+	conn_push(conn_of(who), w);
+}
+
+void
+chat_fail(struct subscriber *who)
+{
+	conn_fail(conn_of(who), CLOSE_NO_MEMORY);
 }
 
 void

@@ -165,10 +165,11 @@ post_new(struct exchange *x, struct slice session_id, const struct claims *claim
 {
 	struct slice user_id = slice_str(claims->user_id);
 	struct post *p = mem_calloc(1, sizeof(*p) + session_id.n + user_id.n + x->body.n);
-	char *at = (char *)(p + 1);
+	char *at;
 
 	if (p == NULL)
 		return NULL;
+	at = (char *)(p + 1);
 	caller_init(&p->caller, &caller_ops);
 	p->home = serve_of(x);
 	p->home_worker = p->home->hub->worker;

@@ -64,7 +64,7 @@ stream_token_changed(struct session *s)
 {
 	struct chat_stream *st = stream_of(s);
 
-	st->chat.said_expiring = false;
+	lifetime_renew(&st->chat.lifetime);
 	conn_set_deadline(st->chat.conn, chat_next_deadline(&st->chat));
 }
 
@@ -107,25 +107,6 @@ stream_of_subscriber(struct subscriber *who)
 	return stream_of(session_of(who));
 }
 
-static bool
-has_room(struct subscriber *who)
-{
-	return conn_has_room(stream_of_subscriber(who)->chat.conn);
-}
-
-static void
-push(struct subscriber *who, struct wire *w)
-{
-	counter_add(who->hub->counters, COUNTER_MESSAGES_OUT, 1);
-	conn_push(stream_of_subscriber(who)->chat.conn, w);
-}
-
-static void
-fail(struct subscriber *who)
-{
-	conn_fail(stream_of_subscriber(who)->chat.conn, CLOSE_NO_MEMORY);
-}
-
 /*
  * The stream's own messages (a POST's chat) are not sent to it: a bare id moves the browser's
  * cursor past them.
@@ -140,11 +121,11 @@ own(struct subscriber *who, uint64_t id)
 }
 
 static const struct subscriber_ops subscriber_ops = {
-    .has_room = has_room,
-    .push = push,
+    .has_room = chat_has_room,
+    .push = chat_push,
     .own = own,
     .gap = session_gap,
-    .fail = fail,
+    .fail = chat_fail,
     .level = session_level,
 };
 
@@ -173,27 +154,26 @@ static void
 on_tick(struct conn *conn, void *data, uint64_t now_ms)
 {
 	struct chat_stream *st = data;
-	const struct config *c = st->chat.session.who.hub->config;
+	struct session *s = &st->chat.session;
+	const struct config *c = s->who.hub->config;
 	int64_t in_s = 0;
 
 	session_typing_tick(&st->chat.session, now_ms);
-	switch (chat_token_life(&st->chat, &in_s)) {
-	case CHAT_EXPIRED:
+	switch (lifetime_check(&st->chat.lifetime, s->who.hub, s->claims, &in_s)) {
+	case LIFETIME_EXPIRED:
 		end_expired(st);
 		return;
-	case CHAT_EXPIRING:
+	case LIFETIME_EXPIRING:
 		chat_send_expiring(&st->chat, in_s);
 		break;
-	case CHAT_LIVES:
+	case LIFETIME_GOES_ON:
 		break;
 	}
-	if (now_ms / 1000 >= st->chat.beat_s) {
+	if (lifetime_beat(&st->chat.lifetime, s->who.hub, c->events.keepalive_ms)) {
 		struct buf b = BUF_INIT(64);
 
 		(void)sse_comment(&b, SLICE("keep-alive"));
 		push_buf(st, &b);
-		st->chat.beat_s =
-		    (uint32_t)((now_ms + max_u64(1000, c->events.keepalive_ms)) / 1000);
 	}
 	conn_set_deadline(conn, chat_next_deadline(&st->chat));
 }
@@ -308,9 +288,7 @@ open_stream(struct exchange *x, const struct chat_request *request, struct claim
 	}
 	st->chat.conn = conn;
 	st->chat.format = (uint8_t)request->format;
-	st->chat.beat_s =
-	    (uint32_t)(h->mono_us / 1000000 + 1 +
-		       rng_below((uint32_t)(h->config->events.keepalive_ms / 1000 + 1)));
+	lifetime_init(&st->chat.lifetime, h, h->config->events.keepalive_ms);
 	s->ops = &session_ops;
 	s->who.form = request->format == CHAT_TEXT ? FORM_CHAT_SSE_TEXT : FORM_CHAT_SSE;
 	s->who.number = conn_number(conn);

@@ -12,6 +12,7 @@
 #include "proto/url.h"
 #include "serve/admission.h"
 #include "serve/chat.h"
+#include "serve/lifetime.h"
 #include "serve/query.h"
 
 /*
@@ -19,7 +20,6 @@
  * NDJSON.
  */
 
-#define EXPIRING_BEFORE 30 /* seconds before the end that `expiring` is said */
 #define TOPICS_MAX_READ                                                                            \
 	1024 /* topics of one request that are looked at, whatever limits.topics_per_stream says */
 #define FRESH_EVERY_S 60 /* a bare id at most that often */
@@ -29,13 +29,12 @@ struct stream {
 	struct conn *conn;
 	struct claims *claims;
 	struct admission admission;
-	uint32_t beat_s;  /* monotonic second of the next keep-alive */
+	struct lifetime lifetime;
 	uint32_t fresh_s; /* when a bare id may be sent again */
 	uint64_t sent_id; /* the last id that went out */
 	bool is_lines;    /* NDJSON */
 	bool wants_heartbeat;
 	bool ends_when_level; /* wait=0 */
-	bool said_expiring;
 };
 
 static struct stream *
@@ -196,58 +195,38 @@ on_drain(struct conn *conn, void *data)
 	hub_drained(st->who.hub, &st->who);
 }
 
-static int64_t
-token_end(const struct stream *st)
-{
-	if (st->claims->exp == 0)
-		return 0;
-	return st->claims->exp + (int64_t)(st->who.hub->config->auth.leeway_ms / 1000);
-}
-
 static void
 set_deadline(struct stream *st)
 {
-	const struct hub *h = st->who.hub;
-	uint64_t at_ms = (uint64_t)st->beat_s * 1000;
-	int64_t end = token_end(st);
-
-	if (end != 0) {
-		int64_t in_ms =
-		    (st->said_expiring ? end : end - EXPIRING_BEFORE) * 1000 - h->now_ms;
-
-		at_ms = min_u64(at_ms, h->mono_us / 1000 + (uint64_t)(in_ms > 0 ? in_ms : 0));
-	}
-	conn_set_deadline(st->conn, at_ms);
+	conn_set_deadline(st->conn, lifetime_deadline(&st->lifetime, st->who.hub, st->claims));
 }
 
 /* The token's warning and end. True when the stream has ended. */
 static bool
 check_token(struct stream *st)
 {
-	int64_t end = token_end(st);
-	int64_t now_ms = st->who.hub->now_ms;
+	int64_t in_s = 0;
 	char json[64];
 
-	if (end == 0)
-		return false;
-	if (now_ms >= end * 1000) {
+	switch (lifetime_check(&st->lifetime, st->who.hub, st->claims, &in_s)) {
+	case LIFETIME_EXPIRED:
 		say(st, "expired", 0, SLICE("{\"type\":\"expired\"}"));
 		conn_finish(st->conn, CLOSE_TOKEN);
 		return true;
-	}
-	if (!st->said_expiring && (end - EXPIRING_BEFORE) * 1000 <= now_ms) {
-		st->said_expiring = true;
-		(void)snprintf(json, sizeof(json), "{\"type\":\"expiring\",\"in\":%lld}",
-		    (long long)((end * 1000 - now_ms + 999) / 1000));
+	case LIFETIME_EXPIRING:
+		(void)snprintf(
+		    json, sizeof(json), "{\"type\":\"expiring\",\"in\":%lld}", (long long)in_s);
 		say(st, "expiring", 0, slice_str(json));
+		break;
+	case LIFETIME_GOES_ON:
+		break;
 	}
 	return false;
 }
 
 static void
-beat(struct stream *st, uint64_t now_ms)
+beat(struct stream *st)
 {
-	const struct config *c = st->who.hub->config;
 	struct buf b = BUF_INIT(128);
 
 	if (st->is_lines)
@@ -257,24 +236,20 @@ beat(struct stream *st, uint64_t now_ms)
 	else
 		(void)sse_comment(&b, SLICE("keep-alive"));
 	push_buf(st, &b);
-	st->beat_s = (uint32_t)((now_ms + max_u64(1000, c->events.keepalive_ms)) / 1000);
 }
 
 static void
 on_tick(struct conn *conn, void *data, uint64_t now_ms)
 {
 	struct stream *st = data;
+	const struct hub *h = st->who.hub;
 
-	(void)conn;
+	(void)now_ms;
 	if (check_token(st))
 		return;
-	if (now_ms / 1000 >= st->beat_s) {
-		if (conn_has_room(st->conn))
-			beat(st, now_ms);
-		else
-			st->beat_s =
-			    (uint32_t)(now_ms / 1000) + 1; /* bytes wait: they keep it alive */
-	}
+	/* where bytes wait already, they keep it alive */
+	if (lifetime_beat(&st->lifetime, h, h->config->events.keepalive_ms) && conn_has_room(conn))
+		beat(st);
 	freshen(st);
 	set_deadline(st);
 }
@@ -562,8 +537,7 @@ open_stream(struct exchange *x, const struct request *r, struct claims *claims)
 	st->is_lines = r->is_lines;
 	st->wants_heartbeat = r->wants_heartbeat;
 	st->ends_when_level = r->no_wait;
-	st->beat_s = (uint32_t)(h->mono_us / 1000000 + 1 +
-				rng_below((uint32_t)(h->config->events.keepalive_ms / 1000 + 1)));
+	lifetime_init(&st->lifetime, h, h->config->events.keepalive_ms);
 	counter_add(h->counters, COUNTER_SUBSCRIPTIONS, 1);
 	if (subscribe(st, r, &why) < 0) {
 		stream_free(st);
