@@ -137,7 +137,7 @@ conn_push(struct conn *c, struct wire *w)
 }
 
 bool
-conn_has_room(const struct conn *c)
+conn_has_room(struct conn *c)
 {
 	return c->sink->n < c->queue_limit;
 }
@@ -181,6 +181,7 @@ FAKE_ENDPOINT(history)
 FAKE_ENDPOINT(echo)
 FAKE_ENDPOINT_WITH_TAIL(publish)
 FAKE_ENDPOINT_WITH_TAIL(chat_post)
+FAKE_ENDPOINT_WITH_TAIL(admin)
 
 /* --- tokens: "good", "guest", "admin" are taken, "old" is signed but has ended, others are forged --- */
 

@@ -33,8 +33,8 @@ static const struct {
     {"GET /%63hat", 200, "chat", NULL},
     {"POST /chat", 405, "", "GET, HEAD, OPTIONS"},
     {"POST /chat/abc", 200, "chat_post", NULL},
-    {"GET /chat/abc", 404, "", NULL},
-    {"HEAD /chat/abc", 404, "", NULL},
+    {"GET /chat/abc", 405, "", "POST, OPTIONS"},
+    {"HEAD /chat/abc", 405, "", "POST, OPTIONS"},
     {"PUT /chat/abc", 405, "", "POST, OPTIONS"},
     {"POST /chat/", 404, "", NULL},
     {"GET /chat/", 404, "", NULL},
@@ -58,9 +58,12 @@ static const struct {
     {"TRACE /healthz", 405, "", "GET, HEAD, OPTIONS"},
     {"GET /readyz", 200, "", NULL},
     {"GET /metrics", 200, "", NULL},
-    {"GET /api/stats", 404, "", NULL},
+    {"GET /api/stats", 200, "admin", NULL},
+    {"POST /api/x/y", 200, "admin", NULL},
+    {"DELETE /api/x/y", 200, "admin", NULL},
+    {"PUT /api/stats", 405, "", "GET, HEAD, POST, DELETE, OPTIONS"},
     {"GET /api", 404, "", NULL},
-    {"OPTIONS /api/stats", 404, "", NULL},
+    {"OPTIONS /api/stats", 204, "", "GET, HEAD, POST, DELETE, OPTIONS"},
     {"GET /", 404, "", NULL},
     {"POST /", 404, "", NULL},
     {"GET /nothing", 404, "", NULL},
@@ -258,9 +261,9 @@ START_TEST(challenges)
 	ck_assert(fake_has(&f, "WWW-Authenticate: Bearer realm=\"belfry\", "
 			       "error=\"invalid_token\", error_description=\"exp was 42 s ago\""));
 	ck_assert(fake_has(&f, "Cache-Control: no-store"));
-	/* not signed by us: no reason is told */
+	/* what was not signed by us is told which check it failed, and nothing of itself */
 	ask_claims("/history|Authorization: Bearer forged", false, 401, "invalid_token");
-	ck_assert(!fake_says(&f, "signature"));
+	ck_assert(fake_says(&f, "the signature does not match"));
 	f.config.auth.explain = false;
 	ask_claims("/history|Authorization: Bearer old", false, 401, "invalid_token");
 	ck_assert(!fake_says(&f, "42"));
@@ -424,7 +427,8 @@ is_draining(void *ctx UNUSED)
 
 START_TEST(status)
 {
-	static const struct serve_process process = {NULL, not_ready, metrics, is_draining};
+	static const struct serve_process process = {
+	    .ready = not_ready, .metrics = metrics, .is_draining = is_draining};
 
 	ck_assert_int_eq(fake_ask(&f, "GET /readyz HTTP/1.1\nHost: localhost"), 200);
 	ck_assert(fake_says(&f, "{\"status\":\"ok\"}"));
