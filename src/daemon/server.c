@@ -21,7 +21,9 @@
 #define TICK_MS       100
 #define SWEEP_MS      1000
 #define GUEST_BUCKETS 65536
-#define FDS_BESIDE    64 /* descriptors that are not connections: listeners, loops, files */
+#define EXTRA_CONNS   32 /* above limits.connections: only told so, each in its own words */
+#define FDS_BESIDE                                                                                 \
+	(64 + EXTRA_CONNS) /* descriptors that are not connections: listeners, loops, files */
 
 /* --- loading --- */
 
@@ -194,16 +196,20 @@ on_accepted(void *ctx, const struct net_accepted *a)
 {
 	struct server *s = ctx;
 	struct worker *best = &s->workers[0];
+	struct net_accepted mine = *a;
+	size_t n = total_conns(s);
+	size_t limit = s->setup->config->limits.connections;
 
-	if (total_conns(s) >= s->setup->config->limits.connections) {
+	if (n >= limit + EXTRA_CONNS) {
 		turn_away(s, a->fd);
 		return;
 	}
+	mine.is_extra = n >= limit;
 	for (unsigned i = 1; i < s->n_workers; i++) {
 		if (atomic_load(&s->workers[i].n_conns) < atomic_load(&best->n_conns))
 			best = &s->workers[i];
 	}
-	worker_adopt(best, a);
+	worker_adopt(best, &mine);
 }
 
 /* Remember where we listen, for the line that says that we serve. */
@@ -393,9 +399,19 @@ prepare(struct server *s)
 static void
 clean_up(struct server *s)
 {
+	sigset_t signals;
+
+	/* libevent gives the signals their old meaning back: one that comes now must not end the process its own way */
+	(void)sigemptyset(&signals);
+	(void)sigaddset(&signals, SIGTERM);
+	(void)sigaddset(&signals, SIGINT);
+	(void)sigaddset(&signals, SIGHUP);
+	(void)pthread_sigmask(SIG_BLOCK, &signals, NULL);
 	listeners_free(s->listeners);
 	for (unsigned i = 0; s->workers != NULL && i < s->n_workers; i++)
 		worker_stop(&s->workers[i]);
+	for (unsigned i = 0; s->workers != NULL && i < s->n_workers; i++)
+		worker_leave(&s->workers[i]);
 	for (unsigned i = 0; s->workers != NULL && i < s->n_workers; i++)
 		worker_done(&s->workers[i]);
 	mem_free(s->workers);

@@ -114,6 +114,7 @@ run_adopt(struct serve *s, struct inbox_item *item)
 {
 	struct adopt_item *a = CONTAINER(item, struct adopt_item, item);
 
+	worker_of(s)->n_adopted++;
 	net_adopt(&worker_of(s)->net, &a->accepted);
 	mem_free(a);
 }
@@ -129,8 +130,7 @@ worker_adopt(struct worker *w, const struct net_accepted *accepted)
 	}
 	a->item.run = run_adopt;
 	a->accepted = *accepted;
-	atomic_fetch_add(
-	    &w->n_conns, 1); /* at once, so that the next choice sees it; the worker corrects it */
+	atomic_fetch_add(&w->n_conns, 1); /* at once, so that the next choice sees it */
 	worker_post(w, &a->item);
 }
 
@@ -218,6 +218,17 @@ on_clock(struct net *n)
 	w->hub.mono_us = n->mono_us;
 }
 
+/* Take off the connections that ended since the last turn; those on their way here are counted already. */
+static void
+count_ended(struct worker *w)
+{
+	size_t ended = w->n_adopted - w->net.n_conns;
+
+	if (ended != w->n_ended)
+		atomic_fetch_sub(&w->n_conns, ended - w->n_ended);
+	w->n_ended = ended;
+}
+
 /*
  * One turn: the loop has read and carried out commands; now the tail is delivered, readers that
  * are behind read on, and what was queued is written. True when something is left to do at
@@ -233,7 +244,7 @@ turn(struct worker *w)
 	more = hub_read(&w->hub);
 	more = net_turn(&w->net) || more;
 	hub_tail(&w->hub); /* connections that ended have left their rooms */
-	atomic_store(&w->n_conns, w->net.n_conns);
+	count_ended(w);
 	counter_add(&w->counters, COUNTER_TURNS, 1);
 	return more || !TAILQ_EMPTY(&w->net.dirty) || !TAILQ_EMPTY(&w->hub.ready);
 }
@@ -339,13 +350,22 @@ worker_stop(struct worker *w)
 }
 
 void
+worker_leave(struct worker *w)
+{
+	if (w->setup == NULL)
+		return;
+	run_inbox(w);
+	net_done(&w->net);
+	hub_tail(&w->hub); /* completions that were under way find their owners gone */
+}
+
+void
 worker_done(struct worker *w)
 {
 	if (w->setup == NULL && w->base == NULL)
 		return;
 	if (w->setup != NULL) {
-		net_done(&w->net);
-		hub_tail(&w->hub); /* completions that were under way find their owners gone */
+		run_inbox(w); /* answers that came from another worker's completions */
 		hub_done(&w->hub);
 	}
 	token_cache_free(w->serve.tokens);

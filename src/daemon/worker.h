@@ -37,6 +37,8 @@ struct worker {
 	struct inbox inbox;
 	_Atomic bool is_woken;
 	_Atomic size_t n_conns; /* for the listener's choice and the drain */
+	size_t n_adopted;       /* of all time, and how many of them have ended */
+	size_t n_ended;
 	bool is_stopping;
 	bool is_running; /* the thread was started */
 };
@@ -65,6 +67,8 @@ MUST_CHECK int worker_reload(struct worker *w, struct setup *setup);
 void worker_drain(struct worker *w, uint64_t spread_ms);
 /* Ends the thread, closing what is left, and waits for it. */
 void worker_stop(struct worker *w);
+/* After every thread has ended, before any worker is done: what is still under way between workers finds both there. */
+void worker_leave(struct worker *w);
 void worker_done(struct worker *w);
 
 #endif

@@ -125,6 +125,12 @@ conn_is_unix(const struct conn *c, unsigned *listener, uint32_t *uid, uint32_t *
 }
 
 bool
+conn_is_extra(const struct conn *c)
+{
+	return c->is_extra;
+}
+
+bool
 conn_on_loopback_listener(const struct conn *c)
 {
 	return c->on_loopback;
@@ -657,6 +663,7 @@ conn_adopt(struct net *n, const struct net_accepted *a)
 	c->address = a->address;
 	c->port = a->port;
 	c->is_unix = a->is_unix;
+	c->is_extra = a->is_extra;
 	c->on_loopback = a->is_loopback_listener;
 	c->listener = (uint8_t)a->listener;
 	if (a->is_unix) {

@@ -79,6 +79,8 @@ const char *conn_peer(const struct conn *c, char out[64]);
  * peer's. Else false, nothing set.
  */
 bool conn_is_unix(const struct conn *c, unsigned *listener, uint32_t *uid, uint32_t *gid);
+/* Above limits.connections: everything but a stream, which is turned away in its own words, is refused. */
+bool conn_is_extra(const struct conn *c);
 /* The listener's own address is a loopback address (false for Unix sockets). */
 bool conn_on_loopback_listener(const struct conn *c);
 /* The socket's peer itself is one of trusted_proxies: its X-Forwarded-* headers count. */

@@ -66,6 +66,7 @@ struct conn {
 	uint8_t kind;       /* enum counter of its gauge */
 	uint16_t doom_code; /* close frame to send when a doomed WebSocket ends; 0: none */
 	bool is_unix : 1;
+	bool is_extra : 1; /* above limits.connections */
 	bool on_loopback : 1;
 	bool is_dirty : 1;
 	bool is_doomed : 1;   /* closed at the end of the turn: `why` */

@@ -86,7 +86,7 @@ exchange_new(struct conn *c, const struct http_head *head)
 		x->head = head;
 		x->method = head->method;
 		x->minor = (uint8_t)head->minor;
-		x->keep_alive = head->keep_alive;
+		x->keep_alive = head->keep_alive && !c->is_extra;
 		x->has_body = head->is_chunked || head->content_length > 0;
 	}
 	find_peer(x, head);

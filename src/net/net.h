@@ -75,6 +75,7 @@ struct net_accepted { /* a socket handed over by the listener's thread */
 	struct in6_addr address; /* peer, v4-mapped; zero for Unix sockets */
 	uint16_t port;
 	bool is_unix;
+	bool is_extra; /* above limits.connections: to be refused whatever it asks */
 	/* the listener's own address is loopback: `hosts` default, /metrics */
 	bool is_loopback_listener;
 	uint32_t uid, gid; /* of a Unix peer */

@@ -5,6 +5,7 @@
 #include "base/rng.h"
 #include "core/config.h"
 #include "core/limiter.h"
+#include "net/conn.h"
 
 #define PUBLISHERS_MAX 65536 /* users whose rate is remembered */
 
@@ -62,6 +63,10 @@ admission_begin(
 	char key[LIMITER_KEY_MAX];
 
 	*out = (struct admission){0};
+	if (conn_is_extra(x->conn))
+		return refuse_limit(why, ERROR_UNAVAILABLE, "limits.connections", soon(),
+		    "the server has %u connections, as many as limits.connections allows",
+		    limits->connections);
 	if (wait_ms > 0)
 		return refuse_limit(why, ERROR_RATE_LIMITED, "limits.upgrades_per_second",
 		    limiter_retry_s(wait_ms) + rng_below(3),

@@ -199,6 +199,20 @@ check_expected(struct exchange *x, struct refusal *r)
 	return 0;
 }
 
+/* Above limits.connections only what opens a connection for long is looked at: admission turns it away. */
+static int
+check_room(const struct exchange *x, const struct route *route, struct refusal *r)
+{
+	const struct config_limits *limits = &serve_of(x)->config->limits;
+
+	if (!conn_is_extra(x->conn) ||
+	    (route != NULL && (route->run == serve_chat || route->run == serve_events)))
+		return 0;
+	return refuse_limit(r, ERROR_UNAVAILABLE, "limits.connections", 5,
+	    "the server has %u connections, as many as limits.connections allows",
+	    limits->connections);
+}
+
 void
 serve_on_head(struct exchange *x)
 {
@@ -212,6 +226,8 @@ serve_on_head(struct exchange *x)
 	result = serve_check_host(x, &r);
 	if (result == 0 && !is_server_options(x))
 		result = check_route(x, &route, &r);
+	if (result == 0)
+		result = check_room(x, route, &r);
 	if (result == 0)
 		result = check_body(x, route, &r);
 	if (result == 0 && x->head->expect_continue && x->method == HTTP_POST && route->is_big)
