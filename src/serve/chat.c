@@ -249,19 +249,12 @@ on_tick(struct conn *conn, void *data, uint64_t now_ms)
 {
 	struct chat *c = data;
 	uint64_t beat_ms = c->session.who.hub->config->chat.heartbeat_ms;
-	int64_t in_s = 0;
 
 	session_typing_tick(&c->session, now_ms);
-	switch (lifetime_check(&c->lifetime, c->session.who.hub, c->session.claims, &in_s)) {
-	case LIFETIME_EXPIRED:
+	if (!chat_token_lives(c)) {
 		conn_ws_close(
 		    conn, WS_CLOSE_TOKEN_ENDED, SLICE("the token has ended"), CLOSE_TOKEN);
 		return;
-	case LIFETIME_EXPIRING:
-		chat_send_expiring(c, in_s);
-		break;
-	case LIFETIME_GOES_ON:
-		break;
 	}
 	if (lifetime_beat(&c->lifetime, c->session.who.hub, beat_ms)) {
 		if (now_ms > conn_last_seen_ms(conn) + 2 * beat_ms + 1000) {
@@ -374,6 +367,7 @@ open_chat(struct exchange *x, const struct ws_handshake *hs, const struct chat_r
 	}
 	if (request->format == CHAT_JSON)
 		welcome(c);
+	(void)chat_token_lives(c); /* it does; one with little time left is told at once */
 	if (request->room.n > 0 &&
 	    session_join(&c->session, &c->session.caller, buf_slice(&request->room), &request->from,
 		SLICE_NONE, &why) < 0)

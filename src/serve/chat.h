@@ -57,8 +57,8 @@ bool chat_has_room(struct subscriber *who);
 void chat_push(struct subscriber *who, struct wire *w);
 void chat_fail(struct subscriber *who);
 
-/* Sends `expiring`. */
-void chat_send_expiring(struct chat *c, int64_t in_s);
+/* Looks at the token: says `expiring` when it is time. False when it has ended. */
+bool chat_token_lives(struct chat *c);
 
 /* Answers an upgrade request that is none: by name, with what a WebSocket client looks for. */
 void chat_refuse_handshake(struct exchange *x, int error);

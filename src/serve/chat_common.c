@@ -137,8 +137,8 @@ chat_fail(struct subscriber *who)
 	conn_fail(conn_of(who), CLOSE_NO_MEMORY);
 }
 
-void
-chat_send_expiring(struct chat *c, int64_t in_s)
+static void
+say_expiring(struct chat *c, int64_t in_s)
 {
 	struct buf b = BUF_INIT(256);
 
@@ -148,6 +148,24 @@ chat_send_expiring(struct chat *c, int64_t in_s)
 	if (buf_add_char(&b, '}') == 0)
 		c->session.ops->send(&c->session, "expiring", 0, buf_slice(&b));
 	buf_done(&b);
+}
+
+bool
+chat_token_lives(struct chat *c)
+{
+	const struct hub *h = c->session.who.hub;
+	int64_t in_s = 0;
+
+	switch (lifetime_check(&c->lifetime, h, c->session.claims, &in_s)) {
+	case LIFETIME_EXPIRED:
+		return false;
+	case LIFETIME_EXPIRING:
+		say_expiring(c, in_s);
+		return in_s > 0;
+	case LIFETIME_GOES_ON:
+		break;
+	}
+	return true;
 }
 
 void

@@ -156,18 +156,11 @@ on_tick(struct conn *conn, void *data, uint64_t now_ms)
 	struct chat_stream *st = data;
 	struct session *s = &st->chat.session;
 	const struct config *c = s->who.hub->config;
-	int64_t in_s = 0;
 
 	session_typing_tick(&st->chat.session, now_ms);
-	switch (lifetime_check(&st->chat.lifetime, s->who.hub, s->claims, &in_s)) {
-	case LIFETIME_EXPIRED:
+	if (!chat_token_lives(&st->chat)) {
 		end_expired(st);
 		return;
-	case LIFETIME_EXPIRING:
-		chat_send_expiring(&st->chat, in_s);
-		break;
-	case LIFETIME_GOES_ON:
-		break;
 	}
 	if (lifetime_beat(&st->chat.lifetime, s->who.hub, c->events.keepalive_ms)) {
 		struct buf b = BUF_INIT(64);
@@ -306,6 +299,7 @@ open_stream(struct exchange *x, const struct chat_request *request, struct claim
 	}
 	conn_count_as(conn, COUNTER_CONN_CHAT_SSE);
 	say_hello(st);
+	(void)chat_token_lives(&st->chat); /* it does; one with little time left is told at once */
 	if (session_join(
 		s, &s->caller, buf_slice(&request->room), &request->from, SLICE_NONE, &why) < 0)
 		on_refuse(&s->caller, &why, SLICE_NONE);

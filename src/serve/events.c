@@ -217,6 +217,8 @@ check_token(struct stream *st)
 		(void)snprintf(
 		    json, sizeof(json), "{\"type\":\"expiring\",\"in\":%lld}", (long long)in_s);
 		say(st, "expiring", 0, slice_str(json));
+		if (in_s == 0)
+			return check_token(st); /* late: the end follows at once */
 		break;
 	case LIFETIME_GOES_ON:
 		break;

@@ -46,9 +46,9 @@ lifetime_check(struct lifetime *l, const struct hub *h, const struct claims *cla
 
 	if (end == 0)
 		return LIFETIME_GOES_ON;
-	if (h->now_ms >= end * 1000)
+	*in_s = h->now_ms >= end * 1000 ? 0 : (end * 1000 - h->now_ms + 999) / 1000;
+	if (*in_s == 0 && l->said_expiring)
 		return LIFETIME_EXPIRED;
-	*in_s = (end * 1000 - h->now_ms + 999) / 1000;
 	if (l->said_expiring || *in_s > EXPIRING_BEFORE)
 		return LIFETIME_GOES_ON;
 	l->said_expiring = true;

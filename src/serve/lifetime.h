@@ -23,7 +23,7 @@ bool lifetime_beat(struct lifetime *l, const struct hub *h, uint64_t every_ms);
 
 enum lifetime_state {
 	LIFETIME_GOES_ON,
-	LIFETIME_EXPIRING, /* said once: *in_s seconds are left */
+	LIFETIME_EXPIRING, /* said once, always before the end: *in_s seconds are left */
 	LIFETIME_EXPIRED,
 };
 /* Where the token stands now: it ends its connection at exp + leeway. */
