@@ -115,11 +115,10 @@ take_place(struct session *s, const struct command *cmd, struct buf *pattern, st
 	}
 	*name = topic;
 	error = pattern_error(topic);
-	if (error == NULL)
-		error = buf_add_slice(pattern, topic) < 0 ? "is too long" : NULL;
-	return error == NULL ? 0
-			     : refuse(why, ERROR_BAD_FIELD, "topic '%s' %s",
-				   refuse_clean(topic, clean), error);
+	if (error != NULL)
+		return refuse(
+		    why, ERROR_BAD_FIELD, "topic '%s' %s", refuse_clean(topic, clean), error);
+	return buf_add_slice(pattern, topic) < 0 ? append_refusal(-ENOMEM, why) : 0;
 }
 
 int

@@ -311,8 +311,12 @@ room_topic(struct buf *out, struct slice room, struct refusal *why)
 	const char *error;
 
 	(void)BUF_ADD_LIT(out, "chat/");
-	(void)buf_add_slice(out, room);
-	error = out->failed ? "is too long" : topic_error(buf_slice(out));
+	if (room.n > TOPIC_MAX)
+		error = "is too long";
+	else if (buf_add_slice(out, room) < 0 || out->failed)
+		return append_refusal(-ENOMEM, why);
+	else
+		error = topic_error(buf_slice(out));
 	if (error == NULL && topic_room(buf_slice(out)).p == NULL)
 		error = "is not one segment (no '/')";
 	if (room.n == 0)
