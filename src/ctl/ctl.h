@@ -22,6 +22,7 @@ int ctl_secret(int argc, char **argv);
 int ctl_publish(int argc, char **argv);
 int ctl_listen(int argc, char **argv);
 int ctl_bench(int argc, char **argv);
+int ctl_stats(int argc, char **argv);
 
 /* --- options --- */
 
@@ -106,6 +107,12 @@ MUST_CHECK CURL *ctl_request(
     const struct ctl_target *t, const char *url_path, struct curl_slist **headers);
 /* Append a header line; on no memory *headers stays. 0 or -ENOMEM. */
 MUST_CHECK int ctl_add_header(struct curl_slist **headers, const char *line);
+/*
+ * One request with its whole answer: GET, or POST of a JSON body when body.p is not NULL. EX_OK with
+ * *status and *answer (whatever the status says), else the exit code.
+ */
+MUST_CHECK int ctl_fetch(const struct ctl_target *t, const char *url_path, struct slice body,
+    struct buf *answer, long *status);
 /*
  * Say what an answer other than 2xx says (the detail of a problem document, else its status);
  * the exit code that belongs to it.

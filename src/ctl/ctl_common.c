@@ -346,3 +346,44 @@ ctl_unreachable(const struct ctl_target *t, CURLcode code)
 	return ctl_fail(EX_UNAVAILABLE, "%s: %s", t->unix_path != NULL ? t->unix_path : t->url,
 	    curl_easy_strerror(code));
 }
+
+#define TIMEOUT_S 60
+
+static size_t
+on_answer(char *data, size_t size, size_t n, void *arg)
+{
+	return buf_add(arg, data, size * n) < 0 ? 0 : size * n;
+}
+
+/* For a body: what POST needs beside it. */
+static bool
+set_body(CURL *h, struct slice body, struct curl_slist **headers)
+{
+	if (body.p == NULL)
+		return true;
+	return ctl_add_header(headers, "Content-Type: application/json") == 0 &&
+	       ctl_add_header(headers, "Expect:") == 0 &&
+	       curl_easy_setopt(h, CURLOPT_POSTFIELDS, body.p) == CURLE_OK &&
+	       curl_easy_setopt(h, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body.n) == CURLE_OK;
+}
+
+int
+ctl_fetch(const struct ctl_target *t, const char *url_path, struct slice body, struct buf *answer,
+    long *status)
+{
+	struct curl_slist *headers = NULL;
+	CURL *h = ctl_request(t, url_path, &headers);
+	CURLcode r = CURLE_OUT_OF_MEMORY;
+
+	if (h != NULL && set_body(h, body, &headers) &&
+	    curl_easy_setopt(h, CURLOPT_HTTPHEADER, headers) == CURLE_OK &&
+	    curl_easy_setopt(h, CURLOPT_TIMEOUT, (long)TIMEOUT_S) == CURLE_OK &&
+	    curl_easy_setopt(h, CURLOPT_WRITEFUNCTION, on_answer) == CURLE_OK &&
+	    curl_easy_setopt(h, CURLOPT_WRITEDATA, answer) == CURLE_OK)
+		r = curl_easy_perform(h);
+	if (r == CURLE_OK)
+		r = curl_easy_getinfo(h, CURLINFO_RESPONSE_CODE, status);
+	curl_easy_cleanup(h);
+	curl_slist_free_all(headers);
+	return r == CURLE_OK ? EX_OK : ctl_unreachable(t, r);
+}

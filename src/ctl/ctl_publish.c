@@ -11,7 +11,6 @@
 
 #define INPUT_MAX  16777216 /* bytes of a message; the daemon's own limits.body is far below */
 #define ANSWER_MAX 1048576
-#define TIMEOUT_S  60
 
 static const char help[] =
     "usage: belfryctl publish [OPTION]... TOPIC [MESSAGE|-]\n"
@@ -232,12 +231,6 @@ make_body(struct publish_command *p, struct buf *out)
 	return code == 0 && out->failed ? ctl_no_memory() : code;
 }
 
-static size_t
-on_answer(char *data, size_t size, size_t n, void *arg)
-{
-	return buf_add(arg, data, size * n) < 0 ? 0 : size * n;
-}
-
 /* --- the answer --- */
 
 static void
@@ -282,27 +275,12 @@ show(const struct publish_command *p, long status, struct slice answer)
 static int
 post(const struct publish_command *p, const struct ctl_target *target, const struct buf *body)
 {
-	struct curl_slist *headers = NULL;
 	struct buf answer = BUF_INIT(ANSWER_MAX);
-	CURL *h = ctl_request(target, "/publish", &headers);
-	CURLcode r = CURLE_OUT_OF_MEMORY;
 	long status = 0;
-	int code;
+	int code = ctl_fetch(target, "/publish", buf_slice(body), &answer, &status);
 
-	if (h != NULL && ctl_add_header(&headers, "Content-Type: application/json") == 0 &&
-	    ctl_add_header(&headers, "Expect:") == 0 &&
-	    curl_easy_setopt(h, CURLOPT_HTTPHEADER, headers) == CURLE_OK &&
-	    curl_easy_setopt(h, CURLOPT_POSTFIELDS, body->p) == CURLE_OK &&
-	    curl_easy_setopt(h, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body->n) == CURLE_OK &&
-	    curl_easy_setopt(h, CURLOPT_TIMEOUT, (long)TIMEOUT_S) == CURLE_OK &&
-	    curl_easy_setopt(h, CURLOPT_WRITEFUNCTION, on_answer) == CURLE_OK &&
-	    curl_easy_setopt(h, CURLOPT_WRITEDATA, &answer) == CURLE_OK)
-		r = curl_easy_perform(h);
-	if (r == CURLE_OK)
-		r = curl_easy_getinfo(h, CURLINFO_RESPONSE_CODE, &status);
-	code = r != CURLE_OK ? ctl_unreachable(target, r) : show(p, status, buf_slice(&answer));
-	curl_easy_cleanup(h);
-	curl_slist_free_all(headers);
+	if (code == EX_OK)
+		code = show(p, status, buf_slice(&answer));
 	buf_done(&answer);
 	return code;
 }

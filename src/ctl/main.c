@@ -25,7 +25,7 @@ static const struct {
     {"listen", ctl_listen},
     {"chat", NULL},
     {"history", NULL},
-    {"stats", NULL},
+    {"stats", ctl_stats},
     {"kick", NULL},
     {"ban", NULL},
     {"unban", NULL},
