@@ -152,9 +152,22 @@ client() {
 	node_tests client $(cd "$SRCDIR" && grep -L support/browser.mjs tests/web/*.test.mjs)
 }
 
+# The library's declarations, and what TypeScript reads out of its JavaScript.
+types() {
+	node_env || return 0 # counted below
+	if "$NODE_MODULES/.bin/tsc" -p "$SRCDIR/tests/web" </dev/null; then
+		echo '  ok     the types of the client library'
+		count 1 0
+	else
+		echo '  FAILED the types of the client library'
+		count 0 1
+	fi
+}
+
 web() {
 	CHROMIUM=${CHROMIUM:-$(command -v chromium || command -v chromium-browser || command -v google-chrome)}
 	export CHROMIUM
+	types
 	# shellcheck disable=SC2046
 	node_tests web $(cd "$SRCDIR" && grep -l support/browser.mjs tests/web/*.test.mjs)
 }
