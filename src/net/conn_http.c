@@ -295,6 +295,16 @@ start_exchange(
 	return take_body(c, follows);
 }
 
+/* Not understood, but who asks for a head gets no body (RFC 9110 9.3.2). */
+static void
+refuse_head(struct conn *c, int error, struct slice bytes)
+{
+	c->http->exchange = exchange_new(c, NULL);
+	if (c->http->exchange != NULL && bytes.n > 5 && memcmp(bytes.p, "HEAD ", 5) == 0)
+		c->http->exchange->method = HTTP_HEAD;
+	refuse_framing(c, error);
+}
+
 size_t
 conn_http_input(struct conn *c, char *in, size_t n)
 {
@@ -313,7 +323,7 @@ conn_http_input(struct conn *c, char *in, size_t n)
 	}
 	c->has_begun = false;
 	if (head_n < 0) {
-		refuse_framing(c, (int)head_n);
+		refuse_head(c, (int)head_n, bytes);
 		return n;
 	}
 	return (size_t)head_n + start_exchange(c, c->net->head, slice_of(in, (size_t)head_n),

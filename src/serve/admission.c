@@ -50,6 +50,19 @@ count_in(struct tally *t, struct slice key, uint32_t max, const char *limit, con
 }
 
 int
+admission_room(const struct exchange *x, struct refusal *why)
+{
+	if (conn_is_extra(x->conn))
+		return refuse_limit(why, ERROR_UNAVAILABLE, "limits.connections", soon(),
+		    "the server has %u connections, as many as limits.connections allows",
+		    serve_of(x)->config->limits.connections);
+	if (x->net->memory > x->net->memory_limit)
+		return refuse_limit(why, ERROR_UNAVAILABLE, "limits.memory", soon(),
+		    "the daemon's memory for queues and bodies is used up");
+	return 0;
+}
+
+int
 admission_begin(
     struct exchange *x, const struct claims *claims, struct admission *out, struct refusal *why)
 {
@@ -63,10 +76,8 @@ admission_begin(
 	char key[LIMITER_KEY_MAX];
 
 	*out = (struct admission){0};
-	if (conn_is_extra(x->conn))
-		return refuse_limit(why, ERROR_UNAVAILABLE, "limits.connections", soon(),
-		    "the server has %u connections, as many as limits.connections allows",
-		    limits->connections);
+	if (admission_room(x, why) < 0)
+		return -1;
 	if (wait_ms > 0)
 		return refuse_limit(why, ERROR_RATE_LIMITED, "limits.upgrades_per_second",
 		    limiter_retry_s(wait_ms) + rng_below(3),

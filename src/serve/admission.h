@@ -26,6 +26,8 @@ struct gate {
 MUST_CHECK int gate_init(struct gate *g);
 void gate_done(struct gate *g);
 
+/* Room for anything more at all: limits.connections, limits.memory. 0, or -1 with *why (503). */
+MUST_CHECK int admission_room(const struct exchange *x, struct refusal *why);
 /* Count it in. 0, or -1 with *why (429, the limit named). */
 MUST_CHECK int admission_begin(
     struct exchange *x, const struct claims *claims, struct admission *out, struct refusal *why);

@@ -1,6 +1,7 @@
 #include "base/diag.h"
 #include "net/conn.h"
 #include "proto/url.h"
+#include "serve/admission.h"
 #include "serve/private.h"
 
 #define SMALL_BODY (64 * 1024) /* of requests whose body is ignored or a few fields */
@@ -199,18 +200,16 @@ check_expected(struct exchange *x, struct refusal *r)
 	return 0;
 }
 
-/* Above limits.connections only what opens a connection for long is looked at: admission turns it away. */
+/* Where there is no room only what opens a connection for long is looked at: admission turns it away in its own words. What tells how the daemon fares is told, too. */
 static int
 check_room(const struct exchange *x, const struct route *route, struct refusal *r)
 {
-	const struct config_limits *limits = &serve_of(x)->config->limits;
+	bool is_figure = route != NULL && (route->run == serve_healthz || route->run == serve_readyz ||
+					      route->run == serve_metrics);
 
-	if (!conn_is_extra(x->conn) ||
-	    (route != NULL && (route->run == serve_chat || route->run == serve_events)))
+	if (route != NULL && (route->run == serve_chat || route->run == serve_events))
 		return 0;
-	return refuse_limit(r, ERROR_UNAVAILABLE, "limits.connections", 5,
-	    "the server has %u connections, as many as limits.connections allows",
-	    limits->connections);
+	return is_figure && !conn_is_extra(x->conn) ? 0 : admission_room(x, r);
 }
 
 void

@@ -213,3 +213,26 @@ def test_wake_ups_between_threads(start):
     for t in threads:
         t.join()
     assert not bad, bad[0]
+
+
+def test_memory_is_for_every_request(start):
+    """Above limits.memory only publishing was refused, and files went on being queued."""
+    d = start(**_page(900_000) | {"conf": {"web": {"root": "web"}, "limits": {"memory": "2M"}}})
+    conns = [d.conn(rcvbuf=4096) for _ in range(40)]
+    for c in conns:
+        c.send(_get(d, "/a.bin") * 5)
+    refused = 0
+    for c in conns:
+        assert d.http("GET", "/healthz").ok()
+        lines = c.until(b"\r\n\r\n")
+        refused += lines.startswith(b"HTTP/1.1 503 ")
+    assert refused > 0
+
+
+def test_head_that_is_not_understood(daemon):
+    """Its refusal had a body."""
+    with daemon.conn() as c:
+        c.send(b"HEAD * HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert c.response("HEAD").status == 400
+        c.half_close()
+        c.closed()
