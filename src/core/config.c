@@ -30,6 +30,8 @@ auth_done(struct config_auth *a)
 	mem_free(a->secret_path);
 	mem_free(a->public_key);
 	mem_free(a->public_key_path);
+	if (a->jwks != NULL)
+		explicit_bzero(a->jwks, strlen(a->jwks)); /* it may hold secrets too */
 	mem_free(a->jwks);
 	mem_free(a->jwks_path);
 	mem_free(a->issuer);

@@ -9,6 +9,7 @@
 
 #include "base/b64.h"
 #include "base/mem.h"
+#include "core/token_jwks.h"
 #include "core/token_private.h"
 #include "proto/json.h"
 
@@ -31,7 +32,9 @@ struct reading {
 	cJSON *header;
 	cJSON *claims;
 	unsigned alg;
-	bool is_guest; /* the guest key's signature held */
+	struct slice key;  /* that the signature is checked with; absent: none but the guest key */
+	bool may_be_guest; /* the guest key is tried too */
+	bool is_guest;     /* the guest key's signature held */
 	struct token_refusal *why;
 };
 
@@ -206,10 +209,58 @@ check_algorithm(struct reading *r)
 	return refuse_algorithm(r);
 }
 
+static int
+refuse_without_kid(const struct reading *r)
+{
+	return refuse_form(r, "kid", "kid is missing, want the id of a key of the key set");
+}
+
+/* The key of the set that kid names, and no other: not the secret, nor the guest key. */
+static int
+choose_by_kid(struct reading *r, struct slice kid)
+{
+	const struct token_key *key = token_jwks_find(r->keyring, kid);
+	char clean[TOKEN_CLEAN];
+
+	if (key == NULL)
+		return token_refuse(r->why, "kid", false,
+		    "no key of the id '%s' is known, want one of the key set",
+		    token_clean(kid, clean));
+	if ((key->algorithms & r->auth->algorithms & 1u << r->alg) == 0)
+		return refuse_form(
+		    r, "alg", "alg is none of the algorithms taken for the key that kid names");
+	r->key = slice_of(key->bytes, key->n);
+	return 0;
+}
+
 /*
- * Keys that a token brings along (jwk, jku, x5u, x5c) are never looked at; kid would choose
- * from a key set.
+ * Each algorithm has keys of its own kind only. Without a key set there is nothing to choose, and
+ * kid is not looked at.
  */
+static int
+choose_key(struct reading *r, const cJSON *kid)
+{
+	const struct keyring *k = r->keyring;
+
+	if (kid != NULL && !cJSON_IsString(kid))
+		return refuse_form(r, "kid", "kid is not a string");
+	if (kid != NULL && k->n_keys > 0)
+		return choose_by_kid(r, json_string(kid));
+	r->may_be_guest = may_be_guest(r);
+	if (!is_listed(r))
+		return 0;
+	if (token_is_hmac(r->alg) && k->secret != NULL)
+		r->key = slice_of((const char *)k->secret, k->secret_n);
+	else if ((k->pem_algorithms & 1u << r->alg) != 0)
+		r->key = slice_of(k->pem, k->pem_n);
+	else if (k->n_keys == 1 && (k->keys[0].algorithms & 1u << r->alg) != 0)
+		r->key = slice_of(k->keys[0].bytes, k->keys[0].n);
+	else if (!r->may_be_guest)
+		return refuse_without_kid(r);
+	return 0;
+}
+
+/* Keys that a token brings along (jwk, jku, x5u, x5c) are never looked at. */
 static int
 check_header(struct reading *r)
 {
@@ -223,9 +274,7 @@ check_header(struct reading *r)
 		return refuse_form(r, "typ", "typ is not JWT (at+jwt of RFC 9068 is not taken)");
 	if (cJSON_GetObjectItemCaseSensitive(r->header, "crit") != NULL)
 		return refuse_form(r, "crit", "crit names extensions, and none is understood here");
-	if (kid != NULL && !cJSON_IsString(kid))
-		return refuse_form(r, "kid", "kid is not a string");
-	return 0;
+	return choose_key(r, kid);
 }
 
 static int
@@ -234,22 +283,17 @@ check_signature(struct reading *r)
 	const struct keyring *k = r->keyring;
 	int e = -EACCES;
 
-	if (is_listed(r)) {
-		struct slice key = token_is_hmac(r->alg)
-				       ? slice_of((const char *)k->secret, k->secret_n)
-				       : slice_of(k->pem, k->pem_n);
-
-		e = token_verify(r->alg, key, r->scratch);
-	}
-	if (e == -EACCES && may_be_guest(r)) {
+	if (r->key.p != NULL)
+		e = token_verify(r->alg, r->key, r->scratch);
+	if (e == -EACCES && r->may_be_guest) {
 		e = token_verify(
 		    ALG_HS256, slice_of((const char *)k->guest_key, TOKEN_GUEST_KEY), r->scratch);
 		r->is_guest = e == 0;
 	}
 	if (e != -EACCES)
 		return e;
-	if (!is_listed(r))
-		return refuse_algorithm(r);
+	if (r->key.p == NULL)
+		return is_listed(r) ? refuse_without_kid(r) : refuse_algorithm(r);
 	return refuse_form(
 	    r, "signature", "the signature does not hold (another key, or a changed token)");
 }

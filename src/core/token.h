@@ -80,11 +80,13 @@ struct token_refusal {
 	 * "aud", …
 	 */
 	const char *check;
-	char text
-	    [320]; /* for people; no " or \ and no control bytes in it; never any part of a token before its signature held */
 	/*
-	 * before, text says what was wanted of a token's form and holds nothing of the token
-	 * itself
+	 * for people; no " or \ and no control bytes in it; never any part of a token before its
+	 * signature held, but the kid that names no key, cleaned and cut
+	 */
+	char text[320];
+	/*
+	 * before, text says what was wanted of a token's form and holds nothing of its claims
 	 */
 	bool signature_held;
 };

@@ -9,6 +9,7 @@
 #include <openssl/pem.h>
 
 #include "base/mem.h"
+#include "core/token_jwks.h"
 #include "core/token_private.h"
 
 #define RSA_MIN_BITS 2048
@@ -18,25 +19,20 @@ static const char *const names[ALG_COUNT] = {
 /* RFC 7518, section 3.2: a key of the hash's size or larger must be used. */
 static const size_t secret_min[] = {[ALG_HS256] = 32, [ALG_HS384] = 48, [ALG_HS512] = 64};
 
-#define HMAC_MASK  (1u << ALG_HS256 | 1u << ALG_HS384 | 1u << ALG_HS512)
-#define RSA_MASK   (1u << ALG_RS256 | 1u << ALG_RS384 | 1u << ALG_RS512)
-#define ECDSA_MASK (1u << ALG_ES256 | 1u << ALG_ES384 | 1u << ALG_ES512)
-
 const char *
 token_algorithm_name(unsigned alg)
 {
 	return names[alg];
 }
 
-/* The name of the lowest algorithm of a set that is not empty. */
-static const char *
-first_name(unsigned set)
+const char *
+token_key_first_name(unsigned set)
 {
 	return names[__builtin_ctz(set)];
 }
 
-/* Fills error, cut where it does not fit; returns -1. */
-static int PRINTF(3, 4) complain(char *error, size_t error_n, const char *fmt, ...)
+int
+token_key_complain(char *error, size_t error_n, const char *fmt, ...)
 {
 	va_list args;
 
@@ -48,38 +44,55 @@ static int PRINTF(3, 4) complain(char *error, size_t error_n, const char *fmt, .
 
 /* --- HS --- */
 
+unsigned
+token_key_secret_algorithms(size_t n)
+{
+	unsigned good = 0;
+
+	for (unsigned alg = ALG_HS256; alg <= ALG_HS512; alg++)
+		good |= n >= secret_min[alg] ? 1u << alg : 0;
+	return good;
+}
+
+bool
+token_key_looks_public(struct slice secret)
+{
+	return memmem(secret.p, secret.n, "-----BEGIN", 10) != NULL;
+}
+
 static int
 load_secret(struct keyring *k, const struct config_auth *auth, char *error, size_t error_n)
 {
-	unsigned wanted = auth->algorithms & HMAC_MASK;
+	unsigned wanted = auth->algorithms & TOKEN_HS;
 	const char *where = auth->secret_path != NULL ? auth->secret_path : "secret";
 
 	if (wanted == 0) {
 		if (auth->secret == NULL || auth->secret_n == 0)
 			return 0;
-		return complain(error, error_n,
+		return token_key_complain(error, error_n,
 		    "%s is set, but auth.algorithms has none of HS256, HS384, HS512", where);
 	}
+	if (auth->secret == NULL && auth->jwks != NULL)
+		return 0; /* keyring_new sees whether the set has what is wanted */
 	if (auth->secret == NULL || auth->secret_n == 0)
-		return complain(error, error_n,
+		return token_key_complain(error, error_n,
 		    "the secret is %s: %s wants secret or secret_file (`belfryctl secret FILE` makes one)",
-		    auth->secret == NULL ? "missing" : "empty", first_name(wanted));
+		    auth->secret == NULL ? "missing" : "empty", token_key_first_name(wanted));
 	if (auth->secret_n > TOKEN_SECRET_MAX)
-		return complain(error, error_n, "%s is longer than 64 KiB", where);
+		return token_key_complain(error, error_n, "%s is longer than 64 KiB", where);
 	for (unsigned alg = ALG_HS256; alg <= ALG_HS512; alg++) {
 		if ((wanted & 1u << alg) != 0 && auth->secret_n < secret_min[alg])
-			return complain(error, error_n,
+			return token_key_complain(error, error_n,
 			    "the secret has %zu bytes, %s wants %zu or more", auth->secret_n,
 			    names[alg], secret_min[alg]);
 	}
-	/* Everybody has the public key: as an HMAC secret it would let everybody sign. */
-	if (memmem(auth->secret, auth->secret_n, "-----BEGIN", 10) != NULL)
-		return complain(error, error_n,
+	if (token_key_looks_public(slice_of(auth->secret, auth->secret_n)))
+		return token_key_complain(error, error_n,
 		    "%s is a PEM file; a random secret is wanted for %s", where,
-		    first_name(wanted));
+		    token_key_first_name(wanted));
 	k->secret = mem_alloc(auth->secret_n);
 	if (k->secret == NULL)
-		return complain(error, error_n, "no memory");
+		return token_key_complain(error, error_n, "no memory");
 	memcpy(k->secret, auth->secret, auth->secret_n);
 	k->secret_n = auth->secret_n;
 	k->algorithms |= wanted;
@@ -88,9 +101,8 @@ load_secret(struct keyring *k, const struct config_auth *auth, char *error, size
 
 /* --- RS, ES --- */
 
-/* The algorithms a public key is good for; *what gets its description. 0 when none. */
-static unsigned
-key_algorithms(const EVP_PKEY *key, char *what, size_t what_n)
+unsigned
+token_key_algorithms(const EVP_PKEY *key, char *what, size_t what_n)
 {
 	static const struct {
 		const char *group;
@@ -107,7 +119,7 @@ key_algorithms(const EVP_PKEY *key, char *what, size_t what_n)
 		int bits = EVP_PKEY_get_bits(key);
 
 		(void)snprintf(what, what_n, "an RSA key of %d bits", bits);
-		return bits >= RSA_MIN_BITS ? RSA_MASK : 0;
+		return bits >= RSA_MIN_BITS ? TOKEN_RS : 0;
 	}
 	if (!EVP_PKEY_is_a(key, "EC")) {
 		(void)snprintf(what, what_n, "a key of type %s", EVP_PKEY_get0_type_name(key));
@@ -125,26 +137,26 @@ key_algorithms(const EVP_PKEY *key, char *what, size_t what_n)
 	return 0;
 }
 
-/* The key as libjwt reads it: what it was checked as is what is used. */
-static int
-keep_pem(struct keyring *k, EVP_PKEY *key)
+int
+token_key_write(EVP_PKEY *key, char **out, size_t *out_n)
 {
 	BIO *bio = BIO_new(BIO_s_mem());
+	char *copy = NULL;
 	char *p = NULL;
 	long n = 0;
-	int r = -1;
 
 	if (bio == NULL)
 		return -1;
 	if (PEM_write_bio_PUBKEY(bio, key) == 1)
 		n = BIO_get_mem_data(bio, &p);
-	if (n > 0 && n <= TOKEN_PEM_MAX) {
-		k->pem = mem_strdup(slice_of(p, (size_t)n));
-		k->pem_n = (size_t)n;
-		r = k->pem == NULL ? -1 : 0;
-	}
+	if (n > 0 && n <= TOKEN_PEM_MAX)
+		copy = mem_strdup(slice_of(p, (size_t)n));
 	BIO_free(bio);
-	return r;
+	if (copy == NULL)
+		return -1;
+	*out = copy;
+	*out_n = (size_t)n;
+	return 0;
 }
 
 static EVP_PKEY *
@@ -161,7 +173,8 @@ read_public_key(const char *pem)
 static int
 load_public_key(struct keyring *k, const struct config_auth *auth, char *error, size_t error_n)
 {
-	unsigned wanted = auth->algorithms & (RSA_MASK | ECDSA_MASK);
+	unsigned wanted = auth->algorithms & (TOKEN_RS | TOKEN_ES);
+	bool has_set = auth->jwks != NULL;
 	const char *where =
 	    auth->public_key_path != NULL ? auth->public_key_path : "public_key_file";
 	char what[96];
@@ -170,35 +183,49 @@ load_public_key(struct keyring *k, const struct config_auth *auth, char *error, 
 	int r = 0;
 
 	if (auth->public_key == NULL || auth->public_key[0] == '\0') {
-		if (wanted == 0 && auth->public_key == NULL)
+		if (auth->public_key == NULL && (wanted == 0 || has_set))
 			return 0;
-		return complain(error, error_n,
+		return token_key_complain(error, error_n,
 		    "the public key is missing: %s wants public_key_file",
-		    wanted == 0 ? "it" : first_name(wanted));
+		    wanted == 0 ? "it" : token_key_first_name(wanted));
 	}
 	if (wanted == 0)
-		return complain(error, error_n,
+		return token_key_complain(error, error_n,
 		    "%s is set, but auth.algorithms has none of RS256 … ES512", where);
 	key = read_public_key(auth->public_key);
 	if (key == NULL)
-		return complain(error, error_n,
+		return token_key_complain(error, error_n,
 		    "%s is not a PEM public key (-----BEGIN PUBLIC KEY-----)", where);
-	good = key_algorithms(key, what, sizeof(what));
-	if ((wanted & ~good) != 0) {
+	good = token_key_algorithms(key, what, sizeof(what));
+	if ((wanted & good) == 0 || ((wanted & ~good) != 0 && !has_set)) {
 		if (good == 0 && EVP_PKEY_is_a(key, "RSA"))
-			r = complain(error, error_n, "%s holds %s, want %d or more", where, what,
-			    RSA_MIN_BITS);
+			r = token_key_complain(error, error_n, "%s holds %s, want %d or more",
+			    where, what, RSA_MIN_BITS);
 		else
-			r = complain(error, error_n,
+			r = token_key_complain(error, error_n,
 			    "%s holds %s, which is no key for %s of auth.algorithms", where, what,
-			    first_name(wanted & ~good));
-	} else if (keep_pem(k, key) < 0) {
-		r = complain(error, error_n, "no memory");
+			    token_key_first_name(wanted & ~good));
+	} else if (token_key_write(key, &k->pem, &k->pem_n) < 0) {
+		r = token_key_complain(error, error_n, "no memory");
 	}
 	EVP_PKEY_free(key);
 	if (r == 0)
-		k->algorithms |= wanted;
+		k->pem_algorithms = wanted & good;
+	k->algorithms |= k->pem_algorithms;
 	return r;
+}
+
+/* Each algorithm of the configuration has a key by now, when a set was to bring what is missing. */
+static int
+check_algorithms(
+    const struct keyring *k, const struct config_auth *auth, char *error, size_t error_n)
+{
+	unsigned missing = auth->algorithms & ~k->algorithms;
+
+	if (missing == 0)
+		return 0;
+	return token_key_complain(error, error_n, "%s has no key for %s of auth.algorithms",
+	    auth->jwks_path != NULL ? auth->jwks_path : "jwks_file", token_key_first_name(missing));
 }
 
 struct keyring *
@@ -208,15 +235,19 @@ keyring_new(const struct config_auth *auth, char *error, size_t error_n)
 	int r;
 
 	if (k == NULL) {
-		(void)complain(error, error_n, "no memory"); /* NULL says it */
+		(void)token_key_complain(error, error_n, "no memory"); /* NULL says it */
 		return NULL;
 	}
 	if (auth->algorithms == 0)
-		r = complain(error, error_n, "auth.algorithms is empty");
+		r = token_key_complain(error, error_n, "auth.algorithms is empty");
 	else
 		r = load_secret(k, auth, error, error_n);
 	if (r == 0)
 		r = load_public_key(k, auth, error, error_n);
+	if (r == 0)
+		r = token_jwks_load(k, auth, error, error_n);
+	if (r == 0)
+		r = check_algorithms(k, auth, error, error_n);
 	ERR_clear_error();
 	if (r == 0)
 		return k;
@@ -240,6 +271,7 @@ keyring_free(struct keyring *k)
 		OPENSSL_cleanse(k->secret, k->secret_n);
 	mem_free(k->secret);
 	mem_free(k->pem);
+	token_jwks_done(k);
 	OPENSSL_cleanse(k, sizeof(*k));
 	mem_free(k);
 }

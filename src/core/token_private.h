@@ -6,6 +6,7 @@
 #define CORE_TOKEN_PRIVATE_H
 
 #include <cjson/cJSON.h>
+#include <openssl/types.h>
 
 #include "base/buf.h"
 #include "core/token.h"
@@ -17,6 +18,19 @@
 #define TOKEN_GUEST_PREFIX "guest:"
 #define TOKEN_LOCAL_PREFIX "local:"
 
+/* Sets of enum config_algorithm: the families, each with keys of its own kind. */
+#define TOKEN_HS (1u << ALG_HS256 | 1u << ALG_HS384 | 1u << ALG_HS512)
+#define TOKEN_RS (1u << ALG_RS256 | 1u << ALG_RS384 | 1u << ALG_RS512)
+#define TOKEN_ES (1u << ALG_ES256 | 1u << ALG_ES384 | 1u << ALG_ES512)
+
+/* One key of a key set. */
+struct token_key {
+	char *kid;           /* NUL-terminated; NULL: none */
+	unsigned algorithms; /* of auth.algorithms those it is good for; perhaps none */
+	char *bytes;         /* HMAC secret, or public key in PEM */
+	size_t n;
+};
+
 /* Immutable once it is published. */
 struct keyring {
 	unsigned algorithms; /* bit set of enum config_algorithm: those with a key */
@@ -24,6 +38,9 @@ struct keyring {
 	size_t secret_n;
 	char *pem; /* public key of the RS and ES algorithms, as OpenSSL writes it */
 	size_t pem_n;
+	unsigned pem_algorithms;
+	struct token_key *keys; /* of the key set */
+	size_t n_keys;
 	bool has_guest_key;
 	uint8_t guest_key[TOKEN_GUEST_KEY];
 };
@@ -33,6 +50,27 @@ token_is_hmac(unsigned alg)
 {
 	return alg <= ALG_HS512;
 }
+
+/* --- token_key.c: what keys from any source must be --- */
+
+/* Fills error, cut where it does not fit; returns -1. */
+int token_key_complain(char *error, size_t error_n, const char *fmt, ...) PRINTF(3, 4);
+/* The name of the lowest algorithm of a set that is not empty. */
+const char *token_key_first_name(unsigned set);
+/* Which HS algorithms a secret of n bytes is long enough for; none below 32. */
+unsigned token_key_secret_algorithms(size_t n);
+/* Whether it is PEM text: everybody has a public key, which as a secret would let everybody sign. */
+bool token_key_looks_public(struct slice secret);
+/*
+ * The algorithms a public key is good for; what gets its description. 0: none, or an RSA key below
+ * 2048 bits.
+ */
+unsigned token_key_algorithms(const EVP_PKEY *key, char *what, size_t what_n);
+/*
+ * The key as libjwt reads it: what it was checked as is what is used. *out is owned and
+ * NUL-terminated; -1 without memory.
+ */
+MUST_CHECK int token_key_write(EVP_PKEY *key, char **out, size_t *out_n);
 
 /* HMAC of bytes by an HS algorithm's hash into out. Its length, or negative. */
 #define TOKEN_MAC_MAX 64

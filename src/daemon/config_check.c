@@ -7,7 +7,8 @@
 
 #include "base/mem.h"
 
-#define KEY_FILE_MAX 65536 /* bytes of a secret or of a PEM file */
+#define KEY_FILE_MAX  65536  /* bytes of a secret or of a PEM file */
+#define JWKS_FILE_MAX 262144 /* of a key set: 64 keys with their certificates */
 
 /* --- elements of lists --- */
 
@@ -177,10 +178,10 @@ drop_empty(char **path)
 
 static int
 read_key_file(struct config_reader *r, const config_setting_t *auth, const char *name,
-    const char *path, struct buf *out)
+    const char *path, size_t max, struct buf *out)
 {
 	const config_setting_t *s = auth == NULL ? NULL : config_setting_get_member(auth, name);
-	int status = config_text_read(path, KEY_FILE_MAX, true, out);
+	int status = config_text_read(path, max, true, out);
 
 	if (status == 0 || s == NULL)
 		return status;
@@ -208,7 +209,7 @@ read_secret(struct config_reader *r, const config_setting_t *auth)
 	a->secret_n = a->secret == NULL ? 0 : strlen(a->secret);
 	if (a->secret_path == NULL)
 		return 0;
-	status = read_key_file(r, auth, "secret_file", a->secret_path, &text);
+	status = read_key_file(r, auth, "secret_file", a->secret_path, KEY_FILE_MAX, &text);
 	if (status < 0)
 		return status;
 	if (text.n > 0 && text.p[text.n - 1] == '\n')
@@ -227,16 +228,34 @@ read_public_key(struct config_reader *r, const config_setting_t *auth)
 	struct buf text = BUF_INIT(0);
 	int status;
 
-	drop_empty(&a->jwks_path);
 	drop_empty(&a->public_key_path);
 	if (a->public_key_path == NULL)
 		return 0;
-	status = read_key_file(r, auth, "public_key_file", a->public_key_path, &text);
+	status = read_key_file(r, auth, "public_key_file", a->public_key_path, KEY_FILE_MAX, &text);
 	if (status < 0)
 		return status;
 	a->public_key = text.p;
 	if (text.n == 0 || memchr(text.p, '\0', text.n) != NULL)
 		return fail_auth(r, "auth.public_key_file holds no PEM key");
+	return 0;
+}
+
+static int
+read_key_set(struct config_reader *r, const config_setting_t *auth)
+{
+	struct config_auth *a = &r->config->auth;
+	struct buf text = BUF_INIT(0);
+	int status;
+
+	drop_empty(&a->jwks_path);
+	if (a->jwks_path == NULL)
+		return 0;
+	status = read_key_file(r, auth, "jwks_file", a->jwks_path, JWKS_FILE_MAX, &text);
+	if (status < 0)
+		return status;
+	a->jwks = text.p;
+	if (text.n == 0 || memchr(text.p, '\0', text.n) != NULL)
+		return fail_auth(r, "auth.jwks_file holds no JSON");
 	return 0;
 }
 
@@ -249,11 +268,13 @@ check_auth(struct config_reader *r, const config_setting_t *root)
 
 	if (status == 0)
 		status = read_public_key(r, auth);
+	if (status == 0)
+		status = read_key_set(r, auth);
 	if (status == 0 && a->secret == NULL && a->public_key == NULL && a->jwks_path == NULL &&
 	    !a->guests)
 		status = fail_auth(r,
-		    "auth has no key: set secret_file (`belfryctl secret FILE` makes one), secret or "
-		    "public_key_file, or guests = true");
+		    "auth has no key: set secret_file (`belfryctl secret FILE` makes one), secret, "
+		    "public_key_file or jwks_file, or guests = true");
 	return status;
 }
 

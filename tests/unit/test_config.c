@@ -241,13 +241,13 @@ static const struct {
     {"auth = {\n secret_file = \"/nonexistent/belfry\"; };", 2, "cannot read"},
     {"auth = {\n secret_file = \"/dev/null\"; };", 2, "not a regular file"},
     {"auth = { public_key_file = \"/etc\"; };", 1, "Is a directory"},
+    {"auth = {\n jwks_file = \"/nonexistent/belfry\"; };", 2, "auth.jwks_file: cannot read"},
     /* not built yet */
     {"storage = { backend = \"sqlite\"; };", 1, "storage.backend = \"sqlite\" is not built yet"},
     {"storage = { path = \"x.db\"; };", 1, "storage.path is not built yet"},
     {"redis = { host = \"x\"; };", 1, "redis is not built yet"},
     {"hooks = ( { match = \"presence\"; } );", 1, "hooks is not built yet"},
     {"listen = ( { tls = { certificate = \"a\"; }; } );", 1, "listen.tls is not built yet"},
-    {"auth = { jwks_file = \"a\"; };", 1, "auth.jwks_file is not built yet"},
 };
 
 START_TEST(faults_have_a_line)
