@@ -72,6 +72,65 @@ add_refused(struct buf *out, const struct counters *const *all, size_t n)
 	}
 }
 
+static const struct {
+	uint64_t us;
+	const char *seconds;
+} latencies[COUNTERS_LATENCIES] = {
+    {100, "0.0001"},
+    {500, "0.0005"},
+    {1000, "0.001"},
+    {2500, "0.0025"},
+    {5000, "0.005"},
+    {10000, "0.01"},
+    {50000, "0.05"},
+    {250000, "0.25"},
+    {1000000, "1"},
+    {5000000, "5"},
+};
+
+void
+counter_latency(struct counters *c, uint64_t us)
+{
+	size_t i = 0;
+
+	while (i < COUNTERS_LATENCIES && us > latencies[i].us)
+		i++;
+	counter_bump(&c->latencies[i], 1);
+	counter_bump(&c->latency_us, us);
+}
+
+/* Each bucket counts what the smaller ones do too (Prometheus' histogram). */
+static void
+add_latencies(struct buf *out, const struct counters *const *all, size_t n)
+{
+	static const char metric[] = "belfry_publish_seconds";
+	unsigned long long total = 0;
+	uint64_t us = 0;
+
+	add_head(
+	    out, metric, "histogram", "From the request to the commit of a published message.");
+	for (size_t i = 0; i <= COUNTERS_LATENCIES; i++) {
+		for (size_t w = 0; w < n; w++)
+			total += atomic_load_explicit(&all[w]->latencies[i], memory_order_relaxed);
+		(void)buf_printf(out, "%s_bucket{le=\"%s\"} %llu\n", metric,
+		    i < COUNTERS_LATENCIES ? latencies[i].seconds : "+Inf", total);
+	}
+	for (size_t w = 0; w < n; w++)
+		us += atomic_load_explicit(&all[w]->latency_us, memory_order_relaxed);
+	(void)buf_printf(out, "%s_sum %llu.%06llu\n%s_count %llu\n", metric,
+	    (unsigned long long)(us / 1000000), (unsigned long long)(us % 1000000), metric, total);
+}
+
+/* The work of each worker, so that one that has all of it is seen. */
+static void
+add_turns(struct buf *out, const struct counters *const *all, size_t n)
+{
+	add_head(out, "belfry_worker_turns_total", "counter", "Turns of one worker's event loop.");
+	for (size_t w = 0; w < n; w++)
+		(void)buf_printf(out, "belfry_worker_turns_total{worker=\"%zu\"} %llu\n", w,
+		    (unsigned long long)counter_get(all[w], COUNTER_TURNS));
+}
+
 int
 counters_write(struct buf *out, const struct counters *const *all, size_t n,
     const char *const *reasons, size_t n_reasons)
@@ -91,6 +150,8 @@ counters_write(struct buf *out, const struct counters *const *all, size_t n,
 	}
 	add_closed(out, all, n, reasons, n_reasons);
 	add_refused(out, all, n);
+	add_latencies(out, all, n);
+	add_turns(out, all, n);
 	return out->failed ? -ENOMEM : 0;
 }
 

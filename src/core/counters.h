@@ -67,10 +67,15 @@ enum counter {
 
 #define COUNTERS_REASONS 24 /* room for net's close reasons, asserted there */
 
+/* Upper bounds of the publish latency histogram, in microseconds; what is above them all is counted too. */
+#define COUNTERS_LATENCIES 10
+
 struct counters {
 	_Atomic uint64_t values[COUNTER_COUNT];
 	_Atomic uint64_t closed[COUNTERS_REASONS]; /* by enum close_reason */
 	_Atomic uint64_t refused[ERROR_CODE_COUNT];
+	_Atomic uint64_t latencies[COUNTERS_LATENCIES + 1]; /* appends that took up to … */
+	_Atomic uint64_t latency_us;                        /* of all together */
 };
 
 /* One writer: a plain add, which other threads see whole. */
@@ -120,6 +125,8 @@ counter_refused(struct counters *c, enum error_code code)
 	counter_bump(&c->refused[code], 1);
 }
 
+/* An append came back committed after so long. */
+void counter_latency(struct counters *c, uint64_t us);
 /* HTTP answers by class; status 100..599. */
 void counter_answer(struct counters *c, int status);
 

@@ -322,6 +322,14 @@ deliver(struct hub *h, struct message *m, uint64_t sequence)
 	counter_add(h->counters, COUNTER_DELIVERIES, d.delivered);
 }
 
+static void
+complete(struct hub *h, struct append *a)
+{
+	if (a->status >= 0)
+		counter_latency(h->counters, h->mono_us - a->started_us);
+	a->done(a);
+}
+
 void
 hub_tail(struct hub *h)
 {
@@ -341,7 +349,7 @@ hub_tail(struct hub *h)
 			}
 			h->sequence++;
 			if (slots[i].append != NULL)
-				slots[i].append->done(slots[i].append);
+				complete(h, slots[i].append);
 		}
 	}
 	h->in_tail = false;

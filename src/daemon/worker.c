@@ -5,6 +5,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "core/config.h"
 #include "core/limiter.h"
@@ -246,6 +247,7 @@ turn(struct worker *w)
 	hub_tail(&w->hub); /* connections that ended have left their rooms */
 	count_ended(w);
 	counter_add(&w->counters, COUNTER_TURNS, 1);
+	counter_add(&w->counters, COUNTER_BUSY_US, clock_mono_us() - w->net.mono_us);
 	return more || !TAILQ_EMPTY(&w->net.dirty) || !TAILQ_EMPTY(&w->hub.ready);
 }
 
