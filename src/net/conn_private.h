@@ -74,6 +74,7 @@ struct conn {
 	bool wants_write : 1; /* the last write was not complete */
 	bool saw_end : 1;     /* the peer has ended its side */
 	bool was_full : 1;    /* on_drain is owed */
+	bool came_early : 1;  /* input arrived while it was answering, and waits in the socket */
 	bool is_resumed : 1;  /* its event is active for the sake of `rest` */
 	bool has_begun : 1;   /* a part of a request head is there: its deadline runs */
 	bool has_length : 1;  /* a streamed answer with a length: ends by itself */

@@ -137,17 +137,39 @@ exchange_header(struct exchange *x, const char *name, struct slice value)
 }
 
 static void
+add_header(struct buf *b, const char *name, const char *value)
+{
+	(void)buf_add_str(b, name);
+	(void)buf_add_str(b, value);
+	(void)BUF_ADD_LIT(b, "\r\n");
+}
+
+/* Pieces, not formats: a head is most of what an answer costs beside the system calls. */
+static void
 add_head(struct buf *b, struct exchange *x, int status, const char *content_type)
 {
-	char date[HTTP_DATE_SIZE];
+	static const char digits[] = "0123456789abcdef";
+	char number[17] = "";
 
-	(void)buf_printf(b, "HTTP/1.1 %d %s\r\n", status, http_status_text(status));
-	(void)buf_printf(
-	    b, "Date: %s\r\n", http_date_format((int64_t)(x->net->now_us / 1000000), date));
-	(void)buf_printf(b, "X-Request-Id: %016llx\r\n", (unsigned long long)x->number);
+	(void)buf_reserve(b, 512); /* a failure shows in what follows */
+	(void)BUF_ADD_LIT(b, "HTTP/1.1 ");
+	(void)buf_add_u64(b, (uint64_t)status);
+	add_header(b, " ", http_status_text(status));
+	add_header(b, "Date: ", net_date(x->net));
+	for (unsigned i = 0; i < 16; i++)
+		number[i] = digits[x->number >> (60 - 4 * i) & 15];
+	add_header(b, "X-Request-Id: ", number);
 	if (content_type != NULL)
-		(void)buf_printf(b, "Content-Type: %s\r\n", content_type);
+		add_header(b, "Content-Type: ", content_type);
 	(void)buf_add_slice(b, buf_slice(&x->headers));
+}
+
+static void
+add_length(struct buf *b, uint64_t n)
+{
+	(void)BUF_ADD_LIT(b, "Content-Length: ");
+	(void)buf_add_u64(b, n);
+	(void)BUF_ADD_LIT(b, "\r\n");
 }
 
 static void
@@ -192,7 +214,7 @@ exchange_reply(struct exchange *x, int status, const char *content_type, struct 
 	add_head(&b, x, status, content_type);
 	add_connection(&b, x);
 	if (status != 204 && status != 304)
-		(void)buf_printf(&b, "Content-Length: %zu\r\n", body.n);
+		add_length(&b, body.n);
 	(void)buf_add_str(&b, "\r\n");
 	if (has_body(x, status))
 		(void)buf_add_slice(&b, body);
@@ -242,7 +264,7 @@ exchange_stream_start(struct exchange *x, int status, const char *content_type, 
 	add_head(&b, x, status, content_type);
 	add_connection(&b, x);
 	if (length >= 0)
-		(void)buf_printf(&b, "Content-Length: %lld\r\n", (long long)length);
+		add_length(&b, (uint64_t)length);
 	(void)buf_add_str(&b, "\r\n");
 	if (b.failed || conn_push_bytes(c, buf_slice(&b)) < 0) {
 		conn_doom(c, CLOSE_NO_MEMORY);

@@ -79,6 +79,17 @@ net_clock(struct net *n)
 		n->on_clock(n);
 }
 
+const char *
+net_date(struct net *n)
+{
+	int64_t now_s = (int64_t)(n->now_us / 1000000);
+
+	if (n->date_s != now_s)
+		(void)http_date_format(now_s, n->date); /* it returns what it filled */
+	n->date_s = now_s;
+	return n->date;
+}
+
 void
 net_add_memory(struct net *n, size_t bytes)
 {

@@ -38,6 +38,8 @@ struct net {
 	uint64_t now_ms;                 /* monotonic, of this turn */
 	uint64_t now_us;                 /* wall clock, of this turn */
 	uint64_t mono_us;                /* monotonic */
+	char date[HTTP_DATE_SIZE];       /* net_date's */
+	int64_t date_s;                  /* the second that it tells; 0: none yet */
 	char *read_buffer;
 	struct http_head *head; /* scratch for parsing */
 	struct conn_list conns;
@@ -69,6 +71,9 @@ net_begin(struct net *n)
 	if (!n->has_clock)
 		net_clock(n);
 }
+
+/* The time of this turn as HTTP's Date tells it; made once a second. Borrowed until the next call. */
+const char *net_date(struct net *n);
 
 struct net_accepted { /* a socket handed over by the listener's thread */
 	int fd;

@@ -13,7 +13,7 @@
 static struct wire *
 at(const struct outq *q, unsigned i)
 {
-	return q->slots[(q->head + i) & (q->cap - 1U)];
+	return q->cap == 0 ? q->one : q->slots[(q->head + i) & (q->cap - 1U)];
 }
 
 static int
@@ -29,7 +29,8 @@ grow(struct outq *q)
 		return -ENOMEM;
 	for (unsigned i = 0; i < q->n; i++)
 		slots[i] = at(q, i);
-	mem_free(q->slots);
+	if (q->cap > 0)
+		mem_free((void *)q->slots);
 	q->slots = slots;
 	q->head = 0;
 	q->cap = (uint16_t)cap;
@@ -39,7 +40,13 @@ grow(struct outq *q)
 int
 outq_push(struct outq *q, struct wire *w)
 {
-	if (q->n == q->cap) {
+	if (q->n == 0 && q->cap == 0) {
+		q->one = wire_ref(w);
+		q->n = 1;
+		q->bytes = w->n;
+		return 0;
+	}
+	if (q->n >= q->cap) {
 		int r = grow(q);
 
 		if (r < 0)
@@ -56,7 +63,8 @@ outq_done(struct outq *q)
 {
 	for (unsigned i = 0; i < q->n; i++)
 		wire_unref(at(q, i));
-	mem_free(q->slots);
+	if (q->cap > 0)
+		mem_free((void *)q->slots);
 	*q = (struct outq){0};
 }
 
@@ -69,14 +77,37 @@ consume(struct outq *q, size_t n)
 	while (q->n > 0 && n >= at(q, 0)->n) {
 		n -= at(q, 0)->n;
 		wire_unref(at(q, 0));
-		q->head = (uint16_t)((q->head + 1u) & (q->cap - 1U));
 		q->n--;
+		if (q->cap > 0)
+			q->head = (uint16_t)((q->head + 1u) & (q->cap - 1U));
 	}
 	q->offset = (uint32_t)n;
-	if (q->n == 0) {
-		mem_free(q->slots); /* an idle connection owns no queue */
-		*q = (struct outq){0};
+	if (q->n == 0)
+		outq_done(q); /* an idle connection owns no queue */
+}
+
+/* The first wires of the queue in one write; *wanted: the bytes that were offered. */
+static ssize_t
+write_some(const struct outq *q, int fd, size_t *wanted)
+{
+	struct iovec iov[GATHER];
+	struct msghdr msg = {.msg_iov = iov};
+
+	if (q->n == 1) { /* the common case: the kernel need not copy a list of parts */
+		*wanted = at(q, 0)->n - q->offset;
+		return send(fd, at(q, 0)->p + q->offset, *wanted, MSG_NOSIGNAL | MSG_DONTWAIT);
 	}
+	*wanted = 0;
+	for (unsigned i = 0; i < q->n && i < GATHER; i++) {
+		const struct wire *w = at(q, i);
+		size_t skip = i == 0 ? q->offset : 0;
+
+		iov[i].iov_base = (void *)(uintptr_t)(w->p + skip);
+		iov[i].iov_len = w->n - skip;
+		*wanted += iov[i].iov_len;
+		msg.msg_iovlen = i + 1;
+	}
+	return sendmsg(fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
 ssize_t
@@ -85,21 +116,9 @@ outq_flush(struct outq *q, int fd)
 	ssize_t total = 0;
 
 	while (q->n > 0) {
-		struct iovec iov[GATHER];
-		struct msghdr msg = {.msg_iov = iov};
-		size_t wanted = 0;
-		ssize_t sent;
+		size_t wanted;
+		ssize_t sent = write_some(q, fd, &wanted);
 
-		for (unsigned i = 0; i < q->n && i < GATHER; i++) {
-			const struct wire *w = at(q, i);
-			size_t skip = i == 0 ? q->offset : 0;
-
-			iov[i].iov_base = (void *)(uintptr_t)(w->p + skip);
-			iov[i].iov_len = w->n - skip;
-			wanted += iov[i].iov_len;
-			msg.msg_iovlen = i + 1;
-		}
-		sent = sendmsg(fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
 		if (sent < 0 && errno == EINTR)
 			continue;
 		if (sent < 0)

@@ -1,6 +1,7 @@
 /*
- * An output queue: references to wires in a ring, flushed by one gather write. It owns no
- * memory while it is empty. Worker thread only.
+ * An output queue: references to wires in a ring, flushed by one gather write. It owns no memory
+ * while it is empty, nor while one wire waits: a fan-out of single messages allocates nothing.
+ * Worker thread only.
  */
 #ifndef NET_OUTQ_H
 #define NET_OUTQ_H
@@ -8,9 +9,12 @@
 #include "core/wire.h"
 
 struct outq {
-	struct wire **slots; /* NULL while empty */
-	size_t bytes;        /* not yet written */
-	uint32_t offset;     /* bytes of the first wire that are written already */
+	union {
+		struct wire *one;    /* cap 0: all there is, when n is 1 */
+		struct wire **slots; /* else a ring */
+	};
+	size_t bytes;    /* not yet written */
+	uint32_t offset; /* bytes of the first wire that are written already */
 	uint16_t head;
 	uint16_t n;
 	uint16_t cap; /* power of two, or 0 */
