@@ -316,6 +316,7 @@ worker_init(struct worker *w, const struct worker_options *o)
 		return -ENOMEM;
 	use_setup(w, o->setup);
 	net_clock(&w->net);
+	w->net.has_clock = false; /* the first turn reads it anew */
 	log_attach(o->log, o->index, wake, w);
 	return 0;
 }
