@@ -262,6 +262,7 @@ open_stream(struct exchange *x, const struct chat_request *request, struct claim
 	struct conn *conn = x->conn;
 	struct session *s;
 	struct refusal why = {0};
+	int r;
 
 	if (st == NULL || session_init(&st->chat.session, h, &subscriber_ops, claims,
 			      slice_trim(buf_slice(&request->name))) < 0) {
@@ -289,12 +290,16 @@ open_stream(struct exchange *x, const struct chat_request *request, struct claim
 	chat_new_id(h->worker, st->id);
 	exchange_header(x, "Cache-Control", SLICE("no-cache, no-transform"));
 	exchange_header(x, "X-Accel-Buffering", SLICE("no"));
-	if (map_set(&h->sessions, slice_str(st->id), s) < 0 ||
-	    exchange_stream_start(x, 200, "text/event-stream", -1, &stream_ops, st) < 0) {
+	r = map_set(&h->sessions, slice_str(st->id), s);
+	if (r < 0 || exchange_stream_start(x, 200, "text/event-stream", -1, &stream_ops, st) < 0) {
 		admission_end(serve, &st->chat.admission);
 		(void)map_remove(&h->sessions, slice_str(st->id));
 		session_done(s, true);
 		mem_free(st);
+		if (r < 0) {
+			(void)append_refusal(r, &why);
+			serve_refuse(x, &why);
+		}
 		return;
 	}
 	conn_count_as(conn, COUNTER_CONN_CHAT_SSE);
