@@ -9,7 +9,7 @@ FUZZ_SECONDS = 60
 
 ifeq ($(wildcard config.mk),)
 
-TARGETS = all check check-unit check-live check-web autobahn install uninstall dist fuzz lint format run
+TARGETS = all check check-unit check-live check-web autobahn bench install uninstall dist fuzz lint format run
 .PHONY: $(TARGETS) clean distclean deps deps-check deps-ci help
 .DEFAULT_GOAL := all
 
@@ -78,7 +78,7 @@ V = 0
 say = $(if $(filter 0,$(V)),@echo '  $(1)	$(patsubst $(srcdir)/%,%,$(2))';)
 
 .PHONY: all check check-unit check-live check-web tests fuzzers run install uninstall clean distclean dist fuzz lint format \
-	autobahn deps deps-check deps-ci help
+	autobahn bench deps deps-check deps-ci help
 .DEFAULT_GOAL := all
 ifeq ($(MAKELEVEL),0)
 MAKEFLAGS += -j$(NPROC)
@@ -149,6 +149,12 @@ check-web: all	## the page and the examples in Chromium
 autobahn: all	## Autobahn|Testsuite's 517 WebSocket cases (needs a Python 2.7)
 	@$(AUX)/autobahn.sh
 
+bench: all bench/floor	## measure against a bare send() loop, 4 minutes (BENCH_ROUNDS=3, BENCH_TIME=2)
+	@$(srcdir)/tests/bench/bench.py
+bench/floor: $(srcdir)/tests/bench/floor.c
+	@mkdir -p $(@D)
+	$(LINK) $(ALL_CPPFLAGS) $<
+
 fuzz:	## fuzz every parser (FUZZ_SECONDS=60 each)
 	@FUZZ_SECONDS='$(FUZZ_SECONDS)' $(AUX)/fuzz.sh
 
@@ -213,7 +219,7 @@ tidied/%: $(srcdir)/%.c $(HEADERS) $(srcdir)/.clang-tidy config.mk
 clean:	## remove what was compiled
 	rm -rf obj unit fuzzers fuzz tidied libbelfry.a belfryd belfryctl check $(DIST).tar.gz
 distclean: clean
-	rm -rf venv node run autobahn config.mk config.status config.log Makefile
+	rm -rf venv node run autobahn bench config.mk config.status config.log Makefile
 deps:
 	@$(AUX)/deps.sh build
 deps-check:
