@@ -20,6 +20,22 @@ buf_reset(struct buf *b)
 {
 	b->n = 0;
 	b->failed = false;
+	b->error = 0;
+}
+
+static int
+fail(struct buf *b, int error)
+{
+	b->failed = true;
+	b->error = error;
+	return error;
+}
+
+/* How it failed before; writers set `failed` themselves too. */
+static int
+sticky(const struct buf *b)
+{
+	return b->error < 0 ? b->error : -ENOMEM;
 }
 
 int
@@ -28,19 +44,17 @@ buf_reserve(struct buf *b, size_t more)
 	size_t cap = b->cap == 0 ? min_size(BUF_FIRST_CAP, b->max) : b->cap;
 	char *p;
 
-	if (b->n > b->max || more > b->max - b->n) {
-		b->failed = true;
-		return -EMSGSIZE;
-	}
+	if (b->failed)
+		return sticky(b); /* what came after a missing piece would be wrong */
+	if (b->n > b->max || more > b->max - b->n)
+		return fail(b, -EMSGSIZE);
 	if (more <= b->cap - b->n)
 		return 0;
 	while (cap - b->n < more)
 		cap = cap > b->max / 2 ? b->max : cap * 2;
 	p = mem_realloc(b->p, cap);
-	if (p == NULL) {
-		b->failed = true;
-		return -ENOMEM;
-	}
+	if (p == NULL)
+		return fail(b, -ENOMEM);
 	b->p = p;
 	b->cap = cap;
 	return 0;
@@ -52,7 +66,7 @@ buf_add(struct buf *b, const void *p, size_t n)
 	int r;
 
 	if (n == 0)
-		return 0;
+		return b->failed ? sticky(b) : 0;
 	r = buf_reserve(b, n);
 	if (r < 0)
 		return r;
@@ -111,10 +125,8 @@ buf_printf(struct buf *b, const char *fmt, ...)
 	va_start(args, fmt);
 	n = vsnprintf(NULL, 0, fmt, args);
 	va_end(args);
-	if (n < 0) {
-		b->failed = true;
-		return -EINVAL;
-	}
+	if (n < 0)
+		return fail(b, -EINVAL);
 	r = buf_reserve(b, (size_t)n + 1);
 	if (r < 0)
 		return r;

@@ -1,7 +1,8 @@
 /*
  * A growable, bounded byte buffer. Growth doubles up to the hard maximum given at init; what
- * does not fit fails and leaves the contents as they were. The failure is sticky (`failed`), so
- * that a writer may append many pieces and check once at the end. Not shared between threads.
+ * does not fit fails and leaves the contents as they were. The failure is sticky: until a reset
+ * every later append fails too, so that a writer may append many pieces and check only the last
+ * one, or `failed`. Not shared between threads.
  */
 #ifndef BASE_BUF_H
 #define BASE_BUF_H
@@ -13,6 +14,7 @@ struct buf {
 	size_t n;    /* bytes in use */
 	size_t cap;  /* bytes allocated */
 	size_t max;  /* hard limit of n */
+	int error;   /* how it failed, negative; of no meaning otherwise */
 	bool failed; /* some append did not fit or had no memory */
 };
 

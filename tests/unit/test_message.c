@@ -352,8 +352,19 @@ END_TEST
 
 START_TEST(no_memory)
 {
-	long blocks = mem_blocks();
+	size_t sizes[MESSAGE_FORMS] = {0};
+	struct message *whole = chat("a\nb", &kept);
+	long blocks;
 
+	for (unsigned form = 0; form < MESSAGE_FORMS; form++) {
+		struct slice out = SLICE_NONE;
+
+		if (form != FORM_WS_DEFLATE)
+			ck_assert_int_eq(message_form(whole, (enum message_form)form, &out), 0);
+		sizes[form] = out.n;
+	}
+	message_unref(whole);
+	blocks = mem_blocks();
 	for (long n = 1;; n++) {
 		struct message_chat in = {
 		    .topic = SLICE("chat/a"), .from = ada, .content = SLICE("a\nb")};
@@ -372,6 +383,14 @@ START_TEST(no_memory)
 			failed = form != FORM_WS_DEFLATE &&
 				 (message_form(m, (enum message_form)form, &out) < 0 ||
 				     message_form(e, (enum message_form)form, &out) < 0);
+		}
+		for (unsigned form = 0; m != NULL && form < MESSAGE_FORMS; form++) {
+			struct slice out = SLICE_NONE;
+
+			mem_fail_at(0);
+			if (form != FORM_WS_DEFLATE)
+				ck_assert_int_eq(message_form(m, (enum message_form)form, &out), 0);
+			ck_assert_uint_eq(out.n, sizes[form]); /* whole, or not at all */
 		}
 		mem_fail_at(0);
 		message_unref(m);

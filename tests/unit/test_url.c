@@ -181,6 +181,7 @@ START_TEST(query_get_without_room)
 	ck_assert_int_eq(url_query_get(SLICE("a=b"), "a", &b, &value), -1);
 	ck_assert_int_eq(mem_blocks(), blocks);
 	b.max = 200;
+	buf_reset(&b);
 	ck_assert_int_eq(url_query_get(SLICE("a=b"), "a", &b, &value), 1);
 	ck_slice(value, "b");
 	buf_done(&b);
