@@ -130,6 +130,8 @@ resolve_topic(
 		if (r == 0 && d->topic.p != NULL && !slice_eq(d->topic, buf_slice(&b)))
 			r = refuse(why, ERROR_BAD_FIELD,
 			    "topic and to name different topics: give one of them");
+		else if (r == -ENOMEM)
+			r = append_refusal(r, why);
 		else if (r < 0 || b.n > TOPIC_MAX)
 			r = refuse(why, ERROR_BAD_FIELD, "to must be a user id of 1 to 128 bytes");
 	} else if (d->topic.p == NULL) {
@@ -137,7 +139,9 @@ resolve_topic(
 			return refuse(
 			    why, ERROR_BAD_FIELD, "topic is missing and events.topics is empty");
 		r = pattern_expand(&b, slice_str(c->events.topics.v[0]), slice_str(who->user_id));
-		if (r < 0)
+		if (r == -ENOMEM)
+			r = append_refusal(r, why);
+		else if (r < 0)
 			r = refuse(why, ERROR_BAD_FIELD,
 			    "topic is missing, and the first of events.topics cannot be used");
 	}

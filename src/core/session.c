@@ -313,7 +313,7 @@ room_topic(struct buf *out, struct slice room, struct refusal *why)
 	(void)BUF_ADD_LIT(out, "chat/");
 	if (room.n > TOPIC_MAX)
 		error = "is too long";
-	else if (buf_add_slice(out, room) < 0 || out->failed)
+	else if (buf_add_slice(out, room) < 0)
 		return append_refusal(-ENOMEM, why);
 	else
 		error = topic_error(buf_slice(out));

@@ -254,6 +254,7 @@ START_TEST(no_memory)
 			break;
 		mem_fail_at(0);
 		ck_assert_ptr_nonnull(code);
+		ck_assert_str_eq(code, "unavailable");
 		ck_assert_ptr_null(m);
 	}
 	mem_fail_at(0);
