@@ -401,7 +401,10 @@ clean_up(struct server *s)
 {
 	sigset_t signals;
 
-	/* libevent gives the signals their old meaning back: one that comes now must not end the process its own way */
+	/*
+	 * libevent gives the signals their old meaning back: one that comes now must not end the
+	 * process its own way
+	 */
 	(void)sigemptyset(&signals);
 	(void)sigaddset(&signals, SIGTERM);
 	(void)sigaddset(&signals, SIGINT);

@@ -219,7 +219,10 @@ on_clock(struct net *n)
 	w->hub.mono_us = n->mono_us;
 }
 
-/* Take off the connections that ended since the last turn; those on their way here are counted already. */
+/*
+ * Take off the connections that ended since the last turn; those on their way here are counted
+ * already.
+ */
 static void
 count_ended(struct worker *w)
 {

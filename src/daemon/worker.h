@@ -67,7 +67,10 @@ MUST_CHECK int worker_reload(struct worker *w, struct setup *setup);
 void worker_drain(struct worker *w, uint64_t spread_ms);
 /* Ends the thread, closing what is left, and waits for it. */
 void worker_stop(struct worker *w);
-/* After every thread has ended, before any worker is done: what is still under way between workers finds both there. */
+/*
+ * After every thread has ended, before any worker is done: what is still under way between workers
+ * finds both there.
+ */
 void worker_leave(struct worker *w);
 void worker_done(struct worker *w);
 

@@ -79,7 +79,9 @@ const char *conn_peer(const struct conn *c, char out[64]);
  * peer's. Else false, nothing set.
  */
 bool conn_is_unix(const struct conn *c, unsigned *listener, uint32_t *uid, uint32_t *gid);
-/* Above limits.connections: everything but a stream, which is turned away in its own words, is refused. */
+/*
+ * Above limits.connections: everything is refused, but a stream is turned away in its own words.
+ */
 bool conn_is_extra(const struct conn *c);
 /* The listener's own address is a loopback address (false for Unix sockets). */
 bool conn_on_loopback_listener(const struct conn *c);

@@ -200,12 +200,16 @@ check_expected(struct exchange *x, struct refusal *r)
 	return 0;
 }
 
-/* Where there is no room only what opens a connection for long is looked at: admission turns it away in its own words. What tells how the daemon fares is told, too. */
+/*
+ * Where there is no room only what opens a connection for long is looked at: admission turns it
+ * away in its own words. What tells how the daemon fares is told, too.
+ */
 static int
 check_room(const struct exchange *x, const struct route *route, struct refusal *r)
 {
-	bool is_figure = route != NULL && (route->run == serve_healthz || route->run == serve_readyz ||
-					      route->run == serve_metrics);
+	bool is_figure =
+	    route != NULL && (route->run == serve_healthz || route->run == serve_readyz ||
+				 route->run == serve_metrics);
 
 	if (route != NULL && (route->run == serve_chat || route->run == serve_events))
 		return 0;
