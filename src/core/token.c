@@ -169,9 +169,16 @@ decode(struct reading *r, struct slice part, char *out, cJSON **tree, const char
 /* --- header (RFC 7515, section 4) --- */
 
 static bool
+is_accepted(const struct reading *r)
+{
+	return (r->auth->algorithms & 1u << r->alg) != 0;
+}
+
+/* Accepted, and there is a key for it: of a key set that may not be so. */
+static bool
 is_listed(const struct reading *r)
 {
-	return (r->auth->algorithms & r->keyring->algorithms & 1u << r->alg) != 0;
+	return is_accepted(r) && (r->keyring->algorithms & 1u << r->alg) != 0;
 }
 
 /* Guest tokens are this daemon's own affair, whatever algorithms others may use. */
@@ -188,7 +195,7 @@ refuse_algorithm(const struct reading *r)
 	size_t n = 0;
 
 	for (unsigned alg = 0; alg < ALG_COUNT; alg++) {
-		if ((r->auth->algorithms & 1u << alg) == 0)
+		if ((r->auth->algorithms & r->keyring->algorithms & 1u << alg) == 0)
 			continue;
 		n += (size_t)snprintf(list + n, sizeof(list) - n, "%s%s", n == 0 ? "" : ", ",
 		    token_algorithm_name(alg));
@@ -204,7 +211,7 @@ check_algorithm(struct reading *r)
 
 	for (r->alg = 0; r->alg < ALG_COUNT; r->alg++) {
 		if (slice_eq(alg, slice_str(token_algorithm_name(r->alg))))
-			return is_listed(r) || may_be_guest(r) ? 0 : refuse_algorithm(r);
+			return is_accepted(r) || may_be_guest(r) ? 0 : refuse_algorithm(r);
 	}
 	return refuse_algorithm(r);
 }
@@ -248,7 +255,7 @@ choose_key(struct reading *r, const cJSON *kid)
 		return choose_by_kid(r, json_string(kid));
 	r->may_be_guest = may_be_guest(r);
 	if (!is_listed(r))
-		return 0;
+		return r->may_be_guest ? 0 : refuse_algorithm(r);
 	if (token_is_hmac(r->alg) && k->secret != NULL)
 		r->key = slice_of((const char *)k->secret, k->secret_n);
 	else if ((k->pem_algorithms & 1u << r->alg) != 0)

@@ -95,8 +95,9 @@ struct keyring;
 
 /*
  * Load the keys of a configuration: checks lengths (HMAC secrets at least as long as the hash:
- * 32, 48, 64 bytes), refuses HS with a PEM-looking secret, algorithms without a key and keys
- * without an algorithm. NULL on failure with the reason in error (for `-t`).
+ * 32, 48, 64 bytes), refuses HS with a PEM-looking secret, algorithms without a key (unless there
+ * is a key set, whose keys may change) and keys without an algorithm. NULL on failure with the
+ * reason in error (for `-t`).
  */
 MUST_CHECK struct keyring *keyring_new(const struct config_auth *auth, char *error, size_t error_n);
 /*

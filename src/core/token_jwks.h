@@ -13,7 +13,8 @@
  * The keys of auth->jwks, a JSON text, into k, with what they add to k->algorithms. Keys with
  * `use` "enc" are left out; anything else that could not verify a token is an error that names the
  * key, as is a private key. A key that auth.algorithms has no use for is kept, so that the refusal
- * can say so; at least one is of use. Does nothing when auth->jwks is NULL.
+ * can say so; at least one is of use. An algorithm without a key is none, since a set may change at
+ * each reload: no token of it is taken. Does nothing when auth->jwks is NULL.
  *
  * Returns 0; -1 with the reason in error, and k with perhaps some of them.
  */

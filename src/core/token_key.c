@@ -73,7 +73,7 @@ load_secret(struct keyring *k, const struct config_auth *auth, char *error, size
 		    "%s is set, but auth.algorithms has none of HS256, HS384, HS512", where);
 	}
 	if (auth->secret == NULL && auth->jwks != NULL)
-		return 0; /* keyring_new sees whether the set has what is wanted */
+		return 0; /* the set may have some */
 	if (auth->secret == NULL || auth->secret_n == 0)
 		return token_key_complain(error, error_n,
 		    "the secret is %s: %s wants secret or secret_file (`belfryctl secret FILE` makes one)",
@@ -215,19 +215,6 @@ load_public_key(struct keyring *k, const struct config_auth *auth, char *error, 
 	return r;
 }
 
-/* Each algorithm of the configuration has a key by now, when a set was to bring what is missing. */
-static int
-check_algorithms(
-    const struct keyring *k, const struct config_auth *auth, char *error, size_t error_n)
-{
-	unsigned missing = auth->algorithms & ~k->algorithms;
-
-	if (missing == 0)
-		return 0;
-	return token_key_complain(error, error_n, "%s has no key for %s of auth.algorithms",
-	    auth->jwks_path != NULL ? auth->jwks_path : "jwks_file", token_key_first_name(missing));
-}
-
 struct keyring *
 keyring_new(const struct config_auth *auth, char *error, size_t error_n)
 {
@@ -246,8 +233,6 @@ keyring_new(const struct config_auth *auth, char *error, size_t error_n)
 		r = load_public_key(k, auth, error, error_n);
 	if (r == 0)
 		r = token_jwks_load(k, auth, error, error_n);
-	if (r == 0)
-		r = check_algorithms(k, auth, error, error_n);
 	ERR_clear_error();
 	if (r == 0)
 		return k;

@@ -268,12 +268,12 @@ START_TEST(keys_fit_their_algorithms)
 	    rsa, "\"use\":\"sig\",\"key_ops\":[\"sign\",\"verify\"],\"x5c\":[\"AA\"]", rs256, NULL);
 	key_complains(rsa, "\"alg\":\"RS256\"", rs256, NULL);
 	key_complains(rsa, "\"alg\":\"RS512\"", rs256, "no key for any of auth.algorithms");
-	key_complains(rsa, "\"alg\":\"RS256\"", TOKEN_RS, "no key for RS384 of auth.algorithms");
+	key_complains(rsa, "\"alg\":\"RS256\"", TOKEN_RS, NULL);
 	key_complains(rsa, "\"alg\":\"PS256\"", rs256, "installed libjwt");
 	key_complains(rsa, "\"alg\":\"ES256\"", rs256, "alg ES256, and is an RSA key of 2048 bits");
 	key_complains(rsa, "\"alg\":\"HS256\"", ALL, "alg HS256, and is an RSA key of 2048 bits");
 	key_complains(rsa, "", 1u << ALG_HS256, "no key for any of auth.algorithms");
-	key_complains(rsa, "", rs256 | 1u << ALG_ES256, "no key for ES256");
+	key_complains(rsa, "", ALL, NULL);
 	key_complains(small, "", rs256, "an RSA key of 1024 bits, want 2048");
 	key_complains(p256, "", 1u << ALG_ES256, NULL);
 	key_complains(p256, "", 1u << ALG_ES384, "no key for any");
@@ -313,10 +313,11 @@ START_TEST(sets_beside_other_keys)
 	    auth_with(jwks, 1u << ALG_ES256 | 1u << ALG_RS256 | 1u << ALG_HS256);
 	char text[512];
 
-	ck_assert_ptr_nonnull(strstr(complaint_of(&auth, text), "no key for HS256"));
+	/* no key, no algorithm */
+	ck_assert_str_eq(refused_by(&auth, make_token(HS256, WELL), NULL), "alg");
 	auth.secret = make_auth().secret;
 	auth.secret_n = strlen(SECRET);
-	ck_assert_ptr_nonnull(strstr(complaint_of(&auth, text), "no key for RS256"));
+	ck_assert_str_eq(complaint_of(&auth, text), "");
 	auth.public_key = make_public_pem(rsa);
 	ck_assert_str_eq(complaint_of(&auth, text), "");
 	/* each door has its own key */
