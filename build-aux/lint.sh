@@ -23,13 +23,13 @@ lint_man_options() { tests/lint/man_options.py; }
 lint_format() { c_files | xargs -P "$jobs" -n 16 clang-format-14 --style=file --dry-run -Werror --ferror-limit=3; }
 lint_tidy() { make -s --no-print-directory -C "$build" -j"$jobs" -k tidy; }
 # cppcheck reads no system headers: it is given the list macros, and takes a descriptor that was closed and opened again
-# for one that is closed twice.
+# for one that is closed twice. readdir needs no lock where each thread reads a directory of its own.
 lint_cppcheck() {
 	local queue
 	queue=$(echo '#include <sys/queue.h>' | ${CC:-cc} -E -M -x c - | tr ' ' '\n' | grep '/sys/queue\.h$')
 	mkdir -p "$build/cppcheck"
 	cppcheck -q -j "$jobs" --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
-		--suppress=missingIncludeSystem --suppress=doubleFree --library=posix --include="$queue" \
+		--suppress=missingIncludeSystem --suppress=doubleFree --suppress=readdirCalled --library=posix --include="$queue" \
 		--cppcheck-build-dir="$build/cppcheck" -D_GNU_SOURCE -Isrc src
 }
 lint_shellcheck() { scripts | xargs shellcheck -x -P SCRIPTDIR -e SC2317; }

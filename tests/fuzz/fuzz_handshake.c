@@ -63,6 +63,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (r == 0)
 		check_result(&hs, protocols);
 	else
-		require(r == WS_H_EXTENSIONS || r == WS_H_PROTOCOLS || r == WS_H_BEARERS, "another error");
+		require(r == WS_H_EXTENSIONS || r == WS_H_PROTOCOLS || r == WS_H_BEARERS,
+		    "another error");
 	return 0;
 }
