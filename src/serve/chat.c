@@ -422,6 +422,7 @@ static void
 explain(struct exchange *x)
 {
 	struct chat_request request;
+	struct admission admission;
 	struct claims *claims = NULL;
 	struct refusal why = {0};
 
@@ -432,9 +433,13 @@ explain(struct exchange *x)
 	if (serve_authenticate(x, true, &claims) < 0)
 		return;
 	if (chat_request_read(x, &request, &why) == 0) {
-		if (chat_check_room(&request, claims, &why) == 0)
+		if (chat_check_room(&request, claims, &why) == 0 &&
+		    admission_begin(x, claims, &admission, &why) == 0) {
+			admission_end(serve_of(x), &admission);
 			(void)refuse(&why, ERROR_UPGRADE_REQUIRED,
-			    "all is well: /chat speaks WebSocket (Upgrade: websocket), or Server-Sent Events (Accept: text/event-stream)");
+			    "all is well: /chat speaks WebSocket (Upgrade: websocket), or "
+			    "Server-Sent Events (Accept: text/event-stream)");
+		}
 		chat_request_done(&request);
 	}
 	claims_unref(claims);
