@@ -11,8 +11,7 @@
 
 /* --- notes --- */
 
-static void
-note(struct notes *n, const char *fmt, ...)
+static void PRINTF(2, 3) note(struct notes *n, const char *fmt, ...)
 {
 	char line[4096];
 	size_t add;
