@@ -10,13 +10,9 @@ import threading
 import time
 import urllib.parse
 
-from . import SLOW, WAIT, config, rawclient, tokens
+from . import BELFRYD, ROOT, SANITIZED, SLOW, WAIT, config, rawclient, tokens  # noqa: F401
 
-ROOT = pathlib.Path(__file__).resolve().parents[3]
-BELFRYD = os.path.abspath(os.environ.get("BELFRYD", ROOT / "build" / "belfryd"))
 BELFRYCTL = os.path.abspath(os.environ.get("BELFRYCTL", ROOT / "build" / "belfryctl"))
-# A sanitizer's allocator keeps what was freed: memory says nothing then.
-SANITIZED = os.path.exists(BELFRYD) and any(name in pathlib.Path(BELFRYD).read_bytes() for name in (b"__asan_init", b"__tsan_init"))
 PORT_RE = re.compile(r"(?:127\.0\.0\.1|localhost|\[::1\])\"?(?::|\s+port=|,\s*\"port\":\s*)\"?([1-9][0-9]{1,4})\b")
 
 BASE = {
@@ -72,7 +68,8 @@ class Daemon:
         env.update(self.env or {})
         self.process = subprocess.Popen([BELFRYD, "-c", str(self.file), *self.args], stdin=subprocess.DEVNULL,
                                         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=env)
-        threading.Thread(target=self._read, args=(self.process.stderr,), daemon=True).start()
+        self._reader = threading.Thread(target=self._read, args=(self.process.stderr,), daemon=True)
+        self._reader.start()
         return self
 
     def _read(self, pipe):
@@ -115,7 +112,9 @@ class Daemon:
     def wait(self, timeout=None):
         """Waits for the end; the exit status."""
         try:
-            return self.process.wait(WAIT if timeout is None else timeout)
+            status = self.process.wait(WAIT if timeout is None else timeout)
+            self._reader.join(WAIT)  # its last words
+            return status
         except subprocess.TimeoutExpired:
             raise AssertionError(f"still running; log:\n{self.log()[-3000:]}") from None
 
@@ -127,6 +126,7 @@ class Daemon:
             self.process.send_signal(signal.SIGTERM)
         try:
             status = self.process.wait(10 * SLOW)
+            self._reader.join(WAIT)
         except subprocess.TimeoutExpired:
             self.kill()
             raise AssertionError(f"did not end within 10 s of SIGTERM; log:\n{self.log()[-3000:]}") from None
