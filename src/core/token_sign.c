@@ -156,7 +156,7 @@ token_sign(
 	}
 	if (!token_is_hmac(alg) || auth->secret == NULL || auth->secret_n == 0) {
 		(void)snprintf(error, error_n,
-		    "the configuration has no secret to sign with (auth.algorithms has no HS256, HS384 or HS512)");
+		    "the configuration has no secret to sign with (secret or secret_file, and one of HS256, HS384, HS512)");
 		return NULL;
 	}
 	add_claims(&payload, r);

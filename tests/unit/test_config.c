@@ -303,6 +303,32 @@ START_TEST(secret_file_loses_one_newline)
 }
 END_TEST
 
+START_TEST(key_set_is_read_as_text)
+{
+	static const char *const names[] = {"belfryd.conf", "keys.json"};
+	static const struct slice wrong[] = {SLICE(""), SLICE("{}\0")};
+	struct folder f = folder_new();
+	char path[256], other[256];
+	struct config *c = NULL;
+	struct config_error e = {.line = 0};
+
+	folder_put(&f, "keys.json", SLICE("{\"keys\": []}\n"), other);
+	folder_put(&f, "belfryd.conf", SLICE("\nauth = { jwks_file = \"keys.json\"; };\n"), path);
+	ck_assert_msg(config_load(path, &c, &e) == 0, "%s:%u: %s", e.file, e.line, e.text);
+	ck_assert_str_eq(
+	    c->auth.jwks, "{\"keys\": []}\n"); /* what it says is the keyring's affair */
+	ck_assert_str_eq(c->auth.jwks_path, other);
+	config_unref(c);
+	for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
+		folder_put(&f, "keys.json", wrong[i], other);
+		ck_assert_int_eq(config_load(path, &c, &e), -EINVAL);
+		ck_assert_uint_eq(e.line, 2);
+		ck_assert_ptr_nonnull(strstr(e.text, "jwks_file holds no JSON"));
+	}
+	folder_remove(&f, names, ARRAY_LEN(names));
+}
+END_TEST
+
 START_TEST(included_files_are_named)
 {
 	static const char *const names[] = {"belfryd.conf", "inner.conf"};
@@ -499,6 +525,7 @@ main(void)
 	tcase_add_loop_test(tc, faults_have_a_line, 0, ARRAY_LEN(faults));
 	tcase_add_test(tc, harmless_things_are_taken);
 	tcase_add_test(tc, secret_file_loses_one_newline);
+	tcase_add_test(tc, key_set_is_read_as_text);
 	tcase_add_test(tc, included_files_are_named);
 	tcase_add_test(tc, included_files_are_beside_the_including_one);
 	tcase_add_test(tc, unreadable_file_is_an_error);
