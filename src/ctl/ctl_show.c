@@ -212,7 +212,7 @@ event_print_json(FILE *out, const struct event *e)
 {
 	struct buf line = BUF_INIT((size_t)EVENT_MAX * 2);
 	cJSON *data = parse(e);
-	bool is_object = cJSON_IsObject(data);
+	bool is_object = data != NULL && cJSON_IsObject(data);
 	int r = 0;
 
 	if (is_object && (event_is_notice(e) || is_among(e->name, messages, ARRAY_LEN(messages))))
