@@ -7,6 +7,8 @@
 #ifndef TESTS_UNIT_SUPPORT_HUB_H
 #define TESTS_UNIT_SUPPORT_HUB_H
 
+#include <stdatomic.h>
+
 #include "core/command.h"
 #include "core/config.h"
 #include "core/hub.h"
@@ -51,10 +53,10 @@ struct world {
 	unsigned n_hubs;
 	struct hub hubs[WORLD_HUBS];
 	struct counters counters[WORLD_HUBS];
-	unsigned wakes[WORLD_HUBS];
+	_Atomic unsigned wakes[WORLD_HUBS];
 	int64_t now_ms;
 	uint64_t begin;
-	uint64_t n_numbers;
+	_Atomic uint64_t n_numbers;
 };
 
 /* False without memory: then world_done all the same. */
