@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "base/mem.h"
+#include "core/log_private.h"
 #include "core/message.h"
 #include "store/memory.h"
 
@@ -67,9 +68,28 @@ store_of(struct store *s)
 	return CONTAINER(s, struct world_store, store);
 }
 
+/* As a store with a thread of its own does it: taken, and failed afterwards. */
+static int
+fail_append(struct log *l, struct append *a, int status, unsigned caller)
+{
+	uint64_t wakes = 0;
+	int r;
+
+	log_lock(l);
+	r = log_reserve(l, 1);
+	a->status = status;
+	if (r == 0)
+		log_publish(l, a, caller, &wakes);
+	log_unlock(l);
+	log_wake(l, wakes);
+	return r;
+}
+
 static int
 store_append(struct store *s, struct append *a, unsigned caller)
 {
+	if (store_of(s)->append_status < 0)
+		return fail_append(s->log, a, store_of(s)->append_status, caller);
 	return store_of(s)->inner->ops->append(store_of(s)->inner, a, caller);
 }
 

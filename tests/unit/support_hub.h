@@ -42,8 +42,9 @@ struct world_store {
 	struct store *inner;
 	struct log_read *waiting[WORLD_READS];
 	unsigned n_waiting;
-	bool is_slow; /* reads wait until world_answer_reads */
-	int status;   /* what reads end with, when negative */
+	bool is_slow;      /* reads wait until world_answer_reads */
+	int status;        /* what reads end with, when negative */
+	int append_status; /* what appends end with, later, when negative */
 };
 
 struct world {
@@ -103,6 +104,8 @@ bool peer_open_as(struct world *w, unsigned hub, struct peer *p, const char *nam
     const char *const *subscribe, const char *const *publish);
 struct claims *world_claims(
     const char *name, const char *const *subscribe, const char *const *publish);
+/* It notes its own messages as they pass in the log, as a chat over SSE does. */
+void peer_hear_own(struct peer *p);
 void peer_close(struct peer *p, bool lost);
 /* Carry out one client message; single quotes stand for double ones. */
 void peer_do(struct peer *p, const char *fmt, ...) PRINTF(2, 3);

@@ -322,6 +322,28 @@ static const struct subscriber_ops peer_ops = {.has_room = peer_has_room,
     .fail = peer_fail,
     .level = session_level};
 
+static void
+peer_own(struct subscriber *who, uint64_t id)
+{
+	struct peer *p = peer_of_subscriber(who);
+	char text[32];
+
+	note(&p->notes, "own %s", id_text(p->world, id, text));
+}
+
+static const struct subscriber_ops own_ops = {.has_room = peer_has_room,
+    .push = peer_push,
+    .gap = session_gap,
+    .own = peer_own,
+    .fail = peer_fail,
+    .level = session_level};
+
+void
+peer_hear_own(struct peer *p)
+{
+	p->session.who.ops = &own_ops;
+}
+
 struct claims *
 world_claims(const char *name, const char *const *subscribe, const char *const *publish)
 {

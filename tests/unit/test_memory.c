@@ -49,6 +49,30 @@ START_TEST(by_count)
 }
 END_TEST
 
+/* Many that went from between those that stay. */
+START_TEST(holes)
+{
+	char got[512];
+	struct world w;
+	struct log_extent e;
+
+	ck_assert(world_init(&w, NULL));
+	SAY("a", "first");
+	for (int i = 0; i < 5000; i++) {
+		SAY("three/x", "m");
+		if (i == 2500)
+			SAY("a", "second");
+		if (i % 1000 == 0)
+			world_turn(&w);
+	}
+	ck_assert_str_eq(stored(&w, "**", got),
+	    "a#1 first; a#2503 second; three/x#5000 m; three/x#5001 m; three/x#5002 m; level");
+	log_extent(w.log, &e);
+	ck_assert_uint_eq(e.messages, 5);
+	world_done(&w);
+}
+END_TEST
+
 START_TEST(by_age)
 {
 	static const struct world_rule rules[] = {{"**", 100, 60000, false}};
@@ -313,8 +337,8 @@ END_TEST
 int
 main(void)
 {
-	const TTest *const tests[] = {by_count, by_age, by_bytes, by_ttl, ttl_and_count, keyed,
-	    keys_are_bounded, batch, rings, NULL};
+	const TTest *const tests[] = {by_count, holes, by_age, by_bytes, by_ttl, ttl_and_count,
+	    keyed, keys_are_bounded, batch, rings, NULL};
 
 	return run_tests("memory", tests);
 }

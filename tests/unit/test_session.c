@@ -349,6 +349,91 @@ START_TEST(gone_before_the_ack)
 }
 END_TEST
 
+/* One's own messages are passed in the log, level or behind; what is asked for has them. */
+START_TEST(own_messages)
+{
+	struct world w;
+	struct peer ada;
+
+	ck_assert(world_init(&w, NULL));
+	ck_assert(peer_open(&w, 0, &ada, "ada"));
+	peer_hear_own(&ada);
+	peer_do(&ada, "{'type':'join','room':'a'}");
+	peer_do(&ada, "{'type':'chat','content':'1'}");
+	world_turn(&w);
+	GOT(&ada, "joined a 1 [ada] #0; own #1; ack #1");
+	ada.room = 1;
+	ck_assert_int_eq(world_say(&w, "chat/a", "2"), 0);
+	ck_assert_int_eq(world_say(&w, "chat/a", "3"), 0);
+	world_turn(&w);
+	peer_do(&ada, "{'type':'chat','content':'4'}");
+	ck_assert_int_eq(world_say(&w, "chat/a", "5"), 0);
+	world_turn(&w);
+	GOT(&ada, "chat/a#2 someone: 2; ack #4");
+	ada.room = 100;
+	peer_drain(&ada);
+	world_turn(&w);
+	GOT(&ada, "chat/a#3 someone: 3; own #4; chat/a#5 someone: 5");
+	peer_do(&ada, "{'type':'join','room':'a','last':2}");
+	GOT(&ada, "joined a 1 [ada] #5; chat/a#4 ada: 4; chat/a#5 someone: 5");
+	peer_close(&ada, false);
+	world_done(&w);
+}
+END_TEST
+
+/* A store that fails after it has taken a message. */
+START_TEST(failed_later)
+{
+	static const struct world_options two = {.n_hubs = 2};
+	long blocks = mem_blocks();
+	struct world w;
+	struct peer ada;
+	struct peer bob;
+
+	ck_assert(world_init(&w, &two));
+	ck_assert(peer_open(&w, 0, &ada, "ada"));
+	ck_assert(peer_open(&w, 1, &bob, "bob"));
+	peer_do(&bob, "{'type':'join','room':'a'}");
+	peer_do(&ada, "{'type':'join','room':'a'}");
+	world_turn(&w);
+	(void)peer_take(&ada);
+	(void)peer_take(&bob);
+	w.store->append_status = -5;
+	peer_do(&ada, "{'type':'chat','content':'lost','ref':1}");
+	peer_do(&bob, "{'type':'chat','content':'lost'}");
+	peer_close(&bob, true); /* nobody is left to hear it */
+	world_turn(&w);
+	GOT(&ada, "error(1) unavailable");
+	ck_assert_uint_eq(ada.session.caller.n_pending, 0);
+	w.store->append_status = 0;
+	peer_do(&ada, "{'type':'chat','content':'kept','ref':2}");
+	world_turn(&w);
+	GOT(&ada, "ack(2) #1");
+	peer_close(&ada, false);
+	world_done(&w);
+	ck_assert_int_eq(mem_blocks(), blocks);
+}
+END_TEST
+
+START_TEST(errors)
+{
+	struct refusal r;
+	struct buf b = BUF_INIT(1000);
+
+	(void)refuse_limit(&r, ERROR_RATE_LIMITED, "limits.x", 3, "too \"fast\"");
+	ck_assert_int_eq(session_error(&b, &r, SLICE("\"a\"")), 0);
+	ck_assert(slice_eq(buf_slice(&b),
+	    SLICE("{\"type\":\"error\",\"ref\":\"a\",\"code\":\"rate_limited\","
+		  "\"message\":\"too \\\"fast\\\"\",\"limit\":\"limits.x\",\"retry_after\":3}")));
+	buf_reset(&b);
+	(void)refuse(&r, ERROR_BAD_FIELD, "x");
+	ck_assert_int_eq(session_error(&b, &r, SLICE_NONE), 0);
+	ck_assert(slice_eq(
+	    buf_slice(&b), SLICE("{\"type\":\"error\",\"code\":\"bad_field\",\"message\":\"x\"}")));
+	buf_done(&b);
+}
+END_TEST
+
 START_TEST(welcome)
 {
 	struct buf b = BUF_INIT(4096);
@@ -376,7 +461,7 @@ main(void)
 {
 	const TTest *const tests[] = {join_chat_leave, stored_on_joining, tabs, presence_off,
 	    presence_changed, default_room, limits, refresh, subscribe_then_join,
-	    gone_before_the_ack, welcome, NULL};
+	    gone_before_the_ack, own_messages, failed_later, errors, welcome, NULL};
 
 	return run_tests("session", tests);
 }
