@@ -274,8 +274,10 @@ deliver_to(struct delivery *d, struct sub *sub)
 	if (s->seen == d->sequence + 1)
 		return;
 	if (m->origin != 0 && m->origin == s->number) {
-		if (m->id != 0 && s->ops->own != NULL && sub->reader == NULL)
+		if (m->id != 0 && s->ops->own != NULL && sub->reader == NULL) {
+			s->seen = d->sequence + 1;
 			s->ops->own(s, m->id);
+		}
 		return;
 	}
 	if (is_for_rooms_only(m) && (!sub->is_room || d->sequence < sub->presence_from))

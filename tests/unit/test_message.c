@@ -1,9 +1,11 @@
 /* core/message and core/wire: encoding once, the id's digits, and each form in which a message leaves. */
 #include "core/message.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "core/wire.h"
+#include "proto/deflate.h"
 #include "proto/json.h"
 #include "proto/ws.h"
 #include "tests/unit/mem_faults.h"
@@ -288,6 +290,57 @@ START_TEST(raw)
 }
 END_TEST
 
+START_TEST(compressed)
+{
+	struct ws_deflater *z = ws_deflater_new();
+	struct ws_inflater *back = ws_inflater_new();
+	struct buf plain = BUF_INIT(10000);
+	struct message *m = chat("short", &kept);
+	char content[1001];
+	struct slice got;
+	struct slice json;
+
+	ck_assert(z != NULL && back != NULL);
+	ck_assert_int_eq(message_form_deflated(m, z, &got), 0);
+	ck_assert_int_eq(message_form(m, FORM_WS_JSON, &json), 0);
+	ck_assert_ptr_eq(got.p, json.p); /* too short for it */
+	message_unref(m);
+	memset(content, 'x', sizeof(content) - 1);
+	content[sizeof(content) - 1] = '\0';
+	m = chat(content, &kept);
+	message_commit(m, ID);
+	ck_assert_int_eq(message_form_deflated(m, z, &got), 0);
+	ck_assert_uint_lt(got.n, 200);
+	ck_assert_int_eq((unsigned char)got.p[0], 0xc1); /* FIN, RSV1, text */
+	got = slice_skip(got, got.n < 128 ? 2 : 4);
+	ck_assert_int_eq(ws_inflate(back, got, &plain), 0);
+	ck_assert(slice_eq(buf_slice(&plain), m->json));
+	ck_assert_int_eq(message_form_deflated(m, NULL, &got), 0); /* nobody compresses */
+	ck_assert_uint_gt(got.n, 1000);
+	message_unref(m);
+	/* what does not shrink goes as it is */
+	for (size_t i = 0; i < sizeof(content) - 1; i++)
+		content[i] = (char)('0' + (i * i * 2654435761u >> 7) % 75);
+	m = chat(content, &kept);
+	for (long n = 1;; n++) {
+		int r;
+
+		mem_fail_at(n);
+		r = message_form_deflated(m, z, &got);
+		if (mem_fail_is_pending())
+			break;
+		mem_fail_at(0);
+		ck_assert_int_eq(r, -ENOMEM);
+	}
+	mem_fail_at(0);
+	ck_assert_uint_gt(got.n, 500);
+	message_unref(m);
+	buf_done(&plain);
+	ws_deflater_free(z);
+	ws_inflater_free(back);
+}
+END_TEST
+
 /* Frame heads of every length stand right before the JSON. */
 START_TEST(lengths)
 {
@@ -407,7 +460,8 @@ int
 main(void)
 {
 	const TTest *const tests[] = {a_chat, sse_of_a_chat, digits, a_notification, an_event,
-	    no_false_speakers, of_rooms, raw, lengths, made_once, wires, no_memory, NULL};
+	    no_false_speakers, of_rooms, raw, compressed, lengths, made_once, wires, no_memory,
+	    NULL};
 
 	return run_tests("message", tests);
 }

@@ -359,9 +359,10 @@ START_TEST(own_messages)
 	ck_assert(peer_open(&w, 0, &ada, "ada"));
 	peer_hear_own(&ada);
 	peer_do(&ada, "{'type':'join','room':'a'}");
+	peer_do(&ada, "{'type':'subscribe','topic':'chat/*'}");
 	peer_do(&ada, "{'type':'chat','content':'1'}");
 	world_turn(&w);
-	GOT(&ada, "joined a 1 [ada] #0; own #1; ack #1");
+	GOT(&ada, "joined a 1 [ada] #0; subscribed chat/* #0; own #1; ack #1");
 	ada.room = 1;
 	ck_assert_int_eq(world_say(&w, "chat/a", "2"), 0);
 	ck_assert_int_eq(world_say(&w, "chat/a", "3"), 0);
