@@ -202,13 +202,13 @@ def private(key):
 
 
 @pytest.mark.parametrize("case, says", [
-    ("private", r"keys[0] (kid 'own') holds a private key"), ("nothing", "want {\"keys\": [...]}"), ("okp", "(kid 'ed') has the kty 'OKP'"),
+    ("private", r"keys[0] (kid 'own') holds a private key"), ("nothing", "want {\"keys\": [...]}"), ("okp", "no key for any of auth.algorithms"),
     ("curve", "no point on P-256"), ("twice", "keys[1] (kid 'a') has the kid of a key before it"), ("missing", "cannot read"),
     ("unfit", "no key for any of auth.algorithms"),
 ])
 def test_faults_are_named(tmp_path, keys, case, says):
     ec = jwk(keys.ec256, "a")
-    sets = {"private": [private(keys.ec256)], "nothing": [], "okp": [ec, {"kty": "OKP", "kid": "ed", "crv": "Ed25519", "x": b64(bytes(32))}],
+    sets = {"private": [private(keys.ec256)], "nothing": [], "okp": [{"kty": "OKP", "kid": "ed", "crv": "Ed25519", "x": b64(bytes(32))}],
             "curve": [{**ec, "y": ec["x"]}], "twice": [ec, ec], "unfit": [jwk(keys.rsa, "a")]}
     if case in sets:
         put(tmp_path, *sets[case])
