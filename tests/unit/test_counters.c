@@ -84,7 +84,7 @@ START_TEST(form)
 	const struct counters *const all[] = {&a};
 	const char *const reasons[] = {"peer"};
 	struct buf out = BUF_INIT(65536);
-	struct slice rest, line, type = SLICE("-");
+	struct slice rest, line, type = SLICE("-"), kind = SLICE("");
 
 	ck_assert_int_eq(counters_write(&out, all, 1, reasons, 1), 0);
 	rest = buf_slice(&out);
@@ -106,6 +106,30 @@ START_TEST(form)
 			ck_assert(line.p[line.n - 1] == '0');
 		}
 	}
+	buf_done(&out);
+}
+END_TEST
+
+START_TEST(latencies)
+{
+	static struct counters a;
+	static struct counters b;
+	const struct counters *const all[] = {&a, &b};
+	struct buf out = BUF_INIT(1 << 20);
+
+	counter_latency(&a, 0);
+	counter_latency(&a, 100);
+	counter_latency(&b, 101);
+	counter_latency(&b, 5000000);
+	counter_latency(&a, 5000001);
+	ck_assert_int_eq(counters_write(&out, all, 2, NULL, 0), 0);
+	ck_assert(has(&out, "_seconds_bucket{le=\"0.0001\"} 2\n"));
+	ck_assert(has(&out, "_seconds_bucket{le=\"0.0005\"} 3\n"));
+	ck_assert(has(&out, "_seconds_bucket{le=\"1\"} 3\n"));
+	ck_assert(has(&out, "_seconds_bucket{le=\"5\"} 4\n"));
+	ck_assert(has(&out, "_seconds_bucket{le=\"+Inf\"} 5\n"));
+	ck_assert(has(&out, "_seconds_sum 10.000202\n"));
+	ck_assert(has(&out, "_seconds_count 5\n"));
 	buf_done(&out);
 }
 END_TEST
@@ -133,6 +157,7 @@ main(void)
 	tcase_add_test(t, classes);
 	tcase_add_test(t, text);
 	tcase_add_test(t, form);
+	tcase_add_test(t, latencies);
 	tcase_add_test(t, no_room);
 	suite_add_tcase(s, t);
 	runner = srunner_create(s);
