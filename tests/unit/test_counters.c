@@ -84,7 +84,7 @@ START_TEST(form)
 	const struct counters *const all[] = {&a};
 	const char *const reasons[] = {"peer"};
 	struct buf out = BUF_INIT(65536);
-	struct slice rest, line, type = SLICE("-"), kind = SLICE("");
+	struct slice rest, line, type = SLICE("-");
 
 	ck_assert_int_eq(counters_write(&out, all, 1, reasons, 1), 0);
 	rest = buf_slice(&out);
