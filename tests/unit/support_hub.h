@@ -1,8 +1,10 @@
 /*
- * A small world without sockets: a log with the memory store, one or two hubs, a clock that only the tests move, and peers (sessions) and streams that write down what they get, as
- * short texts. What they write with is plain malloc, so that failing allocations fail only what is under test.
+ * A small world without sockets: a log with the memory store, one or two hubs, a clock that only
+ * the tests move, and peers (sessions) and streams that write down what they get, as short texts.
+ * What they write with is plain malloc, so that failing allocations fail only what is under test.
  *
- * Ids are written as `#n`, n microseconds after the log's beginning: in a world whose clock stands still the first message is #1.
+ * Ids are written as `#n`, n microseconds after the log's beginning: in a world whose clock stands
+ * still the first message is #1.
  */
 #ifndef TESTS_UNIT_SUPPORT_HUB_H
 #define TESTS_UNIT_SUPPORT_HUB_H
@@ -97,7 +99,10 @@ struct peer {
 
 #define PEER_ROOMY 100000
 
-/* Opens a session of a user (claims as claims_new_local makes them: everything; the id is "local:<name>"). False without memory. */
+/*
+ * Opens a session of a user (claims as claims_new_local makes them: everything; the id is
+ * "local:<name>"). False without memory.
+ */
 bool peer_open(struct world *w, unsigned hub, struct peer *p, const char *name);
 /* The same with other grants: NULL-terminated lists. */
 bool peer_open_as(struct world *w, unsigned hub, struct peer *p, const char *name,
@@ -131,7 +136,10 @@ void stream_close(struct stream *st);
 void stream_drain(struct stream *st);
 const char *stream_take(struct stream *st);
 
-/* Append one message by nobody (no acknowledgement): text on a topic, or an ephemeral one where the rule says so. 0 or negative. */
+/*
+ * Append one message by nobody (no acknowledgement): text on a topic, or an ephemeral one where
+ * the rule says so. 0 or negative.
+ */
 int world_say(struct world *w, const char *topic, const char *text);
 /* The same with a time to live in seconds. */
 int world_say_ttl(struct world *w, const char *topic, const char *text, unsigned ttl_s);

@@ -1,6 +1,6 @@
 /*
- * Whole scenarios in which the n-th allocation fails, for every n: nothing crashes or leaks, and nothing is lost silently: whoever got less than he should was refused, or his
- * connection ends.
+ * Whole scenarios in which the n-th allocation fails, for every n: nothing crashes or leaks, and
+ * nothing is lost silently: whoever got less than he should was refused, or his connection ends.
  */
 #include <stdio.h>
 #include <string.h>
@@ -57,7 +57,10 @@ check(const struct scene *s, const struct scene *whole, long n)
 	bool excused = s->refused || s->ada.has_error || s->bob.has_error || s->ada.has_failed ||
 		       s->bob.has_failed || s->st.has_failed;
 
-	/* who was not failed may still see less than usual, but only of what somebody was refused */
+	/*
+	 * who was not failed may still see less than usual, but only of what somebody was
+	 * refused
+	 */
 	if (excused)
 		return;
 	ck_assert_msg(strcmp(s->ada_got, whole->ada_got) == 0, "%ld: ada got '%s', not '%s'", n,

@@ -291,7 +291,10 @@ START_TEST(slow_and_ephemeral)
 }
 END_TEST
 
-/* So slow that the log has no longer what is missing: only the topic that lost something says so. */
+/*
+ * So slow that the log has no longer what is missing: only the topic that lost something says
+ * so.
+ */
 START_TEST(slow_and_trimmed)
 {
 	struct world w;
@@ -416,7 +419,10 @@ START_TEST(overlap_later)
 }
 END_TEST
 
-/* Subscriptions with cursors of their own, all behind at once: each gets its own, the live part comes once. */
+/*
+ * Subscriptions with cursors of their own, all behind at once: each gets its own, the live part
+ * comes once.
+ */
 START_TEST(cursors)
 {
 	struct world w;

@@ -1,4 +1,7 @@
-/* Two workers on threads of their own, and a third thread beside them, on one log: one order, once. For ThreadSanitizer above all. */
+/*
+ * Two workers on threads of their own, and a third thread beside them, on one log: one order,
+ * once. For ThreadSanitizer above all.
+ */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
