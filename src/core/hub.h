@@ -44,6 +44,7 @@ struct hub_topic {
 	struct slice pattern; /* behind the struct */
 	bool is_topic;
 	uint32_t n;
+	uint32_t n_left; /* of a run: these, in front, look at each message */
 	uint32_t cap;
 	struct sub **subs;
 };
@@ -54,6 +55,8 @@ struct subscriber_ops {
 	bool (*has_room)(struct subscriber *s);
 	/* Shares w. A failure ends the connection, but not within this call. */
 	void (*push)(struct subscriber *s, struct wire *w);
+	/* w may hold several messages, one behind the other; w->message is the last of them. */
+	bool takes_runs;
 	/*
 	 * A subscription (or the whole stream, sub NULL) learns that something is missing;
 	 * dropped: ephemeral messages not kept for it. gap_id: where it stands in a stream's

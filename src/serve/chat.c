@@ -174,6 +174,7 @@ push(struct subscriber *who, struct wire *w)
 static const struct subscriber_ops subscriber_ops = {
     .has_room = has_room,
     .push = push,
+    .takes_runs = true,
     .gap = session_gap,
     .fail = chat_fail,
     .level = session_level,

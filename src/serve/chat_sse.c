@@ -123,6 +123,7 @@ own(struct subscriber *who, uint64_t id)
 static const struct subscriber_ops subscriber_ops = {
     .has_room = chat_has_room,
     .push = chat_push,
+    .takes_runs = true,
     .own = own,
     .gap = session_gap,
     .fail = chat_fail,

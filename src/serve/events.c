@@ -169,6 +169,7 @@ level(struct subscriber *who, struct sub *sub, bool presence_skipped)
 static const struct subscriber_ops subscriber_ops = {
     .has_room = has_room,
     .push = push,
+    .takes_runs = true,
     .gap = gap,
     .fail = fail,
     .level = level,
