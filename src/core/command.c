@@ -141,7 +141,7 @@ command_run(struct session *s, struct caller *c, struct slice text)
 	counter_add(s->who.hub->counters, COUNTER_MESSAGES_IN, 1);
 	if (check_rate(s, &why) < 0) {
 		counter_refused(s->who.hub->counters, why.code);
-		c->ops->refuse(c, &why, peek_ref(text));
+		c->ops->refused(c, &why, peek_ref(text));
 		return;
 	}
 	r = json_parse(text, &json, &at);
@@ -153,7 +153,7 @@ command_run(struct session *s, struct caller *c, struct slice text)
 	}
 	if (r < 0) {
 		counter_refused(s->who.hub->counters, why.code);
-		c->ops->refuse(c, &why, cmd.ref);
+		c->ops->refused(c, &why, cmd.ref);
 	}
 	cJSON_Delete(json);
 }
@@ -168,6 +168,6 @@ command_say(struct session *s, struct caller *c, struct slice content)
 	if (check_rate(s, &why) < 0 ||
 	    command_send_chat(s, c, SLICE_NONE, &d, SLICE_NONE, &why) < 0) {
 		counter_refused(s->who.hub->counters, why.code);
-		c->ops->refuse(c, &why, SLICE_NONE);
+		c->ops->refused(c, &why, SLICE_NONE);
 	}
 }

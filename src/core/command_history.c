@@ -28,7 +28,7 @@ on_history(void *ctx, int status, struct slice messages, bool more)
 	c->n_pending--;
 	if (status < 0) {
 		(void)append_refusal(status, &why);
-		c->ops->refuse(c, &why, answer->ref);
+		c->ops->refused(c, &why, answer->ref);
 	} else {
 		answer_start(&b, "history", answer->ref);
 		b.max = messages.n + 4096;

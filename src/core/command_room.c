@@ -79,7 +79,7 @@ joined_room(struct session *s, struct slice room, struct sub **out, struct refus
 	int r = 0;
 
 	if (room.p != NULL) {
-		r = room_topic(&topic, room, why);
+		r = room_topic(&topic, room, why) < 0 ? -1 : 0;
 		if (r == 0)
 			sub = sub_find(&s->who, buf_slice(&topic));
 		if (r == 0 && (sub == NULL || !sub->is_room))

@@ -60,8 +60,8 @@ static void PRINTF(2, 0) set_text(struct refusal *r, const char *fmt, va_list ar
 		drop_partial_character(r->text);
 }
 
-int
-refuse(struct refusal *r, enum error_code code, const char *fmt, ...)
+void
+refusal_fill(struct refusal *r, enum error_code code, const char *fmt, ...)
 {
 	va_list args;
 
@@ -69,12 +69,11 @@ refuse(struct refusal *r, enum error_code code, const char *fmt, ...)
 	va_start(args, fmt);
 	set_text(r, fmt, args);
 	va_end(args);
-	return -1;
 }
 
-int
-refuse_limit(struct refusal *r, enum error_code code, const char *limit, uint32_t retry_after_s,
-    const char *fmt, ...)
+void
+refusal_fill_limit(struct refusal *r, enum error_code code, const char *limit,
+    uint32_t retry_after_s, const char *fmt, ...)
 {
 	va_list args;
 
@@ -82,7 +81,6 @@ refuse_limit(struct refusal *r, enum error_code code, const char *limit, uint32_
 	va_start(args, fmt);
 	set_text(r, fmt, args);
 	va_end(args);
-	return -1;
 }
 
 /* Bytes of the valid UTF-8 character at the start of s; 0 when there is none. */

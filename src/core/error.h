@@ -59,13 +59,17 @@ int error_status(enum error_code code);
 const char *error_title(enum error_code code);
 
 /*
- * Fill *r; returns -1, so that `return refuse(r, ERROR_BAD_FIELD, "…")` reads well. Text of a
- * peer in the arguments must be cleaned (refuse_clean).
+ * Fill *r with a refusal; text of a peer in the arguments must be cleaned (refuse_clean). Called
+ * through refuse() and refuse_limit(), which are -1, so that `return refuse(&why, ERROR_BAD_FIELD,
+ * "…")` reads well and the compiler knows it for a failure.
  */
-int refuse(struct refusal *r, enum error_code code, const char *fmt, ...) PRINTF(3, 4);
-/* The same with the limit's key and when to try again. */
-int refuse_limit(struct refusal *r, enum error_code code, const char *limit, uint32_t retry_after_s,
-    const char *fmt, ...) PRINTF(5, 6);
+void refusal_fill(struct refusal *r, enum error_code code, const char *fmt, ...) PRINTF(3, 4);
+/* The same with the limit's key (NULL: none) and when to try again (0: not said). */
+void refusal_fill_limit(struct refusal *r, enum error_code code, const char *limit,
+    uint32_t retry_after_s, const char *fmt, ...) PRINTF(5, 6);
+
+#define refuse(...)       (refusal_fill(__VA_ARGS__), -1)
+#define refuse_limit(...) (refusal_fill_limit(__VA_ARGS__), -1)
 
 #define REFUSE_CLEAN 72
 /*

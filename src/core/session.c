@@ -47,7 +47,7 @@ caller_answer(struct caller *c, const char *type, struct buf *b, struct slice re
 		c->ops->answer(c, type, buf_slice(b));
 	} else {
 		(void)refuse(&why, ERROR_UNAVAILABLE, "no memory for the answer; try again");
-		c->ops->refuse(c, &why, ref);
+		c->ops->refused(c, &why, ref);
 	}
 	buf_done(b);
 }
@@ -103,7 +103,7 @@ on_appended(struct append *a)
 		c->n_pending--;
 		if (a->status < 0) {
 			(void)append_refusal(a->status, &why);
-			c->ops->refuse(c, &why, slice_str(a->ref));
+			c->ops->refused(c, &why, slice_str(a->ref));
 		} else {
 			send_ack(c, a);
 		}

@@ -20,7 +20,7 @@ struct caller;
 struct caller_ops {
 	void (*answer)(struct caller *c, const char *type, struct slice json);
 	/* ref: JSON text, absent if none. */
-	void (*refuse)(struct caller *c, const struct refusal *r, struct slice ref);
+	void (*refused)(struct caller *c, const struct refusal *r, struct slice ref);
 	/* One command more or less is unanswered. May be NULL. */
 	void (*pending)(struct caller *c);
 };

@@ -300,8 +300,8 @@ is_resource(size_t i, struct slice name, struct slice rest)
 
 	if (!slice_eq(name, slice_str(resources[i].name)))
 		return false;
-	if (suffix.p == NULL)
-		return rest.p == NULL;
+	if (suffix.p == NULL || rest.p == NULL)
+		return suffix.p == NULL && rest.p == NULL;
 	return rest.n > suffix.n && slice_eq(slice_skip(rest, rest.n - suffix.n), suffix);
 }
 
