@@ -233,7 +233,8 @@ serve_on_head(struct exchange *x)
 		result = check_room(x, route, &r);
 	if (result == 0)
 		result = check_body(x, route, &r);
-	if (result == 0 && x->head->expect_continue && x->method == HTTP_POST && route->is_big)
+	if (result == 0 && x->head->expect_continue && x->method == HTTP_POST && route != NULL &&
+	    route->is_big)
 		result = check_expected(x, &r);
 	if (result == 0)
 		return;
