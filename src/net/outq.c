@@ -2,7 +2,9 @@
 
 #include <errno.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 
@@ -95,7 +97,9 @@ write_some(const struct outq *q, int fd, size_t *wanted)
 
 	if (q->n == 1) { /* the common case: the kernel need not copy a list of parts */
 		*wanted = at(q, 0)->n - q->offset;
-		return send(fd, at(q, 0)->p + q->offset, *wanted, MSG_NOSIGNAL | MSG_DONTWAIT);
+		/* send() without what glibc does in threads that may be cancelled: 30 ns of 2,400 */
+		return syscall(SYS_sendto, fd, at(q, 0)->p + q->offset, *wanted,
+		    MSG_NOSIGNAL | MSG_DONTWAIT, NULL, 0);
 	}
 	*wanted = 0;
 	for (unsigned i = 0; i < q->n && i < GATHER; i++) {
