@@ -1,7 +1,5 @@
 #include "serve/publish_form.h"
 
-#include <stdio.h>
-
 #include "base/utf8.h"
 #include "proto/json.h"
 #include "proto/url.h"
@@ -138,16 +136,23 @@ read_form(
 	return 0;
 }
 
+/* The header of that name, else of the same name behind "X-". */
 static struct slice
-find_header(const struct http_head *head, const char *name)
+find_header(const struct http_head *head, struct slice name)
 {
-	struct slice value = http_header(head, slice_str(name), NULL);
-	char with_x[32];
+	struct slice with_x = SLICE_NONE;
 
-	if (value.p != NULL)
-		return value;
-	(void)snprintf(with_x, sizeof(with_x), "X-%s", name);
-	return http_header(head, slice_str(with_x), NULL);
+	for (size_t i = 0; i < head->n_headers; i++) {
+		const struct http_header *h = &head->headers[i];
+
+		if (slice_eq_nocase(h->name, name))
+			return h->value;
+		if (with_x.p == NULL && h->name.n == name.n + 2 &&
+		    slice_eq_nocase(slice_of(h->name.p, 2), SLICE("X-")) &&
+		    slice_eq_nocase(slice_skip(h->name, 2), name))
+			with_x = h->value;
+	}
+	return with_x;
 }
 
 /* Headers, then query parameters, for what the body did not say. */
@@ -159,8 +164,9 @@ read_rest(
 	int r = 0;
 
 	for (size_t i = 0; i < PUBLISH_FIELDS && r >= 0; i++) {
-		struct slice value =
-		    fields[i].header == NULL ? SLICE_NONE : find_header(x->head, fields[i].header);
+		struct slice value = fields[i].header == NULL
+					 ? SLICE_NONE
+					 : find_header(x->head, slice_str(fields[i].header));
 
 		if (present[i] || (value.p == NULL && !fields[i].in_query))
 			continue;
