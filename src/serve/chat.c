@@ -258,12 +258,15 @@ on_tick(struct conn *conn, void *data, uint64_t now_ms)
 		return;
 	}
 	if (lifetime_beat(&c->lifetime, c->session.who.hub, beat_ms)) {
-		if (now_ms > conn_last_seen_ms(conn) + 2 * beat_ms + 1000) {
+		bool is_silent = now_ms > conn_last_seen_ms(conn) + 2 * beat_ms + 1000;
+
+		if (c->was_pinged && is_silent) { /* nobody is ended unasked */
 			conn_ws_close(conn, WS_CLOSE_NO_LIFE,
 			    SLICE("no sign of life for two heartbeats"), CLOSE_NO_LIFE);
 			return;
 		}
 		conn_ws_ping(conn);
+		c->was_pinged = true;
 	}
 	conn_set_deadline(conn, chat_next_deadline(c));
 }

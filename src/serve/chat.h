@@ -27,6 +27,7 @@ struct chat {
 	struct admission admission;
 	struct lifetime lifetime;
 	uint8_t format; /* enum chat_format */
+	bool was_pinged;
 };
 
 /* What GET /chat asks for. */
