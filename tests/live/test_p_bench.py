@@ -1,0 +1,66 @@
+"""belfryctl bench (CONTRACT 9) finds nothing wrong; messages that come in bulk keep their order, once each."""
+
+import json
+
+import pytest
+from support.daemon import ctl, mark
+from support.rawclient import TEXT, frame
+
+CONF = {"topics": ({"match": "chat/*", "history": 1000, "presence": False}, {"match": "**", "history": 1000})}
+FAULTS = ("lost", "told", "repeated", "disordered", "unacknowledged", "wrong")
+
+
+def bench(d, *args):
+    env = {"BELFRY_URL": d.url, "BELFRY_TOKEN": d.token("bench")}
+    r = ctl("bench", "--json", "--pid", str(d.process.pid), "--room", mark("b").lower(), *args, env=env)
+    assert r.returncode == 0, r
+    return json.loads(r.stdout)
+
+
+@pytest.mark.parametrize(
+    "args",
+    ["fanout -n 20", "fanout -n 20 -w 64", "fanout -n 20 -w 64 --sse", "fanout -n 20 --rate 200", "rooms -r 20 -n 4 -w 40"],
+)
+def test_deliveries(daemon, args):
+    got = bench(daemon, *args.split(), "-t", "200ms", "--warmup", "50ms")
+    assert got["deliveries"] > 0 and got["p50_us"] <= got["p99_us"] <= got["max_us"], got
+    assert not any(got.get(key) for key in FAULTS), got
+
+
+@pytest.mark.parametrize("args", ["echo -s 60000", "echo -n 3 -w 4", "publish -n 4"])
+def test_calls(daemon, args):
+    got = bench(daemon, *args.split(), "-t", "200ms", "--warmup", "50ms")
+    assert got["calls"] > 0 and not any(got.get(key) for key in FAULTS), got
+
+
+def test_slow_reader(daemon):
+    got = bench(daemon, *"slow -n 3 --rate 200 -t 500ms --warmup 50ms --pause 200ms".split())
+    assert got["slow_received"] > 0 and not got["lost"], got
+
+
+def test_connections(daemon):
+    assert bench(daemon, "connect", "-n", "100", "-w", "10")["connections"] >= 100
+    assert bench(daemon, "idle", "-n", "50")["heap_bytes"] > 0
+
+
+def test_usage(daemon):
+    for args in ((), ("nonsense",), ("echo", "fanout"), ("echo", "-n", "0"), ("echo", "-t", "soon"), ("echo", "--room", "A/b")):
+        assert ctl("bench", *args, env={"BELFRY_URL": daemon.url}).returncode == 64, args
+
+
+def test_bulk(daemon):
+    """What two senders send at once reaches everybody in one order, and each sender its acks in between at their place."""
+    room = mark("bulk").lower()
+    ada, bob, cleo = (daemon.join(room, sub=sub) for sub in ("ada", "bob", "cleo"))
+    cleo.ok("subscribe", "subscribed", topic="chat/*")
+    for ws in (ada, bob):
+        ws.conn.send(b"".join(frame(TEXT, json.dumps({"type": "chat", "content": f"{i}", "ref": i}).encode()) for i in range(40)))
+    seen = [cleo.expect("chat") for _ in range(80)]
+    ids = [m["id"] for m in seen]
+    assert ids == sorted(set(ids))
+    for ws, own in ((ada, "ada"), (bob, "bob")):
+        got = [ws.recv() for _ in range(80)]
+        assert [m["id"] for m in got] == ids
+        assert [m["type"] for m in got] == ["ack" if m["from"]["id"] == own else "chat" for m in seen]
+        assert [m["ref"] for m in got if m["type"] == "ack"] == list(range(40))
+    cleo.say("the end")  # nothing came twice
