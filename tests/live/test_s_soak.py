@@ -253,6 +253,15 @@ def in_order_or_one_gap(seen, gaps, want):
     assert len(seen) < len(want)
 
 
+def in_order_with_gaps(seen, gaps, want):
+    """seen is want with holes, and a gap was told at each: a socket that takes a little now and then, while much is trimmed,
+    may have more than one."""
+    place = {m: i for i, m in enumerate(want)}
+    holes = [i for i, m in enumerate(seen) if place[m] != (place[seen[i - 1]] + 1 if i else 0)]
+    assert seen == sorted(seen) and len(set(seen)) == len(seen)
+    assert holes == gaps
+
+
 def reader(d, kind, topic):
     if kind == "sse":
         s = d.sse(topic=topic, rcvbuf=8192)
@@ -331,7 +340,7 @@ def test_many_slow_readers(daemons):
                 gaps.append(len(got))
             elif m["type"] == "notification":
                 got.append(m["id"])
-        in_order_or_one_gap(got, gaps, want)
+        in_order_with_gaps(got, gaps, want)
     for ws in readers:
         ws.drop()
 
