@@ -129,6 +129,13 @@ run(struct session *s, struct caller *c, struct command *cmd, struct refusal *wh
 	return handler(s, c, cmd, why);
 }
 
+static void
+refused(struct session *s, struct caller *c, const struct refusal *why, struct slice ref)
+{
+	counter_refused(s->who.hub->counters, why->code);
+	c->ops->refused(c, why, ref);
+}
+
 void
 command_run(struct session *s, struct caller *c, struct slice text)
 {
@@ -140,8 +147,7 @@ command_run(struct session *s, struct caller *c, struct slice text)
 
 	counter_add(s->who.hub->counters, COUNTER_MESSAGES_IN, 1);
 	if (check_rate(s, &why) < 0) {
-		counter_refused(s->who.hub->counters, why.code);
-		c->ops->refused(c, &why, peek_ref(text));
+		refused(s, c, &why, peek_ref(text));
 		return;
 	}
 	r = json_parse(text, &json, &at);
@@ -152,8 +158,7 @@ command_run(struct session *s, struct caller *c, struct slice text)
 		r = run(s, c, &cmd, &why);
 	}
 	if (r < 0) {
-		counter_refused(s->who.hub->counters, why.code);
-		c->ops->refused(c, &why, cmd.ref);
+		refused(s, c, &why, cmd.ref);
 	}
 	cJSON_Delete(json);
 }
@@ -167,7 +172,6 @@ command_say(struct session *s, struct caller *c, struct slice content)
 	counter_add(s->who.hub->counters, COUNTER_MESSAGES_IN, 1);
 	if (check_rate(s, &why) < 0 ||
 	    command_send_chat(s, c, SLICE_NONE, &d, SLICE_NONE, &why) < 0) {
-		counter_refused(s->who.hub->counters, why.code);
-		c->ops->refused(c, &why, SLICE_NONE);
+		refused(s, c, &why, SLICE_NONE);
 	}
 }

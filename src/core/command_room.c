@@ -150,18 +150,20 @@ chat_room(struct session *s, struct slice room, struct sub **out, struct refusal
 	return joined_room(s, room, out, why);
 }
 
-int
-command_send_chat(struct session *s, struct caller *c, struct slice room, struct draft *d,
-    struct slice ref, struct refusal *why)
+/* Make the message and hand it to the log; its ack goes to c. */
+static int
+send_draft(
+    struct session *s, struct caller *c, struct draft *d, struct slice ref, struct refusal *why)
 {
-	struct append *a;
-	struct sub *sub = NULL;
+	struct append *a = append_new(1);
 
-	if (chat_room(s, room, &sub, why) < 0 || publish_rate(s->who.hub, s->claims, 1, why) < 0)
-		return -1;
-	session_stop_typing(s, sub);
-	d->topic = sub_pattern(sub);
-	a = append_new(1);
+	if (a != NULL && ref.p != NULL) {
+		a->ref = mem_strdup(ref);
+		if (a->ref == NULL) {
+			append_free(a);
+			a = NULL;
+		}
+	}
 	if (a == NULL)
 		return append_refusal(-ENOMEM, why);
 	if (draft_message(s->who.hub, s->claims, session_user(s), d, s->who.number,
@@ -169,14 +171,20 @@ command_send_chat(struct session *s, struct caller *c, struct slice room, struct
 		append_free(a);
 		return -1;
 	}
-	if (ref.p != NULL) {
-		a->ref = mem_strdup(ref);
-		if (a->ref == NULL) {
-			append_free(a);
-			return append_refusal(-ENOMEM, why);
-		}
-	}
 	return caller_append(c, s->who.hub, a, why);
+}
+
+int
+command_send_chat(struct session *s, struct caller *c, struct slice room, struct draft *d,
+    struct slice ref, struct refusal *why)
+{
+	struct sub *sub = NULL;
+
+	if (chat_room(s, room, &sub, why) < 0 || publish_rate(s->who.hub, s->claims, 1, why) < 0)
+		return -1;
+	session_stop_typing(s, sub);
+	d->topic = sub_pattern(sub);
+	return send_draft(s, c, d, ref, why);
 }
 
 int
@@ -333,28 +341,12 @@ command_unsubscribe(
 int
 command_publish(struct session *s, struct caller *c, const struct command *cmd, struct refusal *why)
 {
-	struct append *a;
 	struct draft d;
 
 	if (draft_from_json(cmd->json, cmd->text, &d, why) < 0 ||
 	    publish_rate(s->who.hub, s->claims, 1, why) < 0)
 		return -1;
-	a = append_new(1);
-	if (a != NULL && cmd->ref.p != NULL) {
-		a->ref = mem_strdup(cmd->ref);
-		if (a->ref == NULL) {
-			append_free(a);
-			a = NULL;
-		}
-	}
-	if (a == NULL)
-		return append_refusal(-ENOMEM, why);
-	if (draft_message(s->who.hub, s->claims, session_user(s), &d, s->who.number,
-		&a->items[0].message, why) < 0) {
-		append_free(a);
-		return -1;
-	}
-	return caller_append(c, s->who.hub, a, why);
+	return send_draft(s, c, &d, cmd->ref, why);
 }
 
 int

@@ -110,10 +110,11 @@ add_id(struct draft *d)
 	(void)BUF_ADD_LIT(&d->json, ID_BLANK);
 }
 
-static void
-add_user(struct buf *b, const char *member, const struct message_from *u)
+void
+message_add_user(struct buf *b, const char *member, const struct message_from *u)
 {
-	(void)json_add_key(b, member);
+	if (member != NULL)
+		(void)json_add_key(b, member);
 	(void)buf_add_char(b, '{');
 	(void)json_add_member_string(b, "id", u->user_id);
 	(void)json_add_member_string(b, "name", u->name);
@@ -146,7 +147,7 @@ message_chat(
 	if (rule->history > 0)
 		add_id(&d);
 	(void)json_add_member_string(&d.json, "room", topic_room(in->topic));
-	add_user(&d.json, "from", &in->from);
+	message_add_user(&d.json, "from", &in->from);
 	(void)json_add_member_string(
 	    &d.json, "content", in->content.p == NULL ? SLICE("") : in->content);
 	if (in->data.p != NULL)
@@ -198,7 +199,7 @@ add_notice(struct buf *b, const struct message_notice *in, int64_t now_ms)
 	if (in->data.p != NULL)
 		add_data(b, in->data);
 	if (in->from.user_id.p != NULL)
-		add_user(b, "from", &in->from);
+		message_add_user(b, "from", &in->from);
 }
 
 /*
@@ -260,7 +261,7 @@ message_typing(struct slice topic, struct message_from user, bool typing, uint64
 
 	start(&d, "typing");
 	(void)json_add_member_string(&d.json, "room", topic_room(topic));
-	add_user(&d.json, "user", &user);
+	message_add_user(&d.json, "user", &user);
 	(void)json_add_member_bool(&d.json, "typing", typing);
 	(void)buf_add_char(&d.json, '}');
 	m = finish(&d, &parts);
@@ -282,7 +283,7 @@ message_presence(
 
 	start(&d, joined ? "user_joined" : "user_left");
 	(void)json_add_member_string(&d.json, "room", topic_room(topic));
-	add_user(&d.json, "user", &user);
+	message_add_user(&d.json, "user", &user);
 	(void)json_add_member_u64(&d.json, "count", count);
 	(void)buf_add_char(&d.json, '}');
 	m = finish(&d, &parts);

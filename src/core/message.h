@@ -80,6 +80,9 @@ struct message_from {
 	struct slice name;
 };
 
+/* Append `"member":{"id":…,"name":…}`; member NULL: the object alone. Failures stick to b. */
+void message_add_user(struct buf *b, const char *member, const struct message_from *u);
+
 /* What a chat message is made of; absent slices are left out. All borrowed. */
 struct message_chat {
 	struct slice topic; /* chat/<room> */

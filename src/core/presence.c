@@ -118,10 +118,7 @@ add_members(struct buf *out, const struct room *room)
 				break;
 			if (n > 1)
 				(void)buf_add_char(out, ',');
-			(void)buf_add_char(out, '{');
-			(void)json_add_member_string(out, "id", m->user_id);
-			(void)json_add_member_string(out, "name", m->name);
-			(void)buf_add_char(out, '}');
+			message_add_user(out, NULL, &(struct message_from){m->user_id, m->name});
 		}
 	}
 	(void)buf_add_char(out, ']');

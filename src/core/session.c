@@ -187,26 +187,15 @@ session_user(const struct session *s)
 	    slice_str(s->claims->user_id), slice_str(s->name != NULL ? s->name : s->claims->name)};
 }
 
-static void
-add_user(struct buf *b, const char *member, const struct session *s)
-{
-	struct message_from user = session_user(s);
-
-	(void)json_add_key(b, member);
-	(void)buf_add_char(b, '{');
-	(void)json_add_member_string(b, "id", user.user_id);
-	(void)json_add_member_string(b, "name", user.name);
-	(void)buf_add_char(b, '}');
-}
-
 int
 session_welcome(struct buf *b, const struct session *s, struct slice session_id)
 {
 	const struct config *c = s->who.hub->config;
+	struct message_from user = session_user(s);
 
 	(void)buf_add_char(b, '{');
 	(void)json_add_member_string(b, "type", SLICE("welcome"));
-	add_user(b, "user", s);
+	message_add_user(b, "user", &user);
 	(void)json_add_member_string(b, "session", session_id);
 	(void)json_add_member_i64(b, "time", s->who.hub->now_ms);
 	(void)json_add_member_u64(b, "heartbeat", c->chat.heartbeat_ms / 1000);
@@ -249,6 +238,22 @@ send_own(struct session *s, const char *type, struct buf *b)
 }
 
 void
+gap_write(struct buf *b, const struct log_resume *gap, uint64_t asked, uint32_t dropped)
+{
+	if (gap->reason == LOG_GAP_UNREADABLE)
+		(void)json_add_member_raw(b, "after", SLICE("null"));
+	else
+		(void)json_add_member_u64(b, "after", asked);
+	if (gap->oldest == 0)
+		(void)json_add_member_raw(b, "oldest", SLICE("null"));
+	else
+		(void)json_add_member_u64(b, "oldest", gap->oldest);
+	(void)json_add_member_string(b, "reason", slice_str(log_gap_name(gap->reason)));
+	if (dropped > 0)
+		(void)json_add_member_u64(b, "dropped", dropped);
+}
+
+void
 session_gap(struct subscriber *who, struct sub *sub, const struct log_resume *gap, uint64_t asked,
     uint32_t dropped)
 {
@@ -259,17 +264,7 @@ session_gap(struct subscriber *who, struct sub *sub, const struct log_resume *ga
 	(void)json_add_member_string(&b, "type", SLICE("gap"));
 	if (sub != NULL)
 		add_place(&b, sub);
-	if (gap->reason == LOG_GAP_UNREADABLE)
-		(void)json_add_member_raw(&b, "after", SLICE("null"));
-	else
-		(void)json_add_member_u64(&b, "after", asked);
-	if (gap->oldest == 0)
-		(void)json_add_member_raw(&b, "oldest", SLICE("null"));
-	else
-		(void)json_add_member_u64(&b, "oldest", gap->oldest);
-	(void)json_add_member_string(&b, "reason", slice_str(log_gap_name(gap->reason)));
-	if (dropped > 0)
-		(void)json_add_member_u64(&b, "dropped", dropped);
+	gap_write(&b, gap, asked, dropped);
 	send_own(s, "gap", &b);
 }
 
@@ -359,12 +354,12 @@ open_sub(struct session *s, struct slice pattern, bool is_room, bool *is_new, st
 	struct sub *sub;
 	int status = 0;
 
-	hub_tail(
-	    s->who.hub); /* what was live until now has been delivered: reading begins behind it */
 	sub = sub_find(&s->who, pattern);
 	*is_new = sub == NULL;
-	if (sub != NULL)
+	if (sub != NULL) {
+		hub_tail(s->who.hub); /* what was live until now: reading begins behind it */
 		return sub;
+	}
 	if (limit_rooms(s, why) < 0)
 		return NULL;
 	sub = hub_subscribe(s->who.hub, &s->who, pattern, is_room, &status);
@@ -608,7 +603,9 @@ describe_subs(const struct session *s, bool rooms, struct buf *out)
 void
 session_describe(const struct session *s, struct buf *out)
 {
-	add_user(out, "user", s);
+	struct message_from user = session_user(s);
+
+	message_add_user(out, "user", &user);
 	describe_subs(s, true, out);
 	describe_subs(s, false, out);
 }

@@ -77,6 +77,8 @@ session_of(struct subscriber *who)
 }
 struct message_from session_user(const struct session *s);
 
+/* Members `after`, `oldest`, `reason` and `dropped` of a gap; failures stick to b. */
+void gap_write(struct buf *b, const struct log_resume *gap, uint64_t asked, uint32_t dropped);
 /* Of subscriber_ops, the same for every session. */
 void session_gap(struct subscriber *who, struct sub *sub, const struct log_resume *gap,
     uint64_t asked, uint32_t dropped);

@@ -133,17 +133,7 @@ gap(struct subscriber *who, struct sub *sub, const struct log_resume *g, uint64_
 	(void)json_add_member_string(&b, "type", SLICE("gap"));
 	if (sub != NULL)
 		(void)json_add_member_string(&b, "topic", sub_pattern(sub));
-	if (g->reason == LOG_GAP_UNREADABLE)
-		(void)json_add_member_raw(&b, "after", SLICE("null"));
-	else
-		(void)json_add_member_u64(&b, "after", asked);
-	if (g->oldest == 0)
-		(void)json_add_member_raw(&b, "oldest", SLICE("null"));
-	else
-		(void)json_add_member_u64(&b, "oldest", g->oldest);
-	(void)json_add_member_string(&b, "reason", slice_str(log_gap_name(g->reason)));
-	if (dropped > 0)
-		(void)json_add_member_u64(&b, "dropped", dropped);
+	gap_write(&b, g, asked, dropped);
 	if (buf_add_char(&b, '}') < 0)
 		conn_fail(st->conn, CLOSE_NO_MEMORY);
 	else
@@ -287,13 +277,10 @@ static void
 describe(void *data, struct buf *out)
 {
 	const struct stream *st = data;
+	struct message_from user = {slice_str(st->claims->user_id), slice_str(st->claims->name)};
 	bool is_first = true;
 
-	(void)json_add_key(out, "user"); /* a failure sticks */
-	(void)buf_add_char(out, '{');
-	(void)json_add_member_string(out, "id", slice_str(st->claims->user_id));
-	(void)json_add_member_string(out, "name", slice_str(st->claims->name));
-	(void)buf_add_char(out, '}');
+	message_add_user(out, "user", &user); /* a failure sticks */
 	(void)json_add_key(out, "topics");
 	(void)buf_add_char(out, '[');
 	for (const struct sub *sub = st->who.subs; sub != NULL; sub = sub->next) {
