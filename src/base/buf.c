@@ -11,7 +11,8 @@
 void
 buf_done(struct buf *b)
 {
-	mem_free(b->p);
+	if (!b->is_borrowed)
+		mem_free(b->p);
 	*b = BUF_INIT(b->max);
 }
 
@@ -52,16 +53,19 @@ buf_reserve(struct buf *b, size_t more)
 		return 0;
 	while (cap - b->n < more)
 		cap = cap > b->max / 2 ? b->max : cap * 2;
-	p = mem_realloc(b->p, cap);
+	p = b->is_borrowed ? mem_alloc(cap) : mem_realloc(b->p, cap);
 	if (p == NULL)
 		return fail(b, -ENOMEM);
+	if (b->is_borrowed && b->n > 0)
+		memcpy(p, b->p, b->n);
+	b->is_borrowed = false;
 	b->p = p;
 	b->cap = cap;
 	return 0;
 }
 
 int
-buf_add(struct buf *b, const void *p, size_t n)
+buf_add_slowly(struct buf *b, const void *p, size_t n)
 {
 	int r;
 
@@ -73,24 +77,6 @@ buf_add(struct buf *b, const void *p, size_t n)
 	memcpy(b->p + b->n, p, n);
 	b->n += n;
 	return 0;
-}
-
-int
-buf_add_slice(struct buf *b, struct slice s)
-{
-	return buf_add(b, s.p, s.n);
-}
-
-int
-buf_add_str(struct buf *b, const char *s)
-{
-	return buf_add(b, s, strlen(s));
-}
-
-int
-buf_add_char(struct buf *b, char c)
-{
-	return buf_add(b, &c, 1);
 }
 
 int

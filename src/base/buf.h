@@ -11,14 +11,26 @@
 
 struct buf {
 	char *p;
-	size_t n;    /* bytes in use */
-	size_t cap;  /* bytes allocated */
-	size_t max;  /* hard limit of n */
-	int error;   /* how it failed, negative; of no meaning otherwise */
-	bool failed; /* some append did not fit or had no memory */
+	size_t n;         /* bytes in use */
+	size_t cap;       /* bytes allocated; at most max */
+	size_t max;       /* hard limit of n */
+	int error;        /* how it failed, negative; of no meaning otherwise */
+	bool failed;      /* some append did not fit or had no memory */
+	bool is_borrowed; /* p is memory of the caller's, until more is needed */
 };
 
 #define BUF_INIT(limit) ((struct buf){.max = (limit)})
+/* One that begins in an array of the caller's (at most `limit` bytes), without an allocation. */
+#define BUF_ON(array, limit)                                                                       \
+	((struct buf){.p = (array), .cap = sizeof(array), .max = (limit), .is_borrowed = true})
+
+/* One that reads bytes of somebody else's as they are; an append copies them first. */
+static inline struct buf
+buf_of(struct slice s, size_t limit)
+{
+	return (struct buf){
+	    .p = (char *)(uintptr_t)s.p, .n = s.n, .cap = s.n, .max = limit, .is_borrowed = true};
+}
 
 /* Frees the bytes and zeroes the struct but for `max`. */
 void buf_done(struct buf *b);
@@ -26,11 +38,36 @@ void buf_done(struct buf *b);
 void buf_reset(struct buf *b);
 /* Room for `more` further bytes. 0, or -ENOMEM / -EMSGSIZE (sets failed). */
 int buf_reserve(struct buf *b, size_t more);
-/* Append; 0, or negative as buf_reserve. */
-int buf_add(struct buf *b, const void *p, size_t n);
-int buf_add_slice(struct buf *b, struct slice s);
-int buf_add_str(struct buf *b, const char *s);
-int buf_add_char(struct buf *b, char c);
+/* buf_add for what needs more than a copy. */
+int buf_add_slowly(struct buf *b, const void *p, size_t n);
+/*
+ * Append; 0, or negative as buf_reserve. Inline, since an answer is some fifty short pieces, most
+ * of a length known here.
+ */
+static inline int
+buf_add(struct buf *b, const void *p, size_t n)
+{
+	if (b->failed || n == 0 || n > b->cap - b->n)
+		return buf_add_slowly(b, p, n);
+	memcpy(b->p + b->n, p, n);
+	b->n += n;
+	return 0;
+}
+static inline int
+buf_add_slice(struct buf *b, struct slice s)
+{
+	return buf_add(b, s.p, s.n);
+}
+static inline int
+buf_add_str(struct buf *b, const char *s)
+{
+	return buf_add(b, s, strlen(s));
+}
+static inline int
+buf_add_char(struct buf *b, char c)
+{
+	return buf_add(b, &c, 1);
+}
 int buf_add_u64(struct buf *b, uint64_t v);
 int buf_add_i64(struct buf *b, int64_t v);
 int buf_printf(struct buf *b, const char *fmt, ...) PRINTF(2, 3);

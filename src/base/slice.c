@@ -7,10 +7,8 @@ lower(char c)
 }
 
 bool
-slice_eq_nocase(struct slice a, struct slice b)
+slice_eq_nocase_same_length(struct slice a, struct slice b)
 {
-	if (a.n != b.n)
-		return false;
 	for (size_t i = 0; i < a.n; i++) {
 		if (lower(a.p[i]) != lower(b.p[i]))
 			return false;

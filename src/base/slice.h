@@ -38,8 +38,13 @@ slice_eq(struct slice a, struct slice b)
 	return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
 }
 
-/* ASCII letters compare without case. */
-bool slice_eq_nocase(struct slice a, struct slice b);
+bool slice_eq_nocase_same_length(struct slice a, struct slice b);
+/* ASCII letters compare without case. Most names that are compared differ in length. */
+static inline bool
+slice_eq_nocase(struct slice a, struct slice b)
+{
+	return a.n == b.n && slice_eq_nocase_same_length(a, b);
+}
 
 static inline bool
 slice_has_prefix(struct slice s, struct slice prefix)

@@ -476,7 +476,7 @@ take_run(struct hub *h, const struct tail_slot *slots, unsigned n)
 void
 hub_tail(struct hub *h)
 {
-	struct tail_slot slots[TAIL_BATCH];
+	struct tail_slot slots[TAIL_BATCH] UNCLEARED;
 	unsigned n;
 
 	if (h->in_tail)

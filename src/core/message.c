@@ -7,11 +7,14 @@
 #include "proto/json.h"
 #include "proto/ws.h"
 
-/* The places in the JSON that the finished message must point at. */
+#define DRAFT_ROOM 1024 /* of a draft's JSON, before it needs memory */
+
+/* The places in the JSON that the finished message must point at. Made by start(). */
 struct draft {
 	struct buf json;
 	size_t id_at;
 	size_t sse_at; /* 0: none */
+	char room[DRAFT_ROOM];
 };
 
 #define ID_BLANK "0000000000000000"
@@ -96,7 +99,9 @@ out:
 static void
 start(struct draft *d, const char *type)
 {
-	*d = (struct draft){.json = BUF_INIT(MESSAGE_JSON_MAX)};
+	d->json = BUF_ON(d->room, MESSAGE_JSON_MAX);
+	d->id_at = 0;
+	d->sse_at = 0;
 	(void)buf_add_char(&d->json, '{'); /* failures stick until finish() */
 	(void)json_add_member_string(&d->json, "type", slice_str(type));
 }
@@ -141,7 +146,7 @@ message_chat(
 	    .user_id = in->from.user_id,
 	    .key = in->key};
 	struct message *m;
-	struct draft d;
+	struct draft d UNCLEARED;
 
 	start(&d, "chat");
 	if (rule->history > 0)
@@ -222,7 +227,7 @@ message_notice(const struct message_notice *in, struct slice data_text,
 	    .user_id = in->from.user_id,
 	    .key = in->key};
 	struct message *m;
-	struct draft d;
+	struct draft d UNCLEARED;
 
 	start(&d, is_event ? "event" : "notification");
 	(void)json_add_member_string(&d.json, "event", event);
@@ -257,7 +262,7 @@ message_typing(struct slice topic, struct message_from user, bool typing, uint64
 {
 	struct parts parts = {.topic = topic, .name = user.name, .user_id = user.user_id};
 	struct message *m;
-	struct draft d;
+	struct draft d UNCLEARED;
 
 	start(&d, "typing");
 	(void)json_add_member_string(&d.json, "room", topic_room(topic));
@@ -279,7 +284,7 @@ message_presence(
 {
 	struct parts parts = {.topic = topic, .name = user.name, .user_id = user.user_id};
 	struct message *m;
-	struct draft d;
+	struct draft d UNCLEARED;
 
 	start(&d, joined ? "user_joined" : "user_left");
 	(void)json_add_member_string(&d.json, "room", topic_room(topic));
@@ -299,12 +304,14 @@ struct message *
 message_raw(struct slice topic, uint8_t opcode, struct slice payload, uint64_t origin)
 {
 	struct parts parts = {.topic = topic};
-	struct draft d = {.json = BUF_INIT(payload.n + 1)};
+	struct draft d UNCLEARED;
 	uint8_t head[WS_SERVER_HEAD];
 	struct message *m;
 	size_t head_n;
 
-	(void)buf_add_slice(&d.json, payload);
+	d.json = buf_of(payload, payload.n + 1);
+	d.id_at = 0;
+	d.sse_at = 0;
 	m = finish(&d, &parts);
 	if (m == NULL)
 		return NULL;

@@ -8,21 +8,39 @@
 #include "base/mem.h"
 #include "core/token_private.h"
 
-#define DIGEST 32 /* bytes of SHA-256 */
+#define DIGEST       32   /* bytes of SHA-256 */
+#define RECENT       64   /* tokens known by their bytes */
+#define RECENT_BYTES 1024 /* longer ones are known by their digest only */
 
 struct cached {
 	TAILQ_ENTRY(cached) link; /* most recently used first */
 	struct claims *claims;    /* one reference */
 	uint8_t key[sizeof(uint64_t) + DIGEST];
+	uint8_t slot; /* of the recent ones, where it may be */
 };
 
 TAILQ_HEAD(cached_list, cached);
+
+/*
+ * A cached token that was there a moment ago, with its bytes: a script that POSTs on and on costs a
+ * keyed hash (0.1 us) in place of a digest (0.7 us). Bytes are only compared behind an equal hash,
+ * so the time that takes tells nothing of them.
+ */
+struct recent {
+	uint64_t hash;
+	uint64_t generation;  /* of the configuration */
+	struct cached *entry; /* NULL: none */
+	char *token;          /* owned */
+	size_t n;
+};
 
 struct token_cache {
 	struct map entries;
 	struct cached_list used;
 	size_t max_entries;
+	struct recent recent[RECENT]; /* by the hash's low bits */
 };
+_Static_assert(RECENT - 1 <= UINT8_MAX, "a slot's number fits");
 
 struct token_cache *
 token_cache_new(size_t max_entries)
@@ -44,8 +62,17 @@ key_of(const struct cached *e)
 }
 
 static void
+recent_drop(struct recent *r)
+{
+	mem_free(r->token);
+	*r = (struct recent){0};
+}
+
+static void
 drop(struct token_cache *t, struct cached *e)
 {
+	if (t->recent[e->slot].entry == e)
+		recent_drop(&t->recent[e->slot]);
 	(void)map_remove(&t->entries, key_of(e)); /* it is e itself */
 	TAILQ_REMOVE(&t->used, e, link);
 	claims_unref(e->claims);
@@ -83,6 +110,7 @@ keep(struct token_cache *t, struct slice key, struct claims *claims)
 	if (t->entries.n >= t->max_entries)
 		drop(t, TAILQ_LAST(&t->used, cached_list));
 	memcpy(e->key, key.p, sizeof(e->key));
+	e->slot = 0;
 	if (map_set(&t->entries, key_of(e), e) < 0) {
 		mem_free(e);
 		return;
@@ -91,21 +119,49 @@ keep(struct token_cache *t, struct slice key, struct claims *claims)
 	TAILQ_INSERT_HEAD(&t->used, e, link);
 }
 
+static bool
+is_recent(const struct recent *r, struct slice token, uint64_t hash, uint64_t generation)
+{
+	return r->entry != NULL && r->hash == hash && r->generation == generation &&
+	       slice_eq(slice_of(r->token, r->n), token);
+}
+
+/* As keep. */
+static void
+keep_recent(struct token_cache *t, struct slice token, uint64_t hash, uint64_t generation,
+    struct cached *entry)
+{
+	struct recent *r = &t->recent[hash % RECENT];
+	char *bytes = token.n > RECENT_BYTES ? NULL : mem_strdup(token);
+
+	if (bytes == NULL)
+		return;
+	recent_drop(r);
+	*r = (struct recent){hash, generation, entry, bytes, token.n};
+	entry->slot = (uint8_t)(hash % RECENT);
+}
+
 int
 token_cache_check(struct token_cache *t, const struct keyring *k, const struct config *c,
     struct slice token, int64_t now_s, struct claims **out, struct token_refusal *why)
 {
+	uint64_t hash = siphash13(token.p, token.n, t->entries.k0, t->entries.k1);
+	struct recent *recent = &t->recent[hash % RECENT];
+	struct cached *e = is_recent(recent, token, hash, c->generation) ? recent->entry : NULL;
 	uint8_t bytes[sizeof(uint64_t) + DIGEST];
 	struct slice key = slice_of((const char *)bytes, sizeof(bytes));
-	struct cached *e;
 	int r;
 
-	memcpy(bytes, &c->generation, sizeof(c->generation));
-	if (token.n > TOKEN_MAX ||
-	    EVP_Digest(token.p, token.n, bytes + sizeof(uint64_t), NULL, EVP_sha256(), NULL) != 1)
-		return token_check(k, &c->auth, token, now_s, out,
-		    why); /* which refuses it, or goes on uncached */
-	e = map_get(&t->entries, key);
+	if (e == NULL) {
+		memcpy(bytes, &c->generation, sizeof(c->generation));
+		if (token.n > TOKEN_MAX || EVP_Digest(token.p, token.n, bytes + sizeof(uint64_t),
+					       NULL, EVP_sha256(), NULL) != 1)
+			return token_check(k, &c->auth, token, now_s, out,
+			    why); /* which refuses it, or goes on uncached */
+		e = map_get(&t->entries, key);
+		if (e != NULL)
+			keep_recent(t, token, hash, c->generation, e);
+	}
 	if (e == NULL) {
 		r = token_check(k, &c->auth, token, now_s, out, why);
 		if (r == 0)

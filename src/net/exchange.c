@@ -10,6 +10,7 @@
 
 #define HEADERS_MAX (16 * 1024) /* response headers an endpoint may add */
 #define HEAD_MAX    (HEADERS_MAX + 1024)
+#define HEAD_ROOM   768 /* of a head that needs no memory of its own */
 
 /*
  * One header line, from its right end. True when all its addresses are trusted: then the line
@@ -71,17 +72,18 @@ find_peer(struct exchange *x, const struct http_head *head)
 struct exchange *
 exchange_new(struct conn *c, const struct http_head *head)
 {
-	struct exchange *x = mem_calloc(1, sizeof(*x));
+	struct exchange *x = mem_alloc(sizeof(*x));
 
 	if (x == NULL)
 		return NULL;
+	memset(x, 0, offsetof(struct exchange, room));
 	x->conn = c;
 	x->net = c->net;
 	x->refs = 1;
 	x->minor = 1;
 	x->body_limit = c->net->config->limits.body;
 	x->number = c->number ^ (uint64_t)++c->net->n_requests << 20;
-	x->headers = BUF_INIT(HEADERS_MAX);
+	x->headers = BUF_ON(x->room, HEADERS_MAX);
 	if (head != NULL) {
 		x->head = head;
 		x->method = head->method;
@@ -151,7 +153,6 @@ add_head(struct buf *b, struct exchange *x, int status, const char *content_type
 	static const char digits[] = "0123456789abcdef";
 	char number[17] = "";
 
-	(void)buf_reserve(b, 512); /* a failure shows in what follows */
 	(void)BUF_ADD_LIT(b, "HTTP/1.1 ");
 	(void)buf_add_u64(b, (uint64_t)status);
 	add_header(b, " ", http_status_text(status));
@@ -200,10 +201,28 @@ has_body(const struct exchange *x, int status)
 	return x->method != HTTP_HEAD && status != 204 && status != 304;
 }
 
+/* Head and body in one wire. 0 or -ENOMEM. */
+static int
+push_two(struct conn *c, struct slice head, struct slice body)
+{
+	struct wire *w = wire_sized(head.n + body.n);
+	int r;
+
+	if (w == NULL)
+		return -ENOMEM;
+	memcpy(wire_room(w), head.p, head.n);
+	if (body.n > 0)
+		memcpy(wire_room(w) + head.n, body.p, body.n);
+	r = conn_push(c, w);
+	wire_unref(w);
+	return r;
+}
+
 void
 exchange_reply(struct exchange *x, int status, const char *content_type, struct slice body)
 {
-	struct buf b = BUF_INIT(HEAD_MAX + body.n);
+	char room[HEAD_ROOM] UNCLEARED;
+	struct buf b = BUF_ON(room, HEAD_MAX);
 	struct conn *c = answering(x, status);
 
 	if (c == NULL)
@@ -216,9 +235,7 @@ exchange_reply(struct exchange *x, int status, const char *content_type, struct 
 	if (status != 204 && status != 304)
 		add_length(&b, body.n);
 	(void)buf_add_str(&b, "\r\n");
-	if (has_body(x, status))
-		(void)buf_add_slice(&b, body);
-	if (b.failed || conn_push_bytes(c, buf_slice(&b)) < 0)
+	if (b.failed || push_two(c, buf_slice(&b), has_body(x, status) ? body : SLICE_NONE) < 0)
 		conn_doom(c, CLOSE_NO_MEMORY);
 	buf_done(&b);
 	conn_http_answered(c, x->keep_alive);

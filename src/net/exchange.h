@@ -21,6 +21,8 @@
 struct conn;
 struct net;
 
+#define EXCHANGE_ROOM 256 /* bytes of headers that need no memory of their own */
+
 struct exchange {
 	struct conn *conn; /* NULL when the peer has gone */
 	struct net *net;   /* the worker's networking state; net->owner is serve's context */
@@ -38,6 +40,7 @@ struct exchange {
 	struct buf headers;                  /* response headers added so far, bounded */
 	void (*on_gone)(struct exchange *x); /* the peer went before the answer */
 	void *data;                          /* the handler's, for answering later */
+	char room[EXCHANGE_ROOM];            /* where headers begin */
 };
 
 /*

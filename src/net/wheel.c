@@ -12,21 +12,21 @@ wheel_init(struct wheel *w, uint64_t now_ms)
 void
 wheel_set(struct wheel *w, struct wheel_entry *e, uint64_t at_ms)
 {
-	uint64_t seconds;
-	uint32_t due;
+	uint64_t seconds = at_ms <= w->start_ms ? 0 : (at_ms - w->start_ms - 1) / 1000 + 1;
+	uint32_t due = (uint32_t)min_u64(seconds, UINT32_MAX - 1) + 1;
 
-	if (e->due_s != 0) {
-		LIST_REMOVE(e, link);
-		e->due_s = 0;
-	}
-	if (at_ms == 0)
-		return;
-	seconds = at_ms <= w->start_ms ? 0 : (at_ms - w->start_ms - 1) / 1000 + 1;
-	due = (uint32_t)min_u64(seconds, UINT32_MAX - 1) + 1;
 	if (due <= w->now_s)
 		due = w->now_s + 1;
+	if (at_ms == 0)
+		due = 0;
+	if (due == e->due_s)
+		return; /* of one second with the last one, as a request's mostly is */
+	if (e->due_s != 0)
+		LIST_REMOVE(e, link);
 	e->due_s = due;
-	LIST_INSERT_HEAD(&w->buckets[due % WHEEL_BUCKETS], e, link);
+	if (due != 0) {
+		LIST_INSERT_HEAD(&w->buckets[due % WHEEL_BUCKETS], e, link);
+	}
 }
 
 static void

@@ -201,7 +201,7 @@ parse_header(struct slice line, struct http_header *out)
 	if (n == 0 || n == line.n || line.p[n] != ':')
 		return HTTP_E_BAD_HEADER;
 	value = slice_skip(line, n + 1);
-	if (http_span(value, HTTP_C_FIELD) != value.n)
+	if (http_span_field(value) != value.n)
 		return HTTP_E_BAD_HEADER;
 	out->name = slice_of(line.p, n);
 	out->value = slice_trim(value);
@@ -435,7 +435,7 @@ http_parse_head(struct slice in, size_t max_bytes, struct http_head *out)
 {
 	bool is_full = in.n >= max_bytes;
 	struct request_line line = {0};
-	struct http_head h;
+	struct http_head h UNCLEARED;
 	size_t lines_at;
 	ssize_t end;
 	int r;

@@ -75,8 +75,19 @@ int json_add_escaped(struct buf *out, struct slice s);
  * Members of an object under construction: writes a comma when the last byte of out is not '{' or
  * '[', then "name":value.
  */
-int json_add_key(struct buf *out, const char *name);
-int json_add_member_string(struct buf *out, const char *name, struct slice value);
+int json_add_name(struct buf *out, struct slice name);
+static inline int
+json_add_key(struct buf *out, const char *name)
+{
+	return json_add_name(out, slice_str(name)); /* inline: most lengths are known here */
+}
+static inline int
+json_add_member_string(struct buf *out, const char *name, struct slice value)
+{
+	int r = json_add_key(out, name);
+
+	return r < 0 ? r : json_add_string(out, value);
+}
 int json_add_member_u64(struct buf *out, const char *name, uint64_t value);
 int json_add_member_i64(struct buf *out, const char *name, int64_t value);
 int json_add_member_bool(struct buf *out, const char *name, bool value);

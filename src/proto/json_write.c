@@ -91,33 +91,39 @@ int
 json_add_string(struct buf *out, struct slice s)
 {
 	int r = buf_reserve(out, s.n + 2);
+	size_t n;
 
-	if (r == 0)
-		r = buf_add_char(out, '"');
-	if (r == 0)
-		r = json_add_escaped(out, s);
+	if (r < 0)
+		return r;
+	n = plain_run(s.p, s.n);
+	out->p[out->n++] = '"';
+	if (n > 0)
+		memcpy(out->p + out->n, s.p, n);
+	out->n += n;
+	if (n < s.n)
+		r = json_add_escaped(out, slice_skip(s, n));
 	return r < 0 ? r : buf_add_char(out, '"');
 }
 
 int
-json_add_key(struct buf *out, const char *name)
+json_add_name(struct buf *out, struct slice name)
 {
 	char last = out->n == 0 ? '{' : out->p[out->n - 1];
+	int r = buf_reserve(out, name.n + 4);
+	char *at;
 
-	/* failures are sticky: the last append tells of them all */
+	if (r < 0)
+		return r;
+	at = out->p + out->n;
 	if (last != '{' && last != '[')
-		(void)buf_add_char(out, ',');
-	(void)buf_add_char(out, '"');
-	(void)buf_add_str(out, name);
-	return BUF_ADD_LIT(out, "\":");
-}
-
-int
-json_add_member_string(struct buf *out, const char *name, struct slice value)
-{
-	int r = json_add_key(out, name);
-
-	return r < 0 ? r : json_add_string(out, value);
+		*at++ = ',';
+	*at++ = '"';
+	memcpy(at, name.p, name.n);
+	at += name.n;
+	*at++ = '"';
+	*at++ = ':';
+	out->n = (size_t)(at - out->p);
+	return 0;
 }
 
 int

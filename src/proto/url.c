@@ -54,8 +54,14 @@ url_decode(struct slice s, bool plus_is_space, char *out)
 	size_t n = 0;
 
 	while (s.n > 0) {
-		int c = take_decoded(&s, plus_is_space);
+		int c = (unsigned char)s.p[0];
 
+		if (c != '%' && c != '+') {
+			out[n++] = (char)c;
+			s = slice_skip(s, 1);
+			continue;
+		}
+		c = take_decoded(&s, plus_is_space);
 		if (c < 0)
 			return -1;
 		out[n++] = (char)c;
@@ -135,7 +141,8 @@ url_query_get(struct slice query, const char *name, struct buf *out, struct slic
 	struct slice this_value;
 
 	while (url_query_next(&query, &this_name, &this_value)) {
-		if (url_name_is(this_name, name))
+		/* an escape makes a name only longer */
+		if (this_name.n >= strlen(name) && url_name_is(this_name, name))
 			return add_decoded(out, this_value, value);
 	}
 	return 0;

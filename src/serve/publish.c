@@ -34,28 +34,36 @@ add_result(struct buf *b, const struct append_item *item)
 }
 
 static void
+answer(const struct publish *p, const struct append *a)
+{
+	char room[512] UNCLEARED;
+	struct buf b = BUF_ON(room, (size_t)a->n * 1024 + 1024);
+
+	if (p->is_array)
+		(void)buf_add_char(&b, '[');
+	for (unsigned i = 0; i < a->n; i++) {
+		if (i > 0)
+			(void)buf_add_char(&b, ',');
+		add_result(&b, &a->items[i]);
+	}
+	if (p->is_array)
+		(void)buf_add_char(&b, ']');
+	serve_json(p->x, b.failed ? 503 : 200, b.failed ? SLICE("{}") : buf_slice(&b));
+	buf_done(&b);
+}
+
+static void
 on_appended(struct append *a)
 {
 	struct publish *p = a->owner;
-	struct buf b = BUF_INIT((size_t)a->n * 1024 + 1024);
-	struct refusal why = {0};
+	struct refusal why;
 
 	if (a->status < 0) {
 		(void)append_refusal(a->status, &why);
 		serve_refuse(p->x, &why);
 	} else {
-		if (p->is_array)
-			(void)buf_add_char(&b, '[');
-		for (unsigned i = 0; i < a->n; i++) {
-			if (i > 0)
-				(void)buf_add_char(&b, ',');
-			add_result(&b, &a->items[i]);
-		}
-		if (p->is_array)
-			(void)buf_add_char(&b, ']');
-		serve_json(p->x, b.failed ? 503 : 200, b.failed ? SLICE("{}") : buf_slice(&b));
+		answer(p, a);
 	}
-	buf_done(&b);
 	exchange_release(p->x);
 	mem_free(p);
 	append_free(a);
@@ -66,7 +74,7 @@ static void
 submit(struct exchange *x, const struct claims *claims, struct append *a, bool is_array)
 {
 	struct publish *p;
-	struct refusal why = {0};
+	struct refusal why UNCLEARED;
 	int r = -ENOMEM;
 
 	if (publish_rate(serve_of(x)->hub, claims, a->n, &why) < 0) {
@@ -250,7 +258,8 @@ void
 serve_publish(struct exchange *x, struct slice topic_encoded)
 {
 	struct work w = {.x = x};
-	struct buf topic = BUF_INIT(8192);
+	char room[256] UNCLEARED;
+	struct buf topic = BUF_ON(room, 8192);
 	ssize_t n;
 
 	if (serve_authenticate(x, true, &w.claims) < 0)

@@ -171,10 +171,12 @@ read_rest(
 		if (present[i] || (value.p == NULL && !fields[i].in_query))
 			continue;
 		if (value.p != NULL) {
-			r = buf_add_slice(&f->values[i], value) < 0 ? -1 : 0;
+			f->values[i] = buf_of(value, SIZE_MAX / 4);
 			present[i] = true;
 			continue;
 		}
+		if (x->head->query.n == 0)
+			continue;
 		r = query_get(&q, fields[i].name, &f->values[i], why);
 		present[i] = r > 0;
 	}
@@ -259,9 +261,7 @@ publish_read_fields(struct exchange *x, bool may_be_form, struct publish_fields 
 		if (read_form(x->body, f, present, why) < 0)
 			return -1;
 	} else {
-		if (buf_add_slice(&f->values[F_MESSAGE], x->body) < 0)
-			return refuse(
-			    why, ERROR_UNAVAILABLE, "no memory for the message; try again");
+		f->values[F_MESSAGE] = buf_of(x->body, SIZE_MAX / 4);
 		present[F_MESSAGE] = true;
 	}
 	if (read_rest(x, f, present, why) < 0)

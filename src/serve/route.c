@@ -44,20 +44,18 @@ static const struct route {
 
 static const struct route files_route = {"", TAIL_REST, GET_METHODS, false, serve_files, NULL};
 
-/*
- * Whether an encoded path segment is this name: escapes of unreserved characters mean the
- * character (RFC 3986, 6.2.2.2).
- */
-static bool
-segment_is(struct slice segment, const char *name)
-{
-	char decoded[32];
-	ssize_t n;
+#define NAME_MAX_BYTES 32 /* of an encoded segment that may name an endpoint */
 
-	if (segment.n > sizeof(decoded))
-		return false;
-	n = url_decode(segment, false, decoded);
-	return n >= 0 && slice_eq(slice_of(decoded, (size_t)n), slice_str(name));
+/*
+ * An encoded path segment in plain characters, absent when it cannot name an endpoint: escapes of
+ * unreserved characters mean the character (RFC 3986, 6.2.2.2).
+ */
+static struct slice
+plain_segment(struct slice segment, char out[NAME_MAX_BYTES])
+{
+	ssize_t n = segment.n > NAME_MAX_BYTES ? -1 : url_decode(segment, false, out);
+
+	return n < 0 ? SLICE_NONE : slice_of(out, (size_t)n);
 }
 
 static bool
@@ -79,16 +77,17 @@ static const struct route *
 find_route(struct exchange *x, struct slice *out_tail)
 {
 	struct slice rest = x->head->path;
+	char plain[NAME_MAX_BYTES];
 	struct slice name;
 	bool is_known = false;
 
 	if (rest.n == 0 || rest.p[0] != '/')
 		return NULL;
 	rest = slice_skip(rest, 1);
-	name = slice_cut(&rest, '/');
+	name = plain_segment(slice_cut(&rest, '/'), plain);
 	*out_tail = rest;
 	for (size_t i = 0; i < ARRAY_LEN(routes); i++) {
-		if (!segment_is(name, routes[i].name))
+		if (!slice_eq(name, slice_str(routes[i].name)))
 			continue;
 		is_known = true;
 		if (routes[i].run == serve_echo && !serve_of(x)->config->echo)
@@ -96,7 +95,7 @@ find_route(struct exchange *x, struct slice *out_tail)
 		if (fits_tail(routes[i].tail, rest))
 			return &routes[i];
 	}
-	if (is_known || segment_is(name, "api"))
+	if (is_known || slice_eq(name, SLICE("api")))
 		return NULL;
 	/*
 	 * Whether a file is there matters before the method does: what is not there has no

@@ -417,6 +417,11 @@ START_TEST(cache_shares_claims)
 	again = cached(t, k, c, b, NOW);
 	ck_assert_ptr_ne(again, second);
 	claims_unref(again);
+	/* known by its bytes, too, when it comes again and again */
+	for (int i = 0; i < 3; i++) {
+		claims_unref(cached(t, k, c, b, NOW));
+		ck_assert_uint_eq(again->refs, 1);
+	}
 	/* the clock is looked at again, in both directions */
 	ck_assert_int_eq(token_cache_check(t, k, c, slice_str(b), NOW - 31, &again, &why), -EACCES);
 	ck_assert_str_eq(why.check, "nbf");
