@@ -54,19 +54,26 @@ add_indented(struct buf *out, struct slice s)
 	}
 }
 
-/* A name on one line, without what could end the brackets. */
+/* A name or topic on one line; without the characters of `but`. */
 static void
-add_name(struct buf *out, struct slice s)
+add_line(struct buf *out, struct slice s, const char *but)
 {
 	bool is_break;
 
 	for (size_t i = 0; i < s.n;) {
 		size_t control = control_at(s, i, &is_break);
 
-		if (control == 0 && s.p[i] != '<' && s.p[i] != '>')
+		if (control == 0 && strchr(but, s.p[i]) == NULL)
 			(void)buf_add_char(out, s.p[i]);
 		i += control == 0 ? 1 : control;
 	}
+}
+
+/* Without what could end the brackets. */
+static void
+add_name(struct buf *out, struct slice s)
+{
+	add_line(out, s, "<>");
 }
 
 int
@@ -88,7 +95,7 @@ message_line(struct buf *out, const struct message *m)
 	case MESSAGE_NOTIFICATION:
 	case MESSAGE_EVENT:
 		(void)BUF_ADD_LIT(out, "* ");
-		(void)buf_add_slice(out, m->topic);
+		add_line(out, m->topic, "");
 		(void)BUF_ADD_LIT(out, ": ");
 		add_indented(out, m->content.p != NULL ? m->content : m->sse);
 		break;

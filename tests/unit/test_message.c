@@ -219,6 +219,8 @@ START_TEST(no_false_speakers)
 	struct message_chat in = {.topic = SLICE("chat/a"),
 	    .from = {SLICE("x"), SLICE("A>: <d\na\xc2\x85")},
 	    .content = SLICE("hi")};
+	struct message_notice notice = {
+	    .topic = SLICE("a\xe2\x80\xa8<b>"), .text = SLICE("hi\n* c")};
 	struct message *m;
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -229,6 +231,10 @@ START_TEST(no_false_speakers)
 	m = message_chat(&in, &kept, NOW_MS, 0);
 	ck_assert_ptr_nonnull(m);
 	check_form(m, FORM_WS_TEXT, "<A: da>: hi");
+	message_unref(m);
+	m = message_notice(&notice, SLICE_NONE, &kept, NOW_MS, 0);
+	ck_assert_ptr_nonnull(m);
+	check_form(m, FORM_WS_TEXT, "* a<b>: hi\n    * c");
 	message_unref(m);
 	m = chat("one\ntwo", &kept);
 	message_commit(m, ID);
