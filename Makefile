@@ -55,8 +55,9 @@ CTL_SRCS := $(call sources,src/ctl/*.c)
 UNIT_SRCS := $(call sources,tests/unit/test_*.c)
 FUZZ_SRCS := $(call sources,tests/fuzz/fuzz_*.c)
 HELP_SRCS := $(call sources,tests/unit/support*.c) $(call sources,tests/unit/mem_faults.c)
+FUZZ_HELP_SRCS := $(call sources,tests/fuzz/support*.c) tests/unit/support_hub.c tests/unit/support_peer.c
 ALL_SRCS = $(LIB_SRCS) $(MAIN) $(CTL_SRCS)
-TEST_SRCS = $(UNIT_SRCS) $(HELP_SRCS) $(FUZZ_SRCS) tests/fuzz/replay.c
+TEST_SRCS = $(sort $(UNIT_SRCS) $(HELP_SRCS) $(FUZZ_SRCS) $(FUZZ_HELP_SRCS) tests/fuzz/replay.c)
 
 objects = $(patsubst %.c,obj/%.o,$(1))
 UNITS = $(patsubst tests/unit/%.c,unit/%,$(UNIT_SRCS))
@@ -114,9 +115,13 @@ config.status: $(srcdir)/configure
 unit/%: obj/tests/unit/%.o $(call objects,$(HELP_SRCS)) libbelfry.a
 	@mkdir -p $(@D)
 	$(LINK) -Wl,-z,muldefs $^ $(TEST_LIBS) $(DAEMON_LIBS) $(LIBS)
-fuzzers/%: obj/tests/fuzz/%.o $(filter %.o,$(FUZZ_ENGINE)) libbelfry.a
+# A fuzzer's stand-ins win in the same way; of what the fuzzers share each takes what it needs.
+libfuzz.a: $(call objects,$(FUZZ_HELP_SRCS))
+	@rm -f $@
+	$(call say,AR,$@)$(AR) rcs $@ $^
+fuzzers/%: obj/tests/fuzz/%.o $(filter %.o,$(FUZZ_ENGINE)) libfuzz.a libbelfry.a
 	@mkdir -p $(@D)
-	$(LINK) $^ $(filter-out %.o,$(FUZZ_ENGINE)) $(TEST_LIBS) $(DAEMON_LIBS) $(LIBS)
+	$(LINK) -Wl,-z,muldefs $^ $(filter-out %.o,$(FUZZ_ENGINE)) $(TEST_LIBS) $(DAEMON_LIBS) $(LIBS)
 tests: $(UNITS) $(FUZZERS)
 fuzzers: $(FUZZERS)
 .SECONDARY:
@@ -217,7 +222,7 @@ tidied/%: $(srcdir)/%.c $(HEADERS) $(srcdir)/.clang-tidy config.mk
 	@touch $@
 
 clean:	## remove what was compiled
-	rm -rf obj unit fuzzers fuzz tidied libbelfry.a belfryd belfryctl check $(DIST).tar.gz
+	rm -rf obj unit fuzzers fuzz tidied libbelfry.a libfuzz.a belfryd belfryctl check $(DIST).tar.gz
 distclean: clean
 	rm -rf venv node run autobahn bench config.mk config.status config.log Makefile
 deps:
