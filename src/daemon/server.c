@@ -67,12 +67,12 @@ use_logging(struct server *s)
  * and a warning.
  */
 static void
-raise_descriptors(struct server *s)
+raise_descriptors(struct server *s, const struct config *c)
 {
-	struct config *c = s->setup->config;
 	struct rlimit limit;
 	rlim_t wanted = (rlim_t)c->limits.connections + FDS_BESIDE;
 
+	s->max_connections = 0;
 	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
 		return;
 	if (limit.rlim_max < wanted && c->limits.connections != 0) {
@@ -250,6 +250,7 @@ reload(struct server *s)
 		return;
 	}
 	setup->config->generation = s->setup->config->generation + 1;
+	raise_descriptors(s, setup->config);
 	clamp_connections(s, setup->config);
 	if (config_changed_keys(s->setup->config, setup->config, &changed) > 0)
 		diag_log(&s->diag, DIAG_WARNING, "server.reload", "needs_restart=\"%.*s\"",
@@ -345,6 +346,7 @@ start_workers(struct server *s)
 {
 	for (unsigned i = 0; i < s->n_workers; i++) {
 		struct worker_options o = {.index = i,
+		    .all = s->workers,
 		    .n_workers = s->n_workers,
 		    .setup = s->setup,
 		    .log = s->log,
@@ -457,7 +459,7 @@ server_run(struct server *s, struct setup *setup, const char *config_path)
 	    .n_workers = s->n_workers};
 	s->listens = BUF_INIT(8192);
 	use_logging(s);
-	raise_descriptors(s);
+	raise_descriptors(s, setup->config);
 	clamp_connections(s, setup->config);
 	s->listeners = listeners_open(setup->config, error, sizeof(error), &line);
 	if (s->listeners == NULL) {

@@ -210,6 +210,23 @@ run_stop(struct serve *s, struct inbox_item *item)
 
 /* --- the loop --- */
 
+/* What the other workers leave of limits.memory, looked at once a millisecond at most. */
+static void
+share_memory(struct worker *w)
+{
+	size_t limit = w->net.config->limits.memory;
+	size_t others = 0;
+
+	if (w->n_all == 1 || w->shared_ms == w->net.now_ms)
+		return;
+	w->shared_ms = w->net.now_ms;
+	for (unsigned i = 0; i < w->n_all; i++) {
+		if (i != w->index)
+			others += counter_get(&w->all[i].counters, COUNTER_MEMORY_BYTES);
+	}
+	w->net.memory_limit = limit > others ? limit - others : 0;
+}
+
 static void
 on_clock(struct net *n)
 {
@@ -217,6 +234,7 @@ on_clock(struct net *n)
 
 	w->hub.now_ms = (int64_t)(n->now_us / 1000);
 	w->hub.mono_us = n->mono_us;
+	share_memory(w);
 }
 
 /*
@@ -276,7 +294,8 @@ worker_init(struct worker *w, const struct worker_options *o)
 	struct event_config *options = event_config_new();
 	struct timeval second = {1, 0};
 
-	*w = (struct worker){.index = o->index, .wake_fd = -1};
+	*w =
+	    (struct worker){.index = o->index, .all = o->all, .n_all = o->n_workers, .wake_fd = -1};
 	TAILQ_INIT(&w->inbox);
 	(void)pthread_mutex_init(&w->lock, NULL); /* cannot fail without attributes */
 	if (options == NULL)
@@ -294,7 +313,7 @@ worker_init(struct worker *w, const struct worker_options *o)
 	    event_add(w->tick, &second) != 0)
 		return -ENOMEM;
 	w->net.counters = &w->counters;
-	if (net_init(&w->net, w->base, o->index, o->n_workers, o->setup->config) < 0 ||
+	if (net_init(&w->net, w->base, o->index, o->setup->config) < 0 ||
 	    hub_init(&w->hub, o->log, o->index, o->setup->config, &w->counters) < 0)
 		return -ENOMEM;
 	w->net.counters = &w->counters;

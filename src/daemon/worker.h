@@ -24,6 +24,9 @@ void setup_unref(struct setup *s);
 struct worker {
 	pthread_t thread;
 	unsigned index;
+	const struct worker *all; /* the workers, for what they tell of themselves in counters */
+	unsigned n_all;
+	uint64_t shared_ms; /* monotonic, when limits.memory was last divided */
 	struct setup *setup;
 	struct event_base *base;
 	struct event *wake;
@@ -45,6 +48,7 @@ struct worker {
 
 struct worker_options {
 	unsigned index;
+	const struct worker *all; /* n_workers of them, this one included; borrowed */
 	unsigned n_workers;
 	struct setup *setup; /* shares */
 	struct log *log;

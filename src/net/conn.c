@@ -90,13 +90,13 @@ conn_queue_limit(const struct conn *c)
 	size_t limit = c->net->config->limits.queue;
 
 	/* above limits.memory queues shrink: everybody keeps a little, nobody grows */
-	return c->net->memory > c->net->memory_limit ? limit / 16 : limit;
+	return net_is_full(c->net) ? limit / 16 : limit;
 }
 
 bool
 conn_has_room(struct conn *c)
 {
-	if (c->out.bytes == 0 || c->out.bytes < conn_queue_limit(c))
+	if (c->out.bytes == 0 || (c->out.bytes < conn_queue_limit(c) && c->out.n < OUTQ_MAX / 2))
 		return true;
 	c->was_full = true; /* also when not the queue grew but its limit shrank */
 	return false;
@@ -126,7 +126,8 @@ conn_push(struct conn *c, struct wire *w)
 		conn_doom(c, CLOSE_NO_MEMORY);
 		return -ENOMEM;
 	}
-	net_add_memory(c->net, w->n);
+	c->net->queued += w->n;
+	c->net->memory += w->n + OUTQ_EACH;
 	if (c->state == CONN_STREAM)
 		c->http->left -= w->n;
 	(void)conn_has_room(c); /* notes that on_drain is owed */
@@ -180,6 +181,7 @@ void
 conn_flush(struct conn *c)
 {
 	size_t before = c->out.bytes;
+	size_t memory = outq_memory(&c->out);
 	ssize_t n;
 
 	if (c->is_doomed && c->doom_code == 0) {
@@ -197,7 +199,8 @@ conn_flush(struct conn *c)
 		conn_finish(c, CLOSE_DONE);
 	}
 	n = outq_flush(&c->out, event_get_fd(&c->event));
-	net_sub_memory(c->net, before - c->out.bytes);
+	c->net->queued -= before - c->out.bytes;
+	c->net->memory -= memory - outq_memory(&c->out);
 	counter_add(c->net->counters, COUNTER_BYTES_OUT, before - c->out.bytes);
 	if (n < 0 && n != -EAGAIN) {
 		conn_close(c, CLOSE_RESET);
@@ -373,14 +376,15 @@ on_readable(struct conn *c)
 {
 	struct net *net = c->net;
 	size_t have = c->rest_n;
+	size_t room = net_is_full(net) ? READ_SPARED : NET_READ_BUFFER;
 	size_t consumed = 0;
 	ssize_t got = -1;
 
 	if (have > 0)
 		memcpy(net->read_buffer, c->rest, have);
 	if (have <= REST_MAX) { /* more is pipelined far ahead of the answers: first that */
-		got = recv(event_get_fd(&c->event), net->read_buffer + have, NET_READ_BUFFER - have,
-		    MSG_DONTWAIT);
+		got = recv(event_get_fd(&c->event), net->read_buffer + have,
+		    min_size(room, NET_READ_BUFFER - have), MSG_DONTWAIT);
 		if (got < 0 && errno != EAGAIN && errno != EINTR) {
 			conn_close(c, CLOSE_RESET);
 			return;
@@ -395,6 +399,7 @@ on_readable(struct conn *c)
 		conn_process(c, net->read_buffer, have, &consumed);
 		if (c->state != CONN_DEAD)
 			keep_rest(c, net->read_buffer + consumed, have - consumed);
+		conn_check_input(c);
 	}
 	if (got == 0 && c->state != CONN_DEAD && !c->is_doomed)
 		on_end(c);
@@ -552,7 +557,9 @@ conn_close(struct conn *c, enum close_reason why)
 	wheel_set(&net->wheel, &c->timer, 0);
 	(void)event_del(&c->event);
 	(void)close(event_get_fd(&c->event));
-	net_sub_memory(net, c->out.bytes);
+	net->queued -= c->out.bytes;
+	net->memory -= outq_memory(&c->out) + c->input;
+	c->input = 0;
 	outq_done(&c->out);
 	if (c->is_dirty)
 		TAILQ_REMOVE(&net->dirty, c, dirty);

@@ -39,8 +39,8 @@ conn_http_hurry(struct conn *c)
 static void
 drop_body(struct conn *c)
 {
-	net_sub_memory(c->net, c->http->bytes.n);
 	buf_done(&c->http->bytes);
+	conn_count_input(c);
 }
 
 /* The exchange is over; the next request may come. */
@@ -80,6 +80,24 @@ conn_http_gone(struct conn *c)
 	exchange_release(x);
 }
 
+void
+conn_http_refuse(struct conn *c, const struct refusal *why)
+{
+	struct exchange *x = c->http->exchange;
+
+	if (x == NULL)
+		x = exchange_new(c, NULL);
+	if (x == NULL) {
+		conn_doom(c, CLOSE_NO_MEMORY);
+		return;
+	}
+	c->http->exchange = x;
+	conn_enter(c, CONN_ANSWER);
+	counter_refused(c->net->counters, why->code);
+	x->keep_alive = false;
+	exchange_refuse(x, why);
+}
+
 /*
  * A request that cannot be understood: answered without the router, and the end (what follows
  * cannot be framed).
@@ -88,32 +106,19 @@ static void
 refuse_framing(struct conn *c, int error)
 {
 	struct refusal r = {0};
-	struct exchange *x = c->http->exchange;
 
-	if (x == NULL) {
-		x = exchange_new(c, NULL);
-		c->http->exchange = x;
-	}
-	if (x == NULL) {
-		conn_doom(c, CLOSE_NO_MEMORY);
-		return;
-	}
-	if (c->state != CONN_ANSWER)
-		conn_enter(c, CONN_ANSWER);
 	(void)refuse(&r, ERROR_BAD_REQUEST, "%s", http_error_text(error));
 	r.status = http_error_status(error);
 	if (r.status == 413) {
 		r.code = ERROR_TOO_LARGE;
 		r.limit = "limits.body";
-	} else if (r.status == 431) {
+	} else if (r.status == 431 || r.status == 414) {
 		r.code = ERROR_TOO_LARGE;
 		r.limit = "limits.header";
 	} else if (r.status == 501) {
 		r.code = ERROR_NOT_IMPLEMENTED;
 	}
-	counter_refused(c->net->counters, r.code);
-	x->keep_alive = false;
-	exchange_refuse(x, &r);
+	conn_http_refuse(c, &r);
 }
 
 /* The last answer is not written yet: as long as some of it is taken, that is life. */
@@ -131,7 +136,6 @@ wait_for_reader(struct conn *c)
 void
 conn_http_timeout(struct conn *c)
 {
-	struct exchange *x = c->http->exchange;
 	struct refusal r = {0};
 
 	if (c->state == CONN_ANSWER)
@@ -144,19 +148,10 @@ conn_http_timeout(struct conn *c)
 		conn_close(c, CLOSE_IDLE);
 		return;
 	}
-	if (x == NULL)
-		x = exchange_new(c, NULL);
-	if (x == NULL) {
-		conn_close(c, CLOSE_NO_MEMORY);
-		return;
-	}
-	c->http->exchange = x;
-	conn_enter(c, CONN_ANSWER);
-	(void)refuse_limit(&r, ERROR_TIMEOUT, "limits.request_timeout", 0,
+	(void)refuse_limit(&r, ERROR_TIMEOUT, "limits.request_timeout", 1,
 	    "the request was not complete after %llu s (limits.request_timeout)",
 	    (unsigned long long)(c->net->config->limits.request_timeout_ms / 1000));
-	x->keep_alive = false;
-	exchange_refuse(x, &r);
+	conn_http_refuse(c, &r);
 }
 
 static void
@@ -194,6 +189,8 @@ run_collected(struct conn *c)
 		conn_doom(c, CLOSE_BAD_REQUEST); /* it parsed before: cannot happen */
 	else
 		run(c, buf_slice(&c->http->bytes));
+	if (c->http != NULL)
+		buf_done(&c->http->head);
 }
 
 static bool
@@ -228,7 +225,6 @@ take_body(struct conn *c, struct slice in)
 			conn_doom(c, CLOSE_NO_MEMORY);
 			return in.n;
 		}
-		net_add_memory(c->net, piece.n);
 		at += (size_t)n;
 		if (n == 0)
 			break;
@@ -284,7 +280,7 @@ start_exchange(
 		return n;
 	}
 	http_body_init(&http->body, head, x->body_limit);
-	http->bytes = BUF_INIT(x->body_limit + 1);
+	http->bytes = BUF_INIT(head->is_chunked ? x->body_limit + 1 : head->content_length);
 	if (!keep_head(c, head_bytes))
 		return 0;
 	c->state = CONN_BODY; /* the one step back: the endpoint has only seen the head */

@@ -80,6 +80,7 @@ struct conn {
 	bool has_length : 1;  /* a streamed answer with a length: ends by itself */
 	bool ends_soon : 1;   /* conn_finish at the end of the turn */
 	bool keep_alive : 1;  /* … and the connection goes on */
+	uint32_t input;       /* bytes of unfinished input that are counted in net->memory */
 };
 
 /*
@@ -90,6 +91,19 @@ _Static_assert(sizeof(struct conn) <= 400, "an idle connection must stay small")
 
 #define REST_MAX                                                                                   \
 	(NET_READ_BUFFER - 16 * 1024) /* unfinished input kept: there is always room to read more */
+
+#define INPUT_SPARED                                                                               \
+	4096             /* unfinished input that everybody may have, whatever limits.memory says */
+#define READ_SPARED 2048 /* what is read at once above limits.memory */
+
+/* --- conn_memory.c --- */
+/* Count what it holds of unfinished input anew: after anything that takes or frees some. */
+void conn_count_input(struct conn *c);
+/*
+ * As conn_count_input, after reading. Above limits.memory one whose unfinished input has grown is
+ * turned away: a request with 503, a WebSocket with 1013.
+ */
+void conn_check_input(struct conn *c);
 
 /* --- conn.c --- */
 void conn_enter(struct conn *c, enum conn_state to);
@@ -115,6 +129,8 @@ size_t conn_queue_limit(const struct conn *c);
 size_t conn_http_input(struct conn *c, char *in, size_t n);
 void conn_http_answered(struct conn *c, bool keep_alive);
 void conn_http_timeout(struct conn *c);
+/* Refuse what is being received, a head or a body, and end. */
+void conn_http_refuse(struct conn *c, const struct refusal *why);
 void conn_http_gone(struct conn *c);
 void conn_http_free(struct conn *c);
 void conn_http_expect(struct conn *c);
@@ -123,6 +139,8 @@ void conn_http_hurry(struct conn *c);
 
 /* --- conn_ws.c --- */
 size_t conn_ws_input(struct conn *c, char *in, size_t n);
+/* Say why in a close frame and end at once: nothing more of the peer is looked at. */
+void conn_ws_fail(struct conn *c, int code, const char *text, enum close_reason why);
 
 /* --- net.c --- */
 /* A stream or WebSocket is told that the server stops; others are left alone. */

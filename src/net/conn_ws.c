@@ -67,14 +67,14 @@ on_close(struct conn *c, const struct ws_message *m)
 	conn_finish(c, CLOSE_PEER);
 }
 
-static void
-on_error(struct conn *c, const struct ws_message *m)
+void
+conn_ws_fail(struct conn *c, int code, const char *text, enum close_reason why)
 {
 	uint8_t frame[2 + WS_MAX_CONTROL];
 
 	if (c->state == CONN_WS)
-		push_control(c, frame, ws_close_encode(frame, m->close_code, slice_str(m->text)));
-	conn_finish(c, m->close_code == WS_CLOSE_TOO_BIG ? CLOSE_TOO_BIG : CLOSE_PROTOCOL);
+		push_control(c, frame, ws_close_encode(frame, code, slice_str(text)));
+	conn_finish(c, why);
 }
 
 size_t
@@ -109,7 +109,8 @@ conn_ws_input(struct conn *c, char *in, size_t n)
 			on_close(c, &m);
 			return n;
 		case WS_EV_ERROR:
-			on_error(c, &m);
+			conn_ws_fail(c, m.close_code, m.text,
+			    m.close_code == WS_CLOSE_TOO_BIG ? CLOSE_TOO_BIG : CLOSE_PROTOCOL);
 			return n;
 		}
 	}

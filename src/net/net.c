@@ -9,10 +9,9 @@
 #include "proto/deflate.h"
 
 int
-net_init(struct net *n, struct event_base *base, unsigned worker, unsigned n_workers,
-    struct config *config)
+net_init(struct net *n, struct event_base *base, unsigned worker, struct config *config)
 {
-	*n = (struct net){.base = base, .n_workers = n_workers, .counters = n->counters};
+	*n = (struct net){.base = base, .counters = n->counters};
 	TAILQ_INIT(&n->conns);
 	TAILQ_INIT(&n->dirty);
 	TAILQ_INIT(&n->dead);
@@ -65,7 +64,7 @@ net_set_config(struct net *n, struct config *config)
 	(void)config_ref(config);
 	config_unref(n->config);
 	n->config = config;
-	n->memory_limit = config->limits.memory / n->n_workers;
+	n->memory_limit = config->limits.memory;
 }
 
 void
@@ -88,20 +87,6 @@ net_date(struct net *n)
 		(void)http_date_format(now_s, n->date); /* it returns what it filled */
 	n->date_s = now_s;
 	return n->date;
-}
-
-void
-net_add_memory(struct net *n, size_t bytes)
-{
-	n->memory += bytes;
-	counter_set(n->counters, COUNTER_MEMORY_BYTES, n->memory);
-}
-
-void
-net_sub_memory(struct net *n, size_t bytes)
-{
-	n->memory -= bytes;
-	counter_set(n->counters, COUNTER_MEMORY_BYTES, n->memory);
 }
 
 static bool
@@ -164,6 +149,9 @@ net_turn(struct net *n)
 		conn_flush(c);
 	}
 	free_dead(n);
+	ws_inflater_trim(n->inflater);
+	counter_set(n->counters, COUNTER_MEMORY_BYTES, n->memory);
+	counter_set(n->counters, COUNTER_QUEUED_BYTES, n->queued);
 	n->has_clock = false;
 	return !TAILQ_EMPTY(&n->dirty);
 }

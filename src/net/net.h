@@ -47,10 +47,10 @@ struct net {
 	struct conn_list dead;
 	size_t n_conns;
 	uint32_t n_requests;
-	unsigned n_workers;
 	uint64_t next_number; /* connection numbers: worker index in the top byte */
-	size_t memory;        /* bytes in queues and bodies of this worker */
-	size_t memory_limit;  /* its share of limits.memory */
+	size_t memory;        /* bytes in queues and unfinished input of this worker */
+	size_t memory_limit;  /* what it may have of limits.memory: what the others leave */
+	size_t queued;        /* bytes waiting in its queues */
 	bool is_draining;
 	uint32_t drain_spread_ms;
 	struct ws_inflater *inflater;
@@ -58,8 +58,8 @@ struct net {
 };
 
 /* 0 or -ENOMEM. */
-MUST_CHECK int net_init(struct net *n, struct event_base *base, unsigned worker, unsigned n_workers,
-    struct config *config);
+MUST_CHECK int net_init(
+    struct net *n, struct event_base *base, unsigned worker, struct config *config);
 void net_done(struct net *n);
 void net_set_config(struct net *n, struct config *config);
 /* Read the clocks. */
@@ -95,9 +95,12 @@ void net_adopt(struct net *n, const struct net_accepted *a);
  */
 bool net_turn(struct net *n);
 
-/* Bytes that queues and bodies took or gave back. */
-void net_add_memory(struct net *n, size_t bytes);
-void net_sub_memory(struct net *n, size_t bytes);
+/* More is waiting than limits.memory allows: queues shrink, and who asks for more is refused. */
+static inline bool
+net_is_full(const struct net *n)
+{
+	return n->memory > n->memory_limit;
+}
 /* Is the address one of trusted_proxies? */
 bool net_is_trusted(const struct net *n, const struct in6_addr *address);
 

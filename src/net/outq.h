@@ -20,7 +20,15 @@ struct outq {
 	uint16_t cap; /* power of two, or 0 */
 };
 
-#define OUTQ_MAX 32768 /* wires */
+#define OUTQ_MAX  32768 /* wires */
+#define OUTQ_EACH 48    /* bytes that a waiting wire takes beside its own, for limits.memory */
+
+/* What the queue counts for in limits.memory. */
+static inline size_t
+outq_memory(const struct outq *q)
+{
+	return q->bytes + (size_t)q->n * OUTQ_EACH;
+}
 
 /*
  * Shares w. 0, or -ENOMEM (also when OUTQ_MAX wires wait: then small ones were queued without

@@ -76,11 +76,18 @@ ws_inflater_keep(struct ws_inflater *z, void *block)
 	z->kept = block;
 }
 
+void
+ws_inflater_trim(struct ws_inflater *z)
+{
+	mem_free(z->kept);
+	z->kept = NULL;
+	if (z->scratch.cap > KEEP_SCRATCH)
+		buf_done(&z->scratch);
+}
+
 struct buf *
 ws_inflater_scratch(struct ws_inflater *z, size_t max)
 {
-	if (z->scratch.cap > KEEP_SCRATCH)
-		buf_done(&z->scratch);
 	buf_reset(&z->scratch);
 	z->scratch.max = max;
 	return &z->scratch;

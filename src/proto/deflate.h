@@ -24,6 +24,8 @@ struct buf *ws_inflater_scratch(struct ws_inflater *z, size_t max);
  * outlives its connection's decoder state until the worker's next one.
  */
 void ws_inflater_keep(struct ws_inflater *z, void *block);
+/* Free what it took over, and a scratch buffer that has grown big: nothing borrowed is looked at any more. */
+void ws_inflater_trim(struct ws_inflater *z);
 /*
  * Inflate one whole message (the 00 00 ff ff tail is added here) into out (out->max is the bound,
  * checked while inflating). 0; -EMSGSIZE when it would exceed out->max; -EINVAL for bad data;

@@ -56,7 +56,7 @@ admission_room(const struct exchange *x, struct refusal *why)
 		return refuse_limit(why, ERROR_UNAVAILABLE, "limits.connections", soon(),
 		    "the server has %u connections, as many as limits.connections allows",
 		    serve_of(x)->config->limits.connections);
-	if (x->net->memory > x->net->memory_limit)
+	if (net_is_full(x->net))
 		return refuse_limit(why, ERROR_UNAVAILABLE, "limits.memory", soon(),
 		    "the daemon's memory for queues and bodies is used up");
 	return 0;

@@ -192,7 +192,12 @@ START_TEST(the_scratch_keeps_to_its_limit)
 	out = ws_inflater_scratch(inflater, 5);
 	ck_assert_int_eq(ws_inflate(inflater, hello, out), 0);
 	ck_assert_int_eq(buf_reserve(ws_inflater_scratch(inflater, 1u << 20), 1u << 20), 0);
-	ck_assert_uint_eq(ws_inflater_scratch(inflater, 1000)->cap, 0); /* given back */
+	ck_assert_uint_eq(ws_inflater_scratch(inflater, 1000)->cap, 1u << 20);
+	ws_inflater_trim(inflater); /* at the end of the turn it is given back */
+	ck_assert_uint_eq(ws_inflater_scratch(inflater, 1000)->cap, 0);
+	ck_assert_int_eq(buf_reserve(ws_inflater_scratch(inflater, 1000), 1000), 0);
+	ws_inflater_trim(inflater);
+	ck_assert_uint_ge(ws_inflater_scratch(inflater, 1000)->cap, 1000); /* a small one is kept */
 }
 END_TEST
 
