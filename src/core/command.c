@@ -56,13 +56,14 @@ find(struct slice type, command_handler **out, struct refusal *why)
 	    refuse_clean(type, clean));
 }
 
-static int
-check_rate(struct session *s, struct refusal *why)
+int
+command_rate(struct session *s, struct refusal *why)
 {
 	const struct config_limits *limits = &s->who.hub->config->limits;
 	struct rate rate = {limits->messages_per_second, 1000, limits->burst};
 	uint64_t wait;
 
+	counter_add(s->who.hub->counters, COUNTER_MESSAGES_IN, 1);
 	if (limits->messages_per_second == 0)
 		return 0;
 	wait = bucket_take(&s->rate, rate, 1, s->who.hub->mono_us / 1000);
@@ -145,8 +146,7 @@ command_run(struct session *s, struct caller *c, struct slice text)
 	size_t at = 0;
 	int r;
 
-	counter_add(s->who.hub->counters, COUNTER_MESSAGES_IN, 1);
-	if (check_rate(s, &why) < 0) {
+	if (command_rate(s, &why) < 0) {
 		refused(s, c, &why, peek_ref(text));
 		return;
 	}
@@ -169,8 +169,7 @@ command_say(struct session *s, struct caller *c, struct slice content)
 	struct draft d = {.text = content, .topic_field = "room"};
 	struct refusal why = {0};
 
-	counter_add(s->who.hub->counters, COUNTER_MESSAGES_IN, 1);
-	if (check_rate(s, &why) < 0 ||
+	if (command_rate(s, &why) < 0 ||
 	    command_send_chat(s, c, SLICE_NONE, &d, SLICE_NONE, &why) < 0) {
 		refused(s, c, &why, SLICE_NONE);
 	}

@@ -24,6 +24,8 @@ void command_run(struct session *s, struct caller *c, struct slice text);
 /* A chat message in plain text (format=text, POST text/plain). */
 void command_say(struct session *s, struct caller *c, struct slice content);
 
+/* One message more of it: limits.messages_per_second. 0, or -1 with *why. */
+MUST_CHECK int command_rate(struct session *s, struct refusal *why);
 /* Far beyond limits.messages_per_second for long: close it (4429). */
 bool command_is_flooding(const struct session *s);
 

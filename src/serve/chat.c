@@ -187,8 +187,15 @@ send_raw(struct chat *c, enum ws_opcode opcode, struct slice payload)
 {
 	struct hub *h = c->session.who.hub;
 	const struct sub *sub = c->session.who.subs;
+	struct refusal why = {0};
 	struct append *a;
 
+	if (command_rate(&c->session, &why) < 0) { /* no error can be told, no frame be missing */
+		counter_refused(h->counters, why.code);
+		conn_ws_close(
+		    c->conn, WS_CLOSE_RATE, SLICE("beyond limits.messages_per_second"), CLOSE_RATE);
+		return;
+	}
 	if (sub == NULL || !claims_may_publish(c->session.claims, sub_pattern(sub)))
 		return;
 	a = append_new(1);
