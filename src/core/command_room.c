@@ -87,7 +87,7 @@ joined_room(struct session *s, struct slice room, struct sub **out, struct refus
 			    refuse_clean(room, clean));
 	} else if (s->n_rooms > 1) {
 		r = refuse(why, ERROR_BAD_FIELD, "room is needed: this connection is in %u rooms",
-		    s->n_rooms);
+		    (unsigned)s->n_rooms);
 	} else {
 		sub = command_only_room(s);
 		if (sub == NULL)

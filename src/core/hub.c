@@ -147,9 +147,32 @@ topic_grow(struct hub_topic *t)
 	return 0;
 }
 
+/*
+ * One may have very many subscriptions, and a topic very many subscribers: both are walked at once,
+ * until the shorter list ends.
+ */
+static struct sub *
+find_in_both(const struct subscriber *s, const struct hub_topic *t)
+{
+	struct sub *sub = s->subs;
+
+	for (uint32_t i = 0; i < t->n && sub != NULL; i++, sub = sub->next) {
+		if (sub->at == t)
+			return sub;
+		if (t->subs[i]->who == s)
+			return t->subs[i];
+	}
+	return NULL;
+}
+
 struct sub *
 sub_find(const struct subscriber *s, struct slice pattern)
 {
+	if (pattern_is_topic(pattern)) {
+		const struct hub_topic *t = map_get(&s->hub->topics, pattern);
+
+		return t == NULL ? NULL : find_in_both(s, t);
+	}
 	for (struct sub *sub = s->subs; sub != NULL; sub = sub->next) {
 		if (slice_eq(sub->at->pattern, pattern))
 			return sub;

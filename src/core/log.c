@@ -247,6 +247,8 @@ pattern_add(struct log *l, unsigned worker, struct slice text)
 	if (more == NULL)
 		return -ENOMEM;
 	l->patterns = more;
+	if (l->max_topics != 0 && l->n_patterns >= l->max_topics) /* a count of their own */
+		return -ENOSPC;
 	p = mem_alloc(sizeof(*p) + text.n);
 	if (p == NULL)
 		return -ENOMEM;

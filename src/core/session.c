@@ -8,7 +8,8 @@
 #include "core/topic.h"
 #include "proto/json.h"
 
-#define ANSWER_MAX (64 * 1024) /* JSON of one answer that is not a page of history */
+#define ANSWER_MAX   (64 * 1024) /* JSON of one answer that is not a page of history */
+#define FULL_RETRY_S 60          /* nothing changes unless the client leaves a room */
 
 /* --- callers --- */
 
@@ -327,9 +328,11 @@ limit_rooms(const struct session *s, struct refusal *why)
 {
 	uint32_t limit = s->who.hub->config->limits.rooms_per_connection;
 
-	if (limit == 0 || (uint32_t)s->n_rooms + s->n_topics < limit)
+	if (limit == 0)
+		limit = SESSION_SUBS_MAX;
+	if (s->n_rooms + s->n_topics < limit)
 		return 0;
-	return refuse_limit(why, ERROR_TOO_MANY, "limits.rooms_per_connection", 0,
+	return refuse_limit(why, ERROR_TOO_MANY, "limits.rooms_per_connection", FULL_RETRY_S,
 	    "a connection may be in %u rooms and topics (limits.rooms_per_connection); leave one first",
 	    limit);
 }

@@ -12,6 +12,8 @@
 #include "core/token.h"
 
 #define SESSION_PENDING_MAX 64 /* unanswered requests of a connection */
+#define SESSION_SUBS_MAX                                                                           \
+	((1u << 26) - 1) /* rooms and topics of one, where limits.rooms_per_connection is off */
 
 struct session;
 struct caller;
@@ -59,9 +61,9 @@ struct session {
 	char *name; /* display name asked for; NULL: the token's */
 	struct bucket rate;
 	struct typing_list typing;
-	uint16_t n_rooms;
-	uint16_t n_topics;
-	uint16_t n_refused; /* consecutive messages over the rate */
+	uint64_t n_rooms : 26;
+	uint64_t n_topics : 26;
+	uint64_t n_refused : 12; /* consecutive messages over the rate */
 };
 
 /* Takes the reference to claims; name may be absent (copied). 0 or -ENOMEM. */

@@ -108,6 +108,17 @@ START_TEST(topics_are_limited)
 	peer_do(&p, "{'type':'subscribe','topic':'*'}"); /* a pattern is no topic */
 	ck_assert_str_eq(peer_take(&p), "subscribed c #2; error too_many; error too_many; "
 					"error too_many; subscribed * #2");
+	/* but there are as many of them at most */
+	peer_do(&p, "{'type':'subscribe','topic':'x/*'}");
+	peer_do(&p, "{'type':'subscribe','topic':'y/*'}");
+	peer_do(&p, "{'type':'subscribe','topic':'z/*'}");
+	peer_do(&p, "{'type':'unsubscribe','topic':'x/*'}");
+	peer_do(&p, "{'type':'unsubscribe','topic':'y/*'}");
+	peer_do(&p, "{'type':'subscribe','topic':'z/*'}");
+	peer_do(&p, "{'type':'unsubscribe','topic':'z/*'}");
+	ck_assert_str_eq(peer_take(&p),
+	    "subscribed x/* #2; subscribed y/* #2; error too_many; unsubscribed x/*; "
+	    "unsubscribed y/*; subscribed z/* #2; unsubscribed z/*");
 	SAY("a", "m");
 	SAY("c", "m");
 	peer_do(&p, "{'type':'unsubscribe','topic':'c'}");

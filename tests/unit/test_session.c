@@ -1,6 +1,8 @@
 /* core/session and the rest of a chat: joining, talking, leaving, several tabs of one user. */
 #include "core/session.h"
 
+#include <stdio.h>
+
 #include "tests/unit/mem_faults.h"
 #include "tests/unit/support_hub.h"
 #include "tests/unit/support_run.h"
@@ -240,6 +242,41 @@ START_TEST(limits)
 }
 END_TEST
 
+/* 0 is off: more than 65,535 of them are counted, found and left again. */
+START_TEST(rooms_without_limit)
+{
+	struct world w;
+	struct peer ada;
+	char text[64];
+	unsigned n = 0;
+
+	ck_assert(world_init(&w, NULL));
+	w.config->limits.rooms_per_connection = 0;
+	ck_assert(peer_open(&w, 0, &ada, "ada"));
+	for (; n < 66000; n++) {
+		(void)snprintf(text, sizeof(text), "{'type':'%s','%s':'r%u','last':0}",
+		    n % 2 == 0 ? "subscribe" : "join", n % 2 == 0 ? "topic" : "room", n);
+		peer_do(&ada, "%s", text);
+		ck_assert(!ada.has_error);
+	}
+	ck_assert_uint_eq(ada.session.n_rooms, n / 2);
+	ck_assert_uint_eq(ada.session.n_topics, n / 2);
+	ck_assert_uint_eq(counter_get(&w.counters[0], COUNTER_SUBSCRIPTIONS), n);
+	(void)peer_take(&ada);
+	w.config->limits.rooms_per_connection = n; /* as many as there are */
+	peer_do(&ada, "{'type':'join','room':'r1'}");
+	peer_do(&ada, "{'type':'join','room':'more'}");
+	peer_do(&ada, "{'type':'leave','room':'r65999'}");
+	peer_do(&ada, "{'type':'join','room':'more'}");
+	peer_do(&ada, "{'type':'unsubscribe','topic':'r0'}");
+	GOT(&ada,
+	    "joined r1 1 [ada] #0; error too_many; left r65999; joined more 1 [ada] #0; unsubscribed r0");
+	peer_close(&ada, false);
+	ck_assert_uint_eq(counter_get(&w.counters[0], COUNTER_SUBSCRIPTIONS), 0);
+	world_done(&w);
+}
+END_TEST
+
 static struct claims *next_claims;
 
 static int
@@ -461,8 +498,9 @@ int
 main(void)
 {
 	const TTest *const tests[] = {join_chat_leave, stored_on_joining, tabs, presence_off,
-	    presence_changed, default_room, limits, refresh, subscribe_then_join,
-	    gone_before_the_ack, own_messages, failed_later, errors, welcome, NULL};
+	    presence_changed, default_room, limits, rooms_without_limit, refresh,
+	    subscribe_then_join, gone_before_the_ack, own_messages, failed_later, errors, welcome,
+	    NULL};
 
 	return run_tests("session", tests);
 }
