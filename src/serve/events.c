@@ -323,7 +323,7 @@ add_topic(struct exchange *x, struct request *r, struct slice encoded, struct re
 	ssize_t n;
 
 	if (r->n_topics == TOPICS_MAX_READ || (limit != 0 && r->n_topics >= limit))
-		return refuse_limit(why, ERROR_TOO_MANY, "limits.topics_per_stream", 0,
+		return refuse_limit(why, ERROR_TOO_MANY, "limits.topics_per_stream", 60,
 		    "a stream may have %zu topics (limits.topics_per_stream)",
 		    min_size(limit == 0 ? TOPICS_MAX_READ : limit, TOPICS_MAX_READ));
 	*b = BUF_INIT(4096);
