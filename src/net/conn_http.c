@@ -295,6 +295,8 @@ start_exchange(
 static void
 refuse_head(struct conn *c, int error, struct slice bytes)
 {
+	while (bytes.n > 0 && (bytes.p[0] == '\r' || bytes.p[0] == '\n'))
+		bytes = slice_skip(bytes, 1);
 	c->http->exchange = exchange_new(c, NULL);
 	if (c->http->exchange != NULL && bytes.n > 5 && memcmp(bytes.p, "HEAD ", 5) == 0)
 		c->http->exchange->method = HTTP_HEAD;

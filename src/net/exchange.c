@@ -151,7 +151,7 @@ static void
 add_head(struct buf *b, struct exchange *x, int status, const char *content_type)
 {
 	static const char digits[] = "0123456789abcdef";
-	char number[17] = "";
+	char number[16];
 
 	(void)BUF_ADD_LIT(b, "HTTP/1.1 ");
 	(void)buf_add_u64(b, (uint64_t)status);
@@ -159,7 +159,9 @@ add_head(struct buf *b, struct exchange *x, int status, const char *content_type
 	add_header(b, "Date: ", net_date(x->net));
 	for (unsigned i = 0; i < 16; i++)
 		number[i] = digits[x->number >> (60 - 4 * i) & 15];
-	add_header(b, "X-Request-Id: ", number);
+	(void)BUF_ADD_LIT(b, "X-Request-Id: ");
+	(void)buf_add(b, number, sizeof(number));
+	(void)BUF_ADD_LIT(b, "\r\nX-Content-Type-Options: nosniff\r\n");
 	if (content_type != NULL)
 		add_header(b, "Content-Type: ", content_type);
 	(void)buf_add_slice(b, buf_slice(&x->headers));

@@ -66,7 +66,7 @@ static const struct {
 } errors[] = {
     {HTTP_E_BAD_LINE, 400, "The request line is malformed."},
     {HTTP_E_BAD_VERSION, 505, "Only HTTP/1.1 and HTTP/1.0 are spoken here."},
-    {HTTP_E_TARGET_TOO_LONG, 414, "The request target is too long."},
+    {HTTP_E_TARGET_TOO_LONG, 414, "The request target is longer than 8000 bytes."},
     {HTTP_E_BAD_TARGET, 400, "The request target is malformed."},
     {HTTP_E_HEAD_TOO_LARGE, 431, "The request's head is too large."},
     {HTTP_E_TOO_MANY_HEADERS, 431, "The request has too many header fields."},
