@@ -170,5 +170,7 @@ MUST_CHECK int rfc3339_parse(struct slice s, int64_t *unix_us);
  * is there (`*` for codings).
  */
 int http_accept_quality(struct slice accept, struct slice want);
+/* The same over all lines of that header, which are one list (RFC 9110 5.3). */
+int http_header_quality(const struct http_head *h, struct slice name, struct slice want);
 
 #endif

@@ -158,6 +158,9 @@ range_rank(struct slice range, struct slice want)
 
 	if (slice_eq_nocase(range, want))
 		return 3;
+	/* RFC 9110 8.4.1.3: an old name of the same coding */
+	if (slice_eq(want, SLICE("gzip")) && slice_eq_nocase(range, SLICE("x-gzip")))
+		return 3;
 	if (slash == NULL)
 		return slice_eq(range, SLICE("*")) ? 1 : 0;
 	if (slice_eq(range, SLICE("*/*")))
@@ -169,12 +172,16 @@ range_rank(struct slice range, struct slice want)
 	return 0;
 }
 
-int
-http_accept_quality(struct slice accept, struct slice want)
+/* The best that lists have said of what is wanted. */
+struct preference {
+	int rank;
+	int quality;
+};
+
+static void
+read_preference(struct slice accept, struct slice want, struct preference *best)
 {
 	struct slice element;
-	int best_rank = 0;
-	int best = -1;
 
 	while ((element = http_list_next(&accept)).p != NULL) {
 		struct slice rest = element;
@@ -182,10 +189,31 @@ http_accept_quality(struct slice accept, struct slice want)
 		int rank = range_rank(range, want);
 		int quality = rank == 0 ? -1 : find_quality(rest);
 
-		if (quality < 0 || rank < best_rank || (rank == best_rank && quality <= best))
+		if (quality < 0 || rank < best->rank ||
+		    (rank == best->rank && quality <= best->quality))
 			continue;
-		best_rank = rank;
-		best = quality;
+		best->rank = rank;
+		best->quality = quality;
 	}
-	return best;
+}
+
+int
+http_accept_quality(struct slice accept, struct slice want)
+{
+	struct preference best = {0, -1};
+
+	read_preference(accept, want, &best);
+	return best.quality;
+}
+
+int
+http_header_quality(const struct http_head *h, struct slice name, struct slice want)
+{
+	struct preference best = {0, -1};
+
+	for (size_t i = 0; i < h->n_headers; i++) {
+		if (slice_eq_nocase(h->headers[i].name, name))
+			read_preference(h->headers[i].value, want, &best);
+	}
+	return best.quality;
 }

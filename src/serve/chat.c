@@ -386,6 +386,15 @@ open_chat(struct exchange *x, const struct ws_handshake *hs, const struct chat_r
 	conn_set_deadline(c->conn, chat_next_deadline(c));
 }
 
+/* What a 426 must say (RFC 9110 15.5.22 and 7.8, RFC 6455 4.4). */
+static void
+offer_websocket(struct exchange *x)
+{
+	exchange_header(x, "Upgrade", SLICE("websocket"));
+	exchange_header(x, "Connection", SLICE("Upgrade"));
+	exchange_header(x, "Sec-WebSocket-Version", SLICE("13"));
+}
+
 void
 chat_refuse_handshake(struct exchange *x, int error)
 {
@@ -399,11 +408,8 @@ chat_refuse_handshake(struct exchange *x, int error)
 		code = ERROR_UPGRADE_REQUIRED;
 	(void)refuse(&why, code, "%s", ws_handshake_text(error));
 	why.status = status;
-	if (status == 426) {
-		exchange_header(x, "Upgrade", SLICE("websocket"));
-		exchange_header(x, "Connection", SLICE("Upgrade"));
-		exchange_header(x, "Sec-WebSocket-Version", SLICE("13"));
-	}
+	if (status == 426)
+		offer_websocket(x);
 	serve_refuse(x, &why);
 }
 
@@ -422,6 +428,7 @@ redirect(struct exchange *x)
 		(void)url_encode(&to, buf_slice(&room), "");
 	}
 	exchange_header(x, "Location", buf_slice(&to));
+	exchange_header(x, "Cache-Control", SLICE("no-store"));
 	exchange_reply(x, 303, NULL, SLICE(""));
 	buf_done(&to);
 	buf_done(&room);
@@ -454,27 +461,26 @@ explain(struct exchange *x)
 		chat_request_done(&request);
 	}
 	claims_unref(claims);
-	if (why.code == ERROR_UPGRADE_REQUIRED) {
-		exchange_header(x, "Upgrade", SLICE("websocket"));
-		exchange_header(x, "Sec-WebSocket-Version", SLICE("13"));
-	}
+	if (why.code == ERROR_UPGRADE_REQUIRED)
+		offer_websocket(x);
 	serve_refuse(x, &why);
 }
 
 static bool
 accepts(const struct exchange *x, const char *type)
 {
-	struct slice accept = http_header(x->head, SLICE("Accept"), NULL);
+	for (size_t i = 0; i < x->head->n_headers; i++) {
+		struct slice rest = x->head->headers[i].value;
+		struct slice item;
 
-	/* named, not by a wildcard: curl sends star/star */
-	for (struct slice rest = accept; rest.p != NULL;) {
-		struct slice item = http_list_next(&rest);
-		struct slice name = item.p == NULL ? SLICE_NONE : slice_trim(slice_cut(&item, ';'));
-
-		if (name.p == NULL)
-			break;
-		if (slice_eq_nocase(name, slice_str(type)))
-			return http_accept_quality(accept, slice_str(type)) > 0;
+		if (!slice_eq_nocase(x->head->headers[i].name, SLICE("Accept")))
+			continue;
+		/* named, not by a wildcard: curl sends star/star */
+		while ((item = http_list_next(&rest)).p != NULL) {
+			if (slice_eq_nocase(slice_trim(slice_cut(&item, ';')), slice_str(type)))
+				return http_header_quality(
+					   x->head, SLICE("Accept"), slice_str(type)) > 0;
+		}
 	}
 	return false;
 }
@@ -526,7 +532,7 @@ serve_chat(struct exchange *x)
 
 	if (asks_upgrade && x->method == HTTP_GET)
 		upgrade(x);
-	else if (accepts(x, "text/event-stream") && x->method == HTTP_GET)
+	else if (accepts(x, "text/event-stream"))
 		serve_chat_sse(x);
 	else if (accepts(x, "text/html"))
 		redirect(x);

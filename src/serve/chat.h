@@ -63,6 +63,8 @@ bool chat_token_lives(struct chat *c);
 
 /* Answers an upgrade request that is none: by name, with what a WebSocket client looks for. */
 void chat_refuse_handshake(struct exchange *x, int error);
+/* Whether Accept likes NDJSON better than Server-Sent Events. */
+bool stream_wants_lines(const struct exchange *x);
 /*
  * A stream that should come back later: 200 with `closing`, the limit and a spread retry, then
  * the end (an EventSource gives up for ever on any other status). Others get the refusal as it

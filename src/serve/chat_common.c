@@ -168,17 +168,21 @@ chat_token_lives(struct chat *c)
 	return true;
 }
 
+bool
+stream_wants_lines(const struct exchange *x)
+{
+	return http_header_quality(x->head, SLICE("Accept"), SLICE("application/x-ndjson")) >
+	       http_header_quality(x->head, SLICE("Accept"), SLICE("text/event-stream"));
+}
+
 void
 stream_turn_away(struct exchange *x, const struct refusal *why)
 {
-	struct slice accept = http_header(x->head, SLICE("Accept"), NULL);
-	bool is_lines = http_accept_quality(accept, SLICE("application/x-ndjson")) >
-			http_accept_quality(accept, SLICE("text/event-stream"));
 	uint64_t retry_ms = (uint64_t)why->retry_after_s * 1000 + rng_below(3000);
 	struct buf json = BUF_INIT(1024);
 	struct buf b = BUF_INIT(2048);
 
-	if (is_lines || why->limit == NULL) {
+	if (stream_wants_lines(x) || why->limit == NULL) {
 		serve_refuse(x, why);
 		return;
 	}

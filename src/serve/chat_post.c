@@ -22,6 +22,7 @@ struct post {
 	bool is_json;
 	bool is_answered;
 	int status;
+	uint32_t retry_after_s;  /* 0: not said */
 	struct slice session_id; /* all three behind the struct */
 	struct slice user_id;
 	struct slice body;
@@ -44,6 +45,7 @@ reply(struct serve *home, struct inbox_item *item)
 	struct post *p = CONTAINER(item, struct post, item);
 
 	(void)home;
+	serve_retry_after(p->x, p->retry_after_s);
 	if (p->status == 204)
 		exchange_reply(p->x, 204, NULL, SLICE(""));
 	else
@@ -90,6 +92,7 @@ on_refuse(struct caller *c, const struct refusal *r, struct slice ref)
 	if (p->is_answered)
 		return;
 	p->status = r->status != 0 ? r->status : error_status(r->code);
+	p->retry_after_s = r->retry_after_s;
 	(void)session_error(&p->answer, r, ref);
 	p->is_answered = true;
 }
@@ -146,12 +149,13 @@ run_there(struct serve *there, struct inbox_item *item)
 static int
 body_kind(struct exchange *x, bool *is_json, struct refusal *why)
 {
-	struct slice type = http_header(x->head, SLICE("Content-Type"), NULL);
-	struct slice rest = type;
-	struct slice name =
-	    type.p == NULL ? SLICE("text/plain") : slice_trim(slice_cut(&rest, ';'));
+	struct slice name;
 	char clean[REFUSE_CLEAN];
 
+	if (serve_media(x, &name, why) < 0)
+		return -1;
+	if (name.p == NULL)
+		name = SLICE("text/plain");
 	*is_json = slice_eq_nocase(name, SLICE("application/json"));
 	if (*is_json || slice_eq_nocase(name, SLICE("text/plain")))
 		return 0;

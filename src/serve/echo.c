@@ -101,7 +101,8 @@ serve_echo(struct exchange *x)
 	const struct ws_ops *ops;
 	bool deflate;
 	struct refusal why = {0};
-	int r = ws_handshake_check(x->head, &hs);
+	/* HEAD asks what GET without an upgrade would answer */
+	int r = x->method == HTTP_HEAD ? WS_H_NO_UPGRADE : ws_handshake_check(x->head, &hs);
 
 	if (r < 0) {
 		chat_refuse_handshake(x, r);

@@ -406,14 +406,11 @@ static int
 read_request(
     struct exchange *x, const struct claims *claims, struct request *r, struct refusal *why)
 {
-	struct slice accept = http_header(x->head, SLICE("Accept"), NULL);
 	struct query q = QUERY_INIT(x);
 	struct buf b = BUF_INIT(256);
 	int got;
 
-	r->is_lines =
-	    accept.p != NULL && http_accept_quality(accept, SLICE("application/x-ndjson")) >
-				    http_accept_quality(accept, SLICE("text/event-stream"));
+	r->is_lines = stream_wants_lines(x);
 	got = query_get(&q, "heartbeat", &b, why);
 	r->wants_heartbeat = got > 0 && slice_eq(buf_slice(&b), SLICE("1"));
 	buf_done(&b);

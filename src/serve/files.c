@@ -119,31 +119,29 @@ redirect(struct exchange *x, const struct target *t)
 static bool
 wants_gzip(const struct exchange *x)
 {
-	struct slice accept = http_header(x->head, SLICE("Accept-Encoding"), NULL);
-	int gzip;
-	int identity;
+	int gzip = http_header_quality(x->head, SLICE("Accept-Encoding"), SLICE("gzip"));
+	int identity = http_header_quality(x->head, SLICE("Accept-Encoding"), SLICE("identity"));
 
-	if (accept.p == NULL)
-		return false;
-	gzip = http_accept_quality(accept, SLICE("gzip"));
-	identity = http_accept_quality(accept, SLICE("identity"));
 	return gzip > 0 && gzip >= identity;
 }
 
-/* If-None-Match compares weakly (RFC 9110, 13.1.2). */
+/*
+ * Whether the header lists the tag. If-None-Match compares weakly, If-Match does not (RFC 9110,
+ * 13.1.1 and 13.1.2).
+ */
 static bool
-lists_etag(const struct exchange *x, struct slice etag)
+lists_etag(const struct exchange *x, struct slice name, struct slice etag, bool weakly)
 {
 	for (size_t i = 0; i < x->head->n_headers; i++) {
 		struct slice rest = x->head->headers[i].value;
 		struct slice item;
 
-		if (!slice_eq_nocase(x->head->headers[i].name, SLICE("If-None-Match")))
+		if (!slice_eq_nocase(x->head->headers[i].name, name))
 			continue;
 		while ((item = http_list_next(&rest)).p != NULL) {
 			if (slice_eq(item, SLICE("*")))
 				return true;
-			if (slice_has_prefix(item, SLICE("W/")))
+			if (weakly && slice_has_prefix(item, SLICE("W/")))
 				item = slice_skip(item, 2);
 			if (slice_eq(item, etag))
 				return true;
@@ -152,36 +150,92 @@ lists_etag(const struct exchange *x, struct slice etag)
 	return false;
 }
 
-/* RFC 9110, 13.2.2: If-Modified-Since counts only without If-None-Match. */
 static bool
-is_fresh(const struct exchange *x, struct slice etag, int64_t modified_s)
+has_header(const struct exchange *x, struct slice name)
 {
-	struct slice since = http_header(x->head, SLICE("If-Modified-Since"), NULL);
-	int64_t since_s;
+	return http_header(x->head, name, NULL).p != NULL;
+}
 
-	if (http_header(x->head, SLICE("If-None-Match"), NULL).p != NULL)
-		return lists_etag(x, etag);
-	return since.p != NULL && http_date_parse(since, &since_s) == 0 && modified_s <= since_s;
+/* Whether the header is a date; *out: the file is not newer. */
+static bool
+is_not_after(const struct exchange *x, struct slice name, int64_t modified_s, bool *out)
+{
+	size_t count;
+	struct slice value = http_header(x->head, name, &count);
+	int64_t date_s;
+
+	if (count != 1 || http_date_parse(value, &date_s) < 0)
+		return false;
+	*out = modified_s <= date_s;
+	return true;
+}
+
+/*
+ * The conditions, in the order of RFC 9110, 13.2.2: dates count only without tags. 0: answer; or
+ * the status to answer instead, 304 or 412.
+ */
+static int
+judge_conditions(const struct exchange *x, struct slice etag, int64_t modified_s)
+{
+	const struct slice match = SLICE("If-Match");
+	const struct slice none_match = SLICE("If-None-Match");
+	bool is_old = false;
+
+	if (has_header(x, match)) {
+		if (!lists_etag(x, match, etag, false))
+			return 412;
+	} else if (is_not_after(x, SLICE("If-Unmodified-Since"), modified_s, &is_old) && !is_old) {
+		return 412;
+	}
+	if (has_header(x, none_match))
+		return lists_etag(x, none_match, etag, true) ? 304 : 0;
+	if (is_not_after(x, SLICE("If-Modified-Since"), modified_s, &is_old) && is_old)
+		return 304;
+	return 0;
 }
 
 /* --- the answer --- */
 
+/* What a browser may do with whatever it finds here, a refusal included. */
 static void
-add_headers(struct exchange *x, const struct media *media, struct slice etag, int64_t modified_s)
+add_policies(struct exchange *x)
 {
 	const char *csp = serve_of(x)->config->web_csp;
-	char date[HTTP_DATE_SIZE];
 
-	exchange_header(x, "ETag", etag);
-	exchange_header(x, "Last-Modified", slice_str(http_date_format(modified_s, date)));
-	exchange_header(x, "Cache-Control", SLICE("no-cache"));
-	if (media->is_text)
-		exchange_header(x, "Vary", SLICE("Accept-Encoding"));
 	if (csp[0] != '\0')
 		exchange_header(x, "Content-Security-Policy", slice_str(csp));
 	exchange_header(x, "Referrer-Policy", SLICE("no-referrer"));
 	exchange_header(x, "Cross-Origin-Opener-Policy", SLICE("same-origin"));
 	exchange_header(x, "Cross-Origin-Resource-Policy", SLICE("same-origin"));
+}
+
+/*
+ * Answer instead of the content where the conditions say so; else add what describes it. True
+ * when it is answered.
+ */
+static bool
+answer_condition(
+    struct exchange *x, const struct media *media, struct slice etag, int64_t modified_s)
+{
+	int status = judge_conditions(x, etag, modified_s);
+	char date[HTTP_DATE_SIZE];
+	struct refusal r;
+
+	if (status == 412) {
+		(void)refuse(&r, ERROR_BAD_REQUEST,
+		    "the file is not as If-Match or If-Unmodified-Since want it");
+		r.status = status;
+		serve_refuse(x, &r);
+		return true;
+	}
+	exchange_header(x, "ETag", etag);
+	exchange_header(x, "Last-Modified", slice_str(http_date_format(modified_s, date)));
+	exchange_header(x, "Cache-Control", SLICE("no-cache"));
+	if (media->is_text)
+		exchange_header(x, "Vary", SLICE("Accept-Encoding"));
+	if (status == 304)
+		exchange_reply(x, 304, NULL, SLICE_NONE);
+	return status == 304;
 }
 
 /* A date in the future would be no validator (RFC 9110, 8.8.2.1). */
@@ -212,10 +266,9 @@ answer_small(struct exchange *x, const struct target *t)
 	is_gzip = wants_gzip(x) && files_gzip(f, file, media);
 	(void)snprintf(quoted, sizeof(quoted), "\"%s%s\"", file->etag, is_gzip ? "-gz" : "");
 	etag = slice_str(quoted);
-	add_headers(x, media, etag, modified_s);
-	if (is_fresh(x, etag, modified_s)) {
-		exchange_reply(x, 304, NULL, SLICE_NONE);
-	} else if (is_gzip) {
+	if (answer_condition(x, media, etag, modified_s))
+		return;
+	if (is_gzip) {
 		exchange_header(x, "Content-Encoding", SLICE("gzip"));
 		exchange_reply(x, 200, media->type, slice_of(file->gzip, file->gzip_n));
 	} else {
@@ -236,13 +289,10 @@ answer_big(struct exchange *x, const struct target *t)
 	    (unsigned long long)t->st.st_mtim.tv_sec * 1000000000 +
 		(unsigned long long)t->st.st_mtim.tv_nsec,
 	    (unsigned long long)t->st.st_ino);
-	add_headers(x, media, slice_str(etag), modified_s);
-	if (is_fresh(x, slice_str(etag), modified_s)) {
+	if (answer_condition(x, media, slice_str(etag), modified_s))
 		(void)close(t->fd);
-		exchange_reply(x, 304, NULL, SLICE_NONE);
-		return;
-	}
-	files_stream(x, media->type, t->fd, (uint64_t)t->st.st_size);
+	else
+		files_stream(x, media->type, t->fd, (uint64_t)t->st.st_size);
 }
 
 void
@@ -251,6 +301,7 @@ serve_files(struct exchange *x)
 	struct target t;
 	int result = find_file(x, &t);
 
+	add_policies(x);
 	if (result < 0) {
 		refuse_file(x, result);
 	} else if (result == 1) {

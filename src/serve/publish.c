@@ -232,13 +232,15 @@ is_type(struct slice type, const char *name)
 static void
 publish_body(struct work *w)
 {
-	size_t count = 0;
-	struct slice header = http_header(w->x->head, SLICE("Content-Type"), &count);
-	struct slice rest = header;
-	struct slice type =
-	    header.p == NULL ? SLICE("text/plain") : slice_trim(slice_cut(&rest, ';'));
+	struct slice type;
 	char clean[REFUSE_CLEAN];
 
+	if (serve_media(w->x, &type, &w->why) < 0) {
+		serve_refuse(w->x, &w->why);
+		return;
+	}
+	if (type.p == NULL)
+		type = SLICE("text/plain");
 	if (is_type(type, "application/json")) {
 		publish_json(w);
 	} else if (is_type(type, "application/x-www-form-urlencoded")) {

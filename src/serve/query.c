@@ -40,13 +40,29 @@ query_get(const struct query *q, const char *name, struct buf *out, struct refus
 	return 1;
 }
 
+/* Digits, however many: what 64 bits do not hold is the most that they do. */
+static int
+read_number(struct slice s, uint64_t *out)
+{
+	if (slice_to_u64(s, out) == 0)
+		return 0;
+	for (size_t i = 0; i < s.n; i++) {
+		if (s.p[i] < '0' || s.p[i] > '9')
+			return -1;
+	}
+	if (s.n == 0)
+		return -1;
+	*out = UINT64_MAX;
+	return 0;
+}
+
 int
 query_u64(const struct query *q, const char *name, uint64_t *out, struct refusal *why)
 {
 	struct buf b = BUF_INIT(VALUE_MAX);
 	int r = query_get(q, name, &b, why);
 
-	if (r > 0 && slice_to_u64(buf_slice(&b), out) < 0)
+	if (r > 0 && read_number(buf_slice(&b), out) < 0)
 		r = refuse(why, ERROR_BAD_FIELD,
 		    "the query parameter %s must be an integer that is not negative", name);
 	buf_done(&b);

@@ -48,8 +48,8 @@ add_challenge(struct exchange *x, const struct refusal *r, int status)
 	buf_done(&value);
 }
 
-static void
-add_retry_after(struct exchange *x, uint32_t seconds)
+void
+serve_retry_after(struct exchange *x, uint32_t seconds)
 {
 	struct buf value = BUF_INIT(16);
 
@@ -89,7 +89,7 @@ serve_refuse(struct exchange *x, const struct refusal *r)
 	if (x->net->counters != NULL)
 		counter_refused(x->net->counters, r->code);
 	add_challenge(x, r, status);
-	add_retry_after(x, r->retry_after_s);
+	serve_retry_after(x, r->retry_after_s);
 	exchange_header(x, "Cache-Control", SLICE("no-store"));
 	if (refusal_problem(&body, r) < 0)
 		exchange_reply(x, status, NULL, SLICE_NONE);
@@ -103,6 +103,19 @@ serve_json(struct exchange *x, int status, struct slice json)
 {
 	exchange_header(x, "Cache-Control", SLICE("no-store"));
 	exchange_json(x, status, json);
+}
+
+int
+serve_media(const struct exchange *x, struct slice *out, struct refusal *r)
+{
+	size_t count;
+	struct slice rest = http_header(x->head, SLICE("Content-Type"), &count);
+
+	if (count > 1)
+		return refuse(
+		    r, ERROR_BAD_REQUEST, "there is more than one Content-Type header field");
+	*out = count == 0 ? SLICE_NONE : slice_trim(slice_cut(&rest, ';'));
+	return 0;
 }
 
 int64_t

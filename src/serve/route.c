@@ -9,6 +9,8 @@
 #define BIT(method)  (1U << HTTP_##method)
 #define GET_METHODS  (BIT(GET) | BIT(HEAD) | BIT(OPTIONS))
 #define POST_METHODS (BIT(POST) | BIT(OPTIONS))
+/* What some resource takes: the answer to OPTIONS *. */
+#define SERVER_METHODS (GET_METHODS | BIT(POST) | BIT(DELETE))
 
 enum tail {
 	TAIL_NONE,    /* the path ends with the name */
@@ -39,7 +41,7 @@ static const struct route {
     {"healthz", TAIL_NONE, GET_METHODS, false, serve_healthz, NULL},
     {"readyz", TAIL_NONE, GET_METHODS, false, serve_readyz, NULL},
     {"metrics", TAIL_NONE, GET_METHODS, false, serve_metrics, NULL},
-    {"api", TAIL_REST, GET_METHODS | BIT(POST) | BIT(DELETE), false, NULL, serve_admin},
+    {"api", TAIL_REST, SERVER_METHODS, false, NULL, serve_admin},
 };
 
 static const struct route files_route = {"", TAIL_REST, GET_METHODS, false, serve_files, NULL};
@@ -150,6 +152,11 @@ check_route(struct exchange *x, const struct route **out, struct refusal *r)
 	if (x->method == HTTP_METHOD_UNKNOWN)
 		return refuse(r, ERROR_NOT_IMPLEMENTED, "there is no method '%s'",
 		    refuse_clean(x->head->method_text, method));
+	if (x->method == HTTP_CONNECT) {
+		x->keep_alive = false; /* what follows may be meant for the tunnel */
+		exchange_header(x, "Allow", slice_str(list_methods(SERVER_METHODS, allow)));
+		return refuse(r, ERROR_METHOD_NOT_ALLOWED, "there are no tunnels here");
+	}
 	route = find_route(x, &tail);
 	if (route == NULL)
 		return refuse(r, ERROR_NOT_FOUND, "there is nothing at '%s'",
@@ -162,6 +169,30 @@ check_route(struct exchange *x, const struct route **out, struct refusal *r)
 		    refuse_clean(x->head->method_text, method));
 	}
 	*out = route;
+	return 0;
+}
+
+/* A body is taken as it is: one in a coding would be kept or read as nonsense (RFC 9110 8.4). */
+static int
+check_coding(struct exchange *x, struct refusal *r)
+{
+	char clean[REFUSE_CLEAN];
+
+	for (size_t i = 0; x->has_body && i < x->head->n_headers; i++) {
+		struct slice rest = x->head->headers[i].value;
+		struct slice coding;
+
+		if (!slice_eq_nocase(x->head->headers[i].name, SLICE("Content-Encoding")))
+			continue;
+		while ((coding = http_list_next(&rest)).p != NULL) {
+			if (slice_eq_nocase(coding, SLICE("identity")))
+				continue;
+			exchange_header(x, "Accept-Encoding", SLICE("identity"));
+			return refuse(r, ERROR_UNSUPPORTED_MEDIA,
+			    "Content-Encoding '%s' is not taken here: send the body as it is",
+			    refuse_clean(coding, clean));
+		}
+	}
 	return 0;
 }
 
@@ -223,7 +254,6 @@ serve_on_head(struct exchange *x)
 	int result;
 
 	x->body_limit = SMALL_BODY;
-	exchange_header(x, "X-Content-Type-Options", SLICE("nosniff"));
 	serve_cors(x);
 	result = serve_check_host(x, &r);
 	if (result == 0 && !is_server_options(x))
@@ -232,6 +262,8 @@ serve_on_head(struct exchange *x)
 		result = check_room(x, route, &r);
 	if (result == 0)
 		result = check_body(x, route, &r);
+	if (result == 0)
+		result = check_coding(x, &r);
 	if (result == 0 && x->head->expect_continue && x->method == HTTP_POST && route != NULL &&
 	    route->is_big)
 		result = check_expected(x, &r);
@@ -267,7 +299,7 @@ serve_on_request(struct exchange *x)
 	struct refusal r;
 
 	if (is_server_options(x)) {
-		answer_options(x, GET_METHODS | BIT(POST));
+		answer_options(x, SERVER_METHODS);
 		return;
 	}
 	route = find_route(x, &tail);

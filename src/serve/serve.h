@@ -109,8 +109,16 @@ void serve_preflight(struct exchange *x, const char *allow);
  * ends with the answer when a body is announced: its bytes must never be taken for a request.
  */
 void serve_refuse(struct exchange *x, const struct refusal *r);
+/* Add Retry-After; 0 seconds: nothing is said. */
+void serve_retry_after(struct exchange *x, uint32_t seconds);
 /* Answer with JSON that nobody stores (Cache-Control: no-store). */
 void serve_json(struct exchange *x, int status, struct slice json);
+
+/*
+ * The body's media type without its parameters, borrowed; absent when nothing is said. 0, or -1
+ * with *r when it is said twice: who looks at the one may not see the other.
+ */
+MUST_CHECK int serve_media(const struct exchange *x, struct slice *out, struct refusal *r);
 
 /* The worker's serve context of an exchange. */
 static inline struct serve *

@@ -65,14 +65,6 @@ tell(struct exchange *x)
 	claims_unref(claims);
 }
 
-static bool
-is_json_type(const struct exchange *x)
-{
-	struct slice rest = http_header(x->head, SLICE("Content-Type"), NULL);
-
-	return slice_eq_nocase(slice_trim(slice_cut(&rest, ';')), SLICE("application/json"));
-}
-
 /* The name that a JSON body asks for: owned and trimmed in *out. 0, or -1 with *r. */
 static int
 check_name(const cJSON *body, char **out, struct refusal *r)
@@ -110,6 +102,7 @@ static int
 read_name(const struct exchange *x, const struct claims *old, char **out, struct refusal *r)
 {
 	cJSON *body = NULL;
+	struct slice type;
 	size_t at = 0;
 	int result;
 
@@ -119,7 +112,9 @@ read_name(const struct exchange *x, const struct claims *old, char **out, struct
 			return refuse_limit(r, ERROR_UNAVAILABLE, NULL, 1, "out of memory");
 		return 0;
 	}
-	if (!is_json_type(x))
+	if (serve_media(x, &type, r) < 0)
+		return -1;
+	if (!slice_eq_nocase(type, SLICE("application/json")))
 		return refuse(r, ERROR_UNSUPPORTED_MEDIA,
 		    "Content-Type is not application/json: {\"name\": \"Ada\"} is wanted");
 	result = json_parse(x->body, &body, &at);

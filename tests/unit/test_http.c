@@ -118,7 +118,8 @@ static const struct {
     {"gzip;q=0, *", "gzip", 0},
     {"*;q=0.5", "gzip", 500},
     {"identity", "gzip", -1},
-    {"x-gzip", "gzip", -1},
+    {"x-gzip", "gzip", 1000},
+    {"xgzip", "gzip", -1},
 };
 
 START_TEST(qualities_are_read)
@@ -126,6 +127,19 @@ START_TEST(qualities_are_read)
 	ck_assert_int_eq(
 	    http_accept_quality(slice_str(qualities[_i].accept), slice_str(qualities[_i].want)),
 	    qualities[_i].quality);
+}
+END_TEST
+
+START_TEST(lines_are_one_list)
+{
+	static const char text[] =
+	    "GET / HTTP/1.1\r\nHost: a\r\nAccept: a/*;q=0.9\r\nX: y\r\nACCEPT: a/b;q=0.2\r\n\r\n";
+	static struct http_head head;
+
+	ck_assert_int_gt(http_parse_head(SLICE(text), 1000, &head), 0);
+	ck_assert_int_eq(http_header_quality(&head, SLICE("Accept"), SLICE("a/b")), 200);
+	ck_assert_int_eq(http_header_quality(&head, SLICE("Accept"), SLICE("a/c")), 900);
+	ck_assert_int_eq(http_header_quality(&head, SLICE("Accept-Encoding"), SLICE("gzip")), -1);
 }
 END_TEST
 
@@ -396,6 +410,7 @@ main(void)
 	tcase_add_test(tc, tokens_in_lists);
 	tcase_add_test(tc, cookies_are_found);
 	tcase_add_loop_test(tc, qualities_are_read, 0, (int)ARRAY_LEN(qualities));
+	tcase_add_test(tc, lines_are_one_list);
 	tcase_add_test(tc, no_accept_says_nothing);
 	tcase_add_test(tc, tables_are_whole);
 	tcase_add_test(tc, body_without_one_is_done);
