@@ -19,18 +19,27 @@ static const char help[] =
     "  connect   connections that join and go\n"
     "  echo      frames to /echo and back\n"
     "  publish   POST /publish\n"
+    "  history   pages of a log with many messages\n"
+    "  storm     all connections come back at a time and resume, while a room is live\n"
+    "  churn     connections that join, talk, leave and come back at random\n"
     "\n"
     "  -c, --config FILE     the daemon's configuration (or BELFRY_URL and BELFRY_TOKEN)\n"
-    "      --pid PID         the daemon's process, if it is on this machine: its CPU time and memory\n"
+    "      --pid PID         the daemon's process, for CPU time and memory, where it is not found by itself\n"
     "  -n, --connections N   subscribers of fanout and slow, members of a room, connections else\n"
-    "  -r, --rooms N         rooms (1,000)\n"
+    "  -r, --rooms N         rooms; topics of publish\n"
     "  -w, --window N        messages under way at a time: the next goes out when all have one\n"
     "      --rate N          messages a second instead, late ones too; times run from the scheduled moment\n"
     "  -s, --size BYTES      of a message's content\n"
     "  -t, --time TIME       how long (3s)\n"
     "      --warmup TIME     before it, not counted (500ms)\n"
-    "      --pause TIME      how long the slow reader stops (7s)\n"
+    "      --pause TIME      how long the slow reader stops (7s), the storm's clients are away (1s)\n"
+    "      --within TIME     in which the storm's clients come back (1s)\n"
+    "      --live N          members of the live room of a storm (1000)\n"
+    "      --messages N      put into the log before history is read (10000)\n"
+    "      --page N          messages in a page of history (100)\n"
+    "      --seed N          of churn's dice: the same one, the same run (1)\n"
     "      --sse             subscribers read /events\n"
+    "      --deflate         WebSockets take compressed frames\n"
     "      --tokens          a token for each connection, in place of one for all\n"
     "      --room NAME       beginning of the rooms' names (bench)\n"
     "      --json            print JSON\n"
@@ -48,7 +57,13 @@ enum {
 	TIME,
 	WARMUP,
 	PAUSE,
+	WITHIN,
+	LIVE,
+	MESSAGES,
+	PAGE,
+	SEED,
 	SSE,
+	DEFLATE,
 	TOKENS,
 	ROOM,
 	JSON
@@ -65,7 +80,13 @@ static const struct ctl_option options[] = {
     [TIME] = {"time", 't', true},
     [WARMUP] = {"warmup", 0, true},
     [PAUSE] = {"pause", 0, true},
+    [WITHIN] = {"within", 0, true},
+    [LIVE] = {"live", 0, true},
+    [MESSAGES] = {"messages", 0, true},
+    [PAGE] = {"page", 0, true},
+    [SEED] = {"seed", 0, true},
     [SSE] = {"sse", 0, false},
+    [DEFLATE] = {"deflate", 0, false},
     [TOKENS] = {"tokens", 0, false},
     [ROOM] = {"room", 0, true},
     [JSON] = {"json", 0, false},
@@ -81,14 +102,18 @@ static const struct {
 	uint64_t rate;
 	uint64_t size;
 	uint64_t seconds_ms;
+	uint64_t pause_ms;
 } modes[] = {
-    {"fanout", bench_fanout, 1000, 1, 1, 0, 64, 3000},
-    {"rooms", bench_rooms, 10, 1000, 64, 0, 64, 3000},
-    {"slow", bench_slow, 20, 1, 1, 1000, 1024, 10000},
-    {"idle", bench_idle, 10000, 1, 1, 0, 0, 3000},
-    {"connect", bench_connect, 5000, 1, 64, 0, 0, 3000},
-    {"echo", bench_echo, 1, 1, 1, 0, 16384, 3000},
-    {"publish", bench_publish, 16, 1, 1, 0, 64, 3000},
+    {"fanout", bench_fanout, 1000, 1, 1, 0, 64, 3000, 0},
+    {"rooms", bench_rooms, 10, 1000, 64, 0, 64, 3000, 0},
+    {"slow", bench_slow, 20, 1, 1, 1000, 1024, 10000, 7000},
+    {"idle", bench_idle, 10000, 1, 1, 0, 0, 3000, 0},
+    {"connect", bench_connect, 5000, 1, 64, 0, 0, 3000, 0},
+    {"echo", bench_echo, 1, 1, 1, 0, 16384, 3000, 0},
+    {"publish", bench_publish, 16, 1, 1, 0, 64, 3000, 0},
+    {"history", bench_history, 1, 1, 1, 0, 64, 3000, 0},
+    {"storm", bench_storm, 5000, 50, 1, 50, 64, 3000, 1000},
+    {"churn", bench_churn, 2000, 200, 1, 1000, 64, 15000, 0},
 };
 
 /* --- arguments --- */
@@ -157,10 +182,23 @@ take_option(const struct ctl_args *args, struct bench_options *o, int option, co
 		return take_time(args, option, value, &o->warmup_ms);
 	case PAUSE:
 		return take_time(args, option, value, &o->pause_ms);
+	case WITHIN:
+		return take_time(args, option, value, &o->within_ms);
+	case LIVE:
+		return take_number(args, option, value, BENCH_MAX_CONNS, &o->live);
+	case MESSAGES:
+		return take_number(args, option, value, 100000000, &o->messages);
+	case PAGE:
+		return take_number(args, option, value, 1000, &o->page);
+	case SEED:
+		return take_number(args, option, value, INT64_MAX, &o->seed);
 	case ROOM:
 		return take_room(args, o, value);
 	case SSE:
 		o->is_sse = true;
+		return 0;
+	case DEFLATE:
+		o->is_deflate = true;
 		return 0;
 	case TOKENS:
 		o->has_token_each = true;
@@ -213,6 +251,7 @@ take_arguments(struct ctl_args *args, struct bench_options *o, size_t *mode)
 	fill(&o->rate, modes[*mode].rate);
 	fill(&o->size, modes[*mode].size);
 	fill(&o->seconds_ms, modes[*mode].seconds_ms);
+	fill(&o->pause_ms, modes[*mode].pause_ms);
 	return 0;
 }
 
@@ -229,7 +268,11 @@ ctl_bench(int argc, char **argv)
 	b->epoll = -1;
 	b->scratch = BUF_INIT((size_t)2 * BENCH_MAX_SIZE);
 	b->o.warmup_ms = 500;
-	b->o.pause_ms = 7000;
+	b->o.within_ms = 1000;
+	b->o.live = 1000;
+	b->o.messages = 10000;
+	b->o.page = 100;
+	b->o.seed = 1;
 	b->o.room = "bench";
 	ctl_args_init(&args, argc, argv, help);
 	code = take_arguments(&args, &b->o, &mode);
@@ -239,6 +282,7 @@ ctl_bench(int argc, char **argv)
 		bench_report_print(&b->report, b->o.mode, b->o.is_json);
 	if (code == 0 && b->failed)
 		code = EX_UNAVAILABLE;
+	buf_done(&b->report.series);
 	bench_done(b);
 	mem_free(b);
 	return code < 0 ? EX_OK : code;

@@ -20,6 +20,7 @@
 #define OPENING_MAX   64 /* handshakes under way: less than a listener's backlog */
 #define OUT_MAX       (64 * 1024 * 1024)
 #define REST_MAX      (4 * 1024 * 1024)
+#define WS_RSV1       0x40
 #define OPEN_LIMIT_NS (60ull * 1000000000u)
 
 /* The key of RFC 6455, 1.3 and its answer: nothing here is secret, and the check stays cheap. */
@@ -99,6 +100,8 @@ bench_init(struct bench *b, size_t n)
 		code = ctl_load_config(b->o.config, &b->config);
 	if (code == 0)
 		code = find_address(b);
+	if (code == 0)
+		code = bench_find_pid(b);
 	if (code != 0)
 		return code;
 	raise_descriptors(b, n);
@@ -108,6 +111,9 @@ bench_init(struct bench *b, size_t n)
 	b->conns = mem_calloc(n, sizeof(*b->conns));
 	b->dirty = mem_calloc(n, sizeof(struct bench_conn *));
 	b->read_buffer = mem_alloc(READ_BYTES + REST_MAX);
+	b->inflated = BUF_INIT(REST_MAX);
+	if (b->o.is_deflate && (b->inflater = ws_inflater_new()) == NULL)
+		return ctl_no_memory();
 	if (b->epoll < 0 || b->conns == NULL || b->dirty == NULL || b->read_buffer == NULL)
 		return ctl_no_memory();
 	b->n_conns = n;
@@ -134,6 +140,8 @@ bench_done(struct bench *b)
 	mem_free((void *)b->dirty);
 	mem_free(b->read_buffer);
 	buf_done(&b->scratch);
+	buf_done(&b->inflated);
+	ws_inflater_free(b->inflater);
 	config_unref(b->config);
 	ctl_target_done(&b->target);
 }
@@ -221,8 +229,13 @@ add_path(struct bench *b, const struct bench_conn *c)
 {
 	struct buf *s = &b->scratch;
 
-	if (c->kind == BENCH_CHAT)
+	if (c->kind == BENCH_CHAT && c->after > 0)
+		(void)buf_printf(s, "GET /chat?after=%llu&room=%s-%u", (unsigned long long)c->after,
+		    b->o.room, c->room);
+	else if (c->kind == BENCH_CHAT)
 		(void)buf_printf(s, "GET /chat?last=0&room=%s-%u", b->o.room, c->room);
+	else if (c->kind == BENCH_LOBBY)
+		(void)buf_add_str(s, "GET /chat");
 	else if (c->kind == BENCH_EVENTS)
 		(void)buf_printf(s, "GET /events?topic=chat/%s-%u", b->o.room, c->room);
 	else
@@ -246,8 +259,9 @@ send_handshake(struct bench *b, struct bench_conn *c)
 	else
 		(void)buf_printf(s,
 		    "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-		    "Sec-WebSocket-Key: %s\r\n\r\n",
-		    ws_key);
+		    "Sec-WebSocket-Key: %s\r\n%s\r\n",
+		    ws_key,
+		    b->inflater == NULL ? "" : "Sec-WebSocket-Extensions: permessage-deflate\r\n");
 	if (s->failed)
 		bench_fail(b, "no memory");
 	bench_send_raw(b, c, buf_slice(s));
@@ -298,7 +312,7 @@ connected(struct bench *b, struct bench_conn *c)
 	}
 	c->wants_write = false;
 	watch(b, c, EPOLL_CTL_MOD);
-	if (c->kind == BENCH_POST) {
+	if (c->kind == BENCH_CALLS) {
 		opened(b, c);
 		return;
 	}
@@ -417,7 +431,10 @@ take_handshake(struct bench *b, struct bench_conn *c, struct slice in)
 		bench_close(b, c);
 		return in.n;
 	}
-	if (c->kind == BENCH_CHAT)
+	if (b->inflater != NULL && c->kind != BENCH_EVENTS &&
+	    memmem(head.p, head.n, "permessage-deflate", 18) == NULL)
+		bench_fail(b, "the daemon does not compress");
+	if (c->kind == BENCH_CHAT || c->kind == BENCH_LOBBY)
 		c->state = BENCH_JOINING;
 	else
 		opened(b, c);
@@ -435,13 +452,29 @@ on_frame(struct bench *b, struct bench_conn *c, unsigned opcode, struct slice pa
 		/* an unmasked pong would be an error; an empty one is a sign of life too */
 		bench_send_raw(b, c, SLICE("\x8a\x80\0\0\0\0"));
 	} else if (c->state == BENCH_JOINING) {
-		if (slice_has_prefix(payload, SLICE("{\"type\":\"joined\"")))
+		if (slice_has_prefix(payload, c->kind == BENCH_LOBBY
+						  ? SLICE("{\"type\":\"welcome\"")
+						  : SLICE("{\"type\":\"joined\"")))
 			opened(b, c);
 		else if (slice_has_prefix(payload, SLICE("{\"type\":\"error\"")))
 			bench_fail(b, "%.*s", SLICE_ARG(payload));
 	} else if (opcode == WS_TEXT || opcode == WS_BINARY) {
 		b->on_message(b, c, payload);
 	}
+}
+
+static void
+on_whole_frame(struct bench *b, struct bench_conn *c, unsigned first, struct slice payload)
+{
+	if ((first & WS_RSV1) != 0) { /* compressed (RFC 7692, 6) */
+		buf_reset(&b->inflated);
+		if (b->inflater == NULL || ws_inflate(b->inflater, payload, &b->inflated) < 0) {
+			ended(b, c, "a frame that cannot be inflated");
+			return;
+		}
+		payload = buf_slice(&b->inflated);
+	}
+	on_frame(b, c, first & 0x0f, payload);
 }
 
 /* One frame of a server; 0 while it is not whole. */
@@ -472,7 +505,7 @@ take_frame(struct bench *b, struct bench_conn *c, struct slice in)
 	}
 	if (in.n - head < n)
 		return 0;
-	on_frame(b, c, p[0] & 0x0f, slice_of(in.p + head, (size_t)n));
+	on_whole_frame(b, c, p[0], slice_of(in.p + head, (size_t)n));
 	return head + (size_t)n;
 }
 
@@ -512,11 +545,12 @@ take(struct bench *b, struct bench_conn *c, struct slice in)
 		return take_handshake(b, c, in);
 	switch ((enum bench_kind)c->kind) {
 	case BENCH_CHAT:
+	case BENCH_LOBBY:
 	case BENCH_ECHO:
 		return take_frame(b, c, in);
 	case BENCH_EVENTS:
 		return take_block(b, c, in);
-	case BENCH_POST:
+	case BENCH_CALLS:
 		return take_answer(b, c, in);
 	}
 	return 0;

@@ -4,13 +4,12 @@
 
 #include "base/mem.h"
 
-#define DIGITS    12                    /* of a message's number */
 #define DRAIN_NS  (20ull * 1000000000u) /* for what is under way at the end */
 #define SAMPLE_NS (100ull * 1000000u)   /* between looks at the daemon's memory */
 
 /*
- * One sender a room (its member 0), everybody else receives. Messages are numbered over all rooms; message g goes to room g modulo rooms, so the numbers
- * that one room sees are `rooms` apart.
+ * One sender a room (its member 0), everybody else receives. Messages are numbered over all rooms;
+ * message g goes to room g modulo rooms, so the numbers that one room sees are `rooms` apart.
  */
 struct fan {
 	uint64_t rooms;
@@ -26,8 +25,7 @@ struct fan {
 	uint64_t slow_level_ns;  /* when it had everything again */
 	uint64_t peak_bytes;     /* of the daemon's memory */
 	uint64_t sampled_ns;
-	struct buf json;
-	size_t number_at; /* in json */
+	struct bench_numbered message;
 	struct {
 		uint64_t number;
 		uint64_t sent_ns;
@@ -46,54 +44,16 @@ struct moment {
 
 /* --- receiving --- */
 
-static const char marker[] = "\"content\":\"#";
-
-/* Where the number stands in a message: most often where it stood in the one before. */
-static const char *
-find_number(struct fan *f, struct slice m)
-{
-	const size_t n = sizeof(marker) - 1;
-	const char *at = m.p + f->hint;
-
-	if (f->hint + n + DIGITS > m.n || memcmp(at, marker, n) != 0) {
-		at = memmem(m.p, m.n, marker, n);
-		if (at == NULL || (size_t)(at - m.p) + n + DIGITS > m.n)
-			return NULL;
-		f->hint = (size_t)(at - m.p);
-	}
-	return at + n;
-}
-
-/* Loss shows as a number passed over, a repeat or a disorder as one that is not newer than the last. */
 static void
-check_order(const struct fan *f, struct bench_conn *c, uint64_t number)
+on_chat(struct bench *b, struct fan *f, struct bench_conn *c, uint64_t number)
 {
-	c->received++;
-	if (number == c->expected) {
-		c->expected += f->rooms;
-	} else if (number > c->expected) {
-		c->skipped += (number - c->expected) / f->rooms;
-		c->expected = number + f->rooms;
-	} else if (c->filled < c->skipped) {
-		c->filled++;
-	} else {
-		c->repeated++;
-	}
-}
-
-static void
-on_chat(struct bench *b, struct fan *f, struct bench_conn *c, const char *digits)
-{
-	uint64_t number = 0;
 	size_t slot;
 
-	for (size_t i = 0; i < DIGITS; i++)
-		number = number * 10 + (uint64_t)(digits[i] - '0');
 	if (number >= f->next || number % f->rooms != c->room) {
 		bench_fail(b, "connection %u got a message that nobody sent", c->number);
 		return;
 	}
-	check_order(f, c, number);
+	bench_count(c, number, f->rooms);
 	f->deliveries++;
 	slot = number % BENCH_IN_FLIGHT;
 	if (c == f->slow || f->under_way[slot].number != number || f->under_way[slot].left == 0)
@@ -107,15 +67,14 @@ static void
 on_message(struct bench *b, struct bench_conn *c, struct slice m)
 {
 	struct fan *f = b->mode;
-	const char *digits;
+	uint64_t number;
 
 	if (slice_has_prefix(m, SLICE("{\"type\":\"ack\""))) {
 		f->acks++;
 		return;
 	}
-	digits = find_number(f, m);
-	if (digits != NULL)
-		on_chat(b, f, c, digits);
+	if (bench_number_of(&f->hint, m, &number))
+		on_chat(b, f, c, number);
 	else if (slice_has_prefix(m, SLICE("{\"type\":\"error\"")) ||
 		 slice_has_prefix(m, SLICE("{\"type\":\"closing\"")))
 		bench_fail(b, "connection %u: %.*s", c->number, SLICE_ARG(m));
@@ -126,38 +85,22 @@ on_message(struct bench *b, struct bench_conn *c, struct slice m)
 
 /* --- sending --- */
 
-/* The message with a place for its number; the room is the connection's only one. */
-static int
-make_json(struct bench *b, struct fan *f)
-{
-	f->json = BUF_INIT((size_t)2 * BENCH_MAX_SIZE);
-	(void)BUF_ADD_LIT(&f->json, "{\"type\":\"chat\",\"content\":\"#");
-	f->number_at = f->json.n;
-	for (size_t i = 0; i < max_u64(b->o.size, DIGITS + 1) - 1; i++)
-		(void)buf_add_char(&f->json, i < DIGITS ? '0' : '.');
-	return BUF_ADD_LIT(&f->json, "\"}") < 0 ? ctl_no_memory() : 0;
-}
-
 static void
 send_next(struct bench *b, struct fan *f, uint64_t at_ns)
 {
 	uint64_t room = f->next % f->rooms;
 	size_t slot = f->next % BENCH_IN_FLIGHT;
-	uint64_t n = f->next;
 
 	if (f->under_way[slot].left > 0) {
 		bench_fail(
 		    b, "%d messages are under way: the daemon does not keep up", BENCH_IN_FLIGHT);
 		return;
 	}
-	for (size_t i = DIGITS; i-- > 0; n /= 10)
-		f->json.p[f->number_at + i] = (char)('0' + n % 10);
 	f->under_way[slot].number = f->next;
 	f->under_way[slot].sent_ns = at_ns;
 	f->under_way[slot].left = f->members - 1 - (f->slow != NULL ? 1 : 0);
-	f->next++;
 	f->in_flight++;
-	bench_send(b, &b->conns[room * f->members], false, buf_slice(&f->json));
+	bench_send(b, &b->conns[room * f->members], false, bench_numbered(&f->message, f->next++));
 }
 
 /* Sends what may go now; returns when to come again at the latest. */
@@ -259,35 +202,16 @@ run(struct bench *b, struct fan *f, struct moment *from, struct moment *to)
 
 /* --- what came out --- */
 
-/* 0 when nobody misses anything, else EX_SOFTWARE. */
 static int
 report_faults(struct bench *b, const struct fan *f)
 {
-	struct bench_report *r = &b->report;
-	uint64_t lost = 0;
-	uint64_t repeated = 0;
-	uint64_t disordered = 0;
-	uint64_t told = 0;
+	struct bench_faults faults = {.unacknowledged = f->next - f->acks};
 
 	for (size_t i = 0; i < b->n_conns; i++) {
-		const struct bench_conn *c = &b->conns[i];
-		uint64_t missing = sent_to(f, c->room) - (c->received - c->repeated);
-
-		if (i % f->members == 0)
-			continue; /* a sender */
-		repeated += c->repeated;
-		disordered += c->filled;
-		if (c->gaps > 0)
-			told += missing;
-		else
-			lost += missing;
+		if (i % f->members != 0) /* not a sender */
+			bench_faults_add(&faults, &b->conns[i], sent_to(f, b->conns[i].room));
 	}
-	bench_report_add(r, "lost", "lost", "", (double)lost, 0);
-	bench_report_add(r, "told", "missing, told by a gap", "", (double)told, 0);
-	bench_report_add(r, "repeated", "repeated", "", (double)repeated, 0);
-	bench_report_add(r, "disordered", "out of order", "", (double)disordered, 0);
-	bench_report_add(r, "unacknowledged", "without an ack", "", (double)(f->next - f->acks), 0);
-	return lost + repeated + disordered + (f->next - f->acks) > 0 ? EX_SOFTWARE : 0;
+	return bench_report_faults(&b->report, &faults);
 }
 
 static void
@@ -366,7 +290,7 @@ fan_run(struct bench *b, uint64_t rooms, uint64_t members, bool with_slow)
 		   ? ctl_fail(EX_USAGE, "%d connections are the most", BENCH_MAX_CONNS)
 		   : bench_init(b, rooms * members);
 	if (code == 0)
-		code = make_json(b, f);
+		code = bench_numbered_init(&f->message, "", b->o.size);
 	if (code == 0) {
 		begin_conns(b, f);
 		f->slow = with_slow ? &b->conns[1] : NULL;
@@ -375,7 +299,7 @@ fan_run(struct bench *b, uint64_t rooms, uint64_t members, bool with_slow)
 	}
 	if (code == 0 && !b->failed)
 		code = report(b, f, &from, &to);
-	buf_done(&f->json);
+	buf_done(&f->message.json);
 	mem_free(f);
 	b->mode = NULL;
 	return code;

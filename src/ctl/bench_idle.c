@@ -1,8 +1,5 @@
 #include "ctl/bench.h"
 
-#include <stdlib.h>
-
-#define ANSWER_MAX (1024 * 1024)
 #define SETTLE_NS  (1500ull * 1000000u) /* until what a handshake left behind is gone */
 #define WARM_CONNS 16 /* there before memory is looked at: caches and tables exist then */
 
@@ -16,36 +13,6 @@ ignore(struct bench *b, struct bench_conn *c, struct slice m)
 
 /* --- the daemon's memory --- */
 
-static size_t
-on_answer(char *data, size_t size, size_t n, void *arg)
-{
-	return buf_add(arg, data, size * n) < 0 ? 0 : size * n;
-}
-
-/* belfry_heap_bytes of /metrics; 0 when it does not tell. */
-static uint64_t
-heap_bytes(const struct bench *b)
-{
-	struct buf answer = BUF_INIT(ANSWER_MAX);
-	struct curl_slist *headers = NULL;
-	CURL *h = ctl_request(&b->target, "/metrics", &headers);
-	const char *at = NULL;
-	uint64_t n = 0;
-
-	if (h != NULL && curl_easy_setopt(h, CURLOPT_HTTPHEADER, headers) == CURLE_OK &&
-	    curl_easy_setopt(h, CURLOPT_TIMEOUT, 10L) == CURLE_OK &&
-	    curl_easy_setopt(h, CURLOPT_WRITEFUNCTION, on_answer) == CURLE_OK &&
-	    curl_easy_setopt(h, CURLOPT_WRITEDATA, &answer) == CURLE_OK &&
-	    curl_easy_perform(h) == CURLE_OK && buf_add_char(&answer, '\0') == 0)
-		at = strstr(answer.p, "\nbelfry_heap_bytes ");
-	if (at != NULL)
-		n = strtoull(at + strlen("\nbelfry_heap_bytes "), NULL, 10);
-	curl_easy_cleanup(h);
-	curl_slist_free_all(headers);
-	buf_done(&answer);
-	return n;
-}
-
 static void
 wait_ns(struct bench *b, uint64_t ns)
 {
@@ -58,7 +25,7 @@ wait_ns(struct bench *b, uint64_t ns)
 int
 bench_idle(struct bench *b)
 {
-	uint64_t heap[2] = {0, 0};
+	struct bench_metrics told[2];
 	uint64_t resident[2] = {0, 0};
 	size_t n = b->o.connections;
 	uint64_t began;
@@ -72,21 +39,22 @@ bench_idle(struct bench *b)
 		b->conns[i].kind = b->o.is_sse ? BENCH_EVENTS : BENCH_CHAT;
 	bench_open_all(b, 0, WARM_CONNS);
 	wait_ns(b, SETTLE_NS);
-	heap[0] = heap_bytes(b);
+	if (b->failed || (code = bench_ask(b, &told[0])) != 0)
+		return code == 0 ? EX_UNAVAILABLE : code;
 	resident[0] = bench_resident_bytes(b->o.pid);
 	began = bench_now_ns();
 	bench_open_all(b, WARM_CONNS, b->n_conns);
 	seconds = (double)(bench_now_ns() - began) / 1e9;
 	wait_ns(b, SETTLE_NS);
-	if (b->failed)
-		return EX_UNAVAILABLE;
-	heap[1] = heap_bytes(b);
+	if (b->failed || (code = bench_ask(b, &told[1])) != 0)
+		return code == 0 ? EX_UNAVAILABLE : code;
 	resident[1] = bench_resident_bytes(b->o.pid);
 	bench_report_add(&b->report, "connections", "connections", "", (double)n, 0);
 	bench_report_add(&b->report, "opened_per_s", "opened a second", "", (double)n / seconds, 0);
-	if (heap[1] > 0)
+	if (told[1].heap_bytes > 0)
 		bench_report_add(&b->report, "heap_bytes", "heap of the daemon, a connection",
-		    "bytes", ((double)heap[1] - (double)heap[0]) / (double)n, 1);
+		    "bytes", ((double)told[1].heap_bytes - (double)told[0].heap_bytes) / (double)n,
+		    1);
 	if (b->o.pid != 0)
 		bench_report_add(&b->report, "resident_bytes", "resident, a connection", "bytes",
 		    ((double)resident[1] - (double)resident[0]) / (double)n, 1);
@@ -98,6 +66,8 @@ bench_idle(struct bench *b)
 struct connects {
 	uint64_t done;
 	uint64_t begun;
+	uint64_t due_ns;      /* open loop: when the next one is to begin */
+	uint64_t interval_ns; /* open loop; 0: closed loop */
 };
 
 static void
@@ -110,10 +80,34 @@ on_open(struct bench *b, struct bench_conn *c)
 	c->expected = 1; /* closed at the end of the turn: its input is still being looked at */
 }
 
+/* Ends who has joined, begins what is due; returns when to come again at the latest. */
+static uint64_t
+begin_some(struct bench *b, struct connects *k)
+{
+	uint64_t now = bench_now_ns();
+
+	for (size_t i = 0; i < b->n_conns && !b->failed; i++) {
+		struct bench_conn *c = &b->conns[i];
+
+		if (c->fd >= 0 && c->expected == 1)
+			bench_close(b, c);
+		if (c->fd >= 0 || k->due_ns > now || k->begun == b->o.connections)
+			continue;
+		c->kind = b->o.is_sse ? BENCH_EVENTS : BENCH_CHAT;
+		c->expected = 0;
+		c->number = (uint32_t)(k->begun++);
+		bench_open(b, c);
+		if (k->interval_ns > 0)
+			c->started_ns = k->due_ns; /* its time runs from here */
+		k->due_ns += k->interval_ns;
+	}
+	return k->interval_ns > 0 && k->due_ns > now ? k->due_ns : now + 1000000000u;
+}
+
 int
 bench_connect(struct bench *b)
 {
-	struct connects k = {0};
+	struct connects k = {.interval_ns = b->o.rate == 0 ? 0 : 1000000000u / b->o.rate};
 	uint64_t start;
 	uint64_t cpu;
 	double seconds;
@@ -125,22 +119,10 @@ bench_connect(struct bench *b)
 	b->on_open = on_open;
 	b->mode = &k; /* cppcheck-suppress autoVariables; until the end of this call */
 	start = bench_now_ns();
+	k.due_ns = start;
 	cpu = bench_cpu_ns(b->o.pid);
-	while (!b->failed && k.done < b->o.connections) {
-		for (size_t i = 0; i < b->n_conns; i++) {
-			struct bench_conn *c = &b->conns[i];
-
-			if (c->fd >= 0 && c->expected == 1)
-				bench_close(b, c);
-			if (c->fd >= 0)
-				continue;
-			c->kind = b->o.is_sse ? BENCH_EVENTS : BENCH_CHAT;
-			c->expected = 0;
-			c->number = (uint32_t)(k.begun++);
-			bench_open(b, c);
-		}
-		bench_turn(b, bench_now_ns() + 1000000000u);
-	}
+	while (!b->failed && k.done < b->o.connections)
+		bench_turn(b, begin_some(b, &k));
 	b->mode = NULL;
 	if (b->failed)
 		return EX_UNAVAILABLE;

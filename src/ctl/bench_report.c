@@ -1,11 +1,7 @@
 #include "ctl/bench.h"
 
-#include <dirent.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <time.h>
-
-#define NS_A_TICK (1000000000u / 100) /* of /proc/PID/stat */
 
 /* --- times --- */
 
@@ -101,10 +97,12 @@ bench_report_print(const struct bench_report *r, const char *mode, bool is_json)
 			(void)printf(
 			    "  %-28s %14.*f %s\n", f->label, (int)f->digits, f->value, f->unit);
 	}
+	if (is_json && r->series.n > 0 && !r->series.failed)
+		(void)printf(",\"memory\":%.*s", SLICE_ARG(buf_slice(&r->series)));
 	(void)fputs(is_json ? "}\n" : "", stdout);
 }
 
-/* --- the clock and the daemon's costs --- */
+/* --- the clock --- */
 
 uint64_t
 bench_now_ns(void)
@@ -113,82 +111,4 @@ bench_now_ns(void)
 
 	(void)clock_gettime(CLOCK_MONOTONIC, &t); /* it is always there */
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-/* The first line of a file below /proc; false when it cannot be read. */
-static bool
-first_line(const char *path, char *out, size_t n)
-{
-	FILE *f = fopen(path, "re");
-	bool ok = f != NULL && fgets(out, (int)n, f) != NULL;
-
-	if (f != NULL)
-		(void)fclose(f); /* only read */
-	return ok;
-}
-
-/* /proc/PID/stat counts in hundredths of a second: the way out where the kernel has no schedstat. */
-static uint64_t
-cpu_by_ticks(int64_t pid)
-{
-	char path[64];
-	char line[1024];
-	char *at;
-	uint64_t ticks = 0;
-
-	(void)snprintf(path, sizeof(path), "/proc/%lld/stat", (long long)pid);
-	if (!first_line(path, line, sizeof(line)))
-		return 0;
-	at = strrchr(line, ')'); /* the name may hold anything */
-	for (unsigned field = 2; at != NULL && field < 15; field++) {
-		at = strchr(at + 1, ' ');
-		if (at != NULL && field >= 13)
-			ticks += strtoull(at + 1, NULL, 10); /* utime, then stime */
-	}
-	return ticks * NS_A_TICK;
-}
-
-uint64_t
-bench_cpu_ns(int64_t pid)
-{
-	char path[320];
-	char line[128];
-	const struct dirent *e;
-	uint64_t sum = 0;
-	DIR *d;
-
-	(void)snprintf(path, sizeof(path), "/proc/%lld/task", (long long)pid);
-	d = pid == 0 ? NULL : opendir(path);
-	if (d == NULL)
-		return 0;
-	while ((e = readdir(d)) != NULL) { /* NOLINT(concurrency-mt-unsafe): a stream of ours */
-		if (e->d_name[0] == '.')
-			continue;
-		(void)snprintf(
-		    path, sizeof(path), "/proc/%lld/task/%s/schedstat", (long long)pid, e->d_name);
-		if (first_line(path, line, sizeof(line)))
-			sum += strtoull(line, NULL, 10);
-	}
-	(void)closedir(d); /* only read */
-	return sum != 0 ? sum : cpu_by_ticks(pid);
-}
-
-uint64_t
-bench_resident_bytes(int64_t pid)
-{
-	char path[64];
-	char line[256];
-	uint64_t bytes = 0;
-	FILE *f;
-
-	(void)snprintf(path, sizeof(path), "/proc/%lld/smaps_rollup", (long long)pid);
-	f = pid == 0 ? NULL : fopen(path, "re");
-	if (f == NULL)
-		return 0;
-	while (fgets(line, sizeof(line), f) != NULL) {
-		if (strncmp(line, "Anonymous:", 10) == 0)
-			bytes = strtoull(line + 10, NULL, 10) * 1024;
-	}
-	(void)fclose(f); /* only read */
-	return bytes;
 }

@@ -6,28 +6,54 @@ import pytest
 from support.daemon import SANITIZED, ctl, mark
 from support.rawclient import TEXT, frame
 
-CONF = {"topics": ({"match": "chat/*", "history": 1000, "presence": False}, {"match": "**", "history": 1000})}
+CONF = {
+    "topics": (
+        *({"match": f"chat/few-{i}", "history": 1} for i in range(4)),
+        *({"match": f"chat/churn-{i}", "history": 10000, "presence": True} for i in range(20)),
+        {"match": "chat/*", "history": 10000, "presence": False},
+        {"match": "**", "history": 5000},
+    )
+}
 FAULTS = ("lost", "told", "repeated", "disordered", "unacknowledged", "wrong")
 
 
-def bench(d, *args):
+def bench(d, *args, room=None, status=0):
     env = {"BELFRY_URL": d.url, "BELFRY_TOKEN": d.token("bench")}
-    r = ctl("bench", "--json", "--pid", str(d.process.pid), "--room", mark("b").lower(), *args, env=env)
-    assert r.returncode == 0, r
+    r = ctl("bench", "--json", "--room", room or mark("b").lower(), *args, env=env, timeout=60)
+    assert r.returncode == status, r
     return json.loads(r.stdout)
 
 
 @pytest.mark.parametrize(
     "args",
-    ["fanout -n 20", "fanout -n 20 -w 64", "fanout -n 20 -w 64 --sse", "fanout -n 20 --rate 200", "rooms -r 20 -n 4 -w 40"],
+    [
+        "fanout -n 20",
+        "fanout -n 20 -w 64",
+        "fanout -n 20 -w 64 --sse",
+        "fanout -n 20 --rate 200",
+        "rooms -r 20 -n 4 -w 40",
+        "rooms -r 5 -n 4 -w 40 -s 500 --deflate",
+    ],
 )
 def test_deliveries(daemon, args):
     got = bench(daemon, *args.split(), "-t", "200ms", "--warmup", "50ms")
     assert got["deliveries"] > 0 and got["p50_us"] <= got["p99_us"] <= got["max_us"], got
     assert not any(got.get(key) for key in FAULTS), got
+    assert got["cpu_ns_per_delivery"] > 0  # the process was found without --pid
 
 
-@pytest.mark.parametrize("args", ["echo -s 60000", "echo -n 3 -w 4", "publish -n 4"])
+@pytest.mark.parametrize(
+    "args",
+    [
+        "echo -s 60000",
+        "echo -n 3 -w 4",
+        "echo -n 3 --rate 300 --deflate",
+        "publish -n 4",
+        "publish -n 4 --rate 300",
+        "publish -n 4 -r 50",
+        "history --messages 3000 --page 20",
+    ],
+)
 def test_calls(daemon, args):
     got = bench(daemon, *args.split(), "-t", "200ms", "--warmup", "50ms")
     assert got["calls"] > 0 and not any(got.get(key) for key in FAULTS), got
@@ -39,14 +65,33 @@ def test_slow_reader(daemon):
 
 
 def test_connections(daemon):
-    assert bench(daemon, "connect", "-n", "100", "-w", "10")["connections"] >= 100
+    for args in ((), ("--rate", "400")):
+        assert bench(daemon, "connect", "-n", "100", "-w", "10", *args)["connections"] >= 100
     idle = bench(daemon, "idle", "-n", "50")
     if not SANITIZED:  # a sanitizer's allocator tells nothing
         assert idle["heap_bytes"] > 0
 
 
+def test_storm(daemons):
+    got = bench(daemons, *"storm -n 200 -r 5 --live 30 --rate 40 -t 300ms --pause 300ms --within 200ms".split())
+    assert got["level"] == 200 and not any(got[key] for key in FAULTS[:5]), got
+
+
+def test_churn(daemons):
+    """200 people in 20 rooms at random: every message once, in one order, acks included; see also `make bench-churn`."""
+    got = bench(daemons, *"churn -n 200 -r 20 --rate 200 -t 8s".split(), room="churn")
+    assert got["reconnects"] > 0 and got["leaves"] > 0 and got["replayed"] > 0, got
+    assert len(got["memory"]) > 3 and not any(got[key] for key in FAULTS), got
+
+
+def test_churn_tells(daemon):
+    """Where the log keeps one message of a room, it does find that they are missing."""
+    got = bench(daemon, *"churn -n 50 -r 4 --rate 200 -t 1s".split(), room="few", status=70)
+    assert got["lost"] > 0 and got["told"] > 0, got
+
+
 def test_usage(daemon):
-    for args in ((), ("nonsense",), ("echo", "fanout"), ("echo", "-n", "0"), ("echo", "-t", "soon"), ("echo", "--room", "A/b")):
+    for args in ((), ("nonsense",), ("echo", "fanout"), ("echo", "-n", "0"), ("echo", "-t", "soon"), ("echo", "--room", "A/b"), ("churn", "-r", "3")):
         assert ctl("bench", *args, env={"BELFRY_URL": daemon.url}).returncode == 64, args
 
 
