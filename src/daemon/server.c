@@ -342,7 +342,7 @@ choose_workers(const struct config *c)
 }
 
 static int
-start_workers(struct server *s)
+init_workers(struct server *s)
 {
 	for (unsigned i = 0; i < s->n_workers; i++) {
 		struct worker_options o = {.index = i,
@@ -358,6 +358,12 @@ start_workers(struct server *s)
 		if (worker_init(&s->workers[i], &o) < 0)
 			return -ENOMEM;
 	}
+	return 0;
+}
+
+static int
+start_workers(struct server *s)
+{
 	for (unsigned i = 0; i < s->n_workers; i++) {
 		if (worker_start(&s->workers[i]) < 0)
 			return -ENOMEM;
@@ -398,8 +404,8 @@ prepare(struct server *s)
 	return prepare_loop(s);
 }
 
-static void
-clean_up(struct server *s)
+void
+server_close(struct server *s)
 {
 	sigset_t signals;
 
@@ -437,12 +443,11 @@ clean_up(struct server *s)
 }
 
 int
-server_run(struct server *s, struct setup *setup, const char *config_path)
+server_open(struct server *s, struct setup *setup, const char *config_path)
 {
 	struct listener_ops ops = {.ctx = s, .accepted = on_accepted, .bound = on_bound};
 	char error[512];
 	unsigned line = 0;
-	int code = EX_OSERR;
 
 	s->setup = setup_ref(setup);
 	s->config_path = mem_strdup(slice_str(config_path));
@@ -464,22 +469,39 @@ server_run(struct server *s, struct setup *setup, const char *config_path)
 	s->listeners = listeners_open(setup->config, error, sizeof(error), &line);
 	if (s->listeners == NULL) {
 		(void)fprintf(stderr, "%s:%u: %s\n", config_path, line, error);
-		code = EX_UNAVAILABLE; /* not the file's fault: it may be another moment's */
-		goto out;
+		return EX_UNAVAILABLE; /* not the file's fault: it may be another moment's */
 	}
-	if (s->config_path == NULL || prepare(s) < 0 || start_workers(s) < 0 ||
+	if (s->config_path == NULL || prepare(s) < 0 || init_workers(s) < 0 ||
 	    listeners_start(s->listeners, s->base, &s->diag, &ops) < 0) {
-		(void)fprintf(stderr, "not enough memory or threads to start\n");
-		goto out;
+		(void)fprintf(stderr, "not enough memory to start\n");
+		return EX_OSERR;
 	}
+	return EX_OK;
+}
+
+static void
+say_ready(struct server *s)
+{
 	atomic_store(&s->is_ready, true);
 	diag_log(&s->diag, DIAG_NOTICE, "server.ready",
 	    "version=%s workers=%u storage=%s pid=%d listen=\"%.*s\"", BELFRY_VERSION, s->n_workers,
 	    "memory", (int)getpid(), SLICE_ARG(buf_slice(&s->listens)));
 	notify("READY=1");
-	(void)event_base_dispatch(s->base);
-	code = EX_OK;
-out:
-	clean_up(s);
+}
+
+int
+server_run(struct server *s, struct setup *setup, const char *config_path)
+{
+	int code = server_open(s, setup, config_path);
+
+	if (code == EX_OK && start_workers(s) < 0) {
+		(void)fprintf(stderr, "not enough threads to start\n");
+		code = EX_OSERR;
+	}
+	if (code == EX_OK) {
+		say_ready(s);
+		(void)event_base_dispatch(s->base);
+	}
+	server_close(s);
 	return code;
 }

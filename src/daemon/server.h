@@ -50,6 +50,13 @@ struct server {
 int server_run(struct server *s, struct setup *setup, const char *config_path);
 
 /*
+ * Its parts, for a test that turns the loops itself, in one thread: everything up to listening,
+ * without the workers' threads. EX_OK, or the process's exit code; server_close in any case.
+ */
+MUST_CHECK int server_open(struct server *s, struct setup *setup, const char *config_path);
+void server_close(struct server *s);
+
+/*
  * What a configuration file becomes, or NULL with the error printed to stderr as FILE:LINE:
  * text.
  */

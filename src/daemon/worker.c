@@ -272,17 +272,22 @@ turn(struct worker *w)
 	return more || !TAILQ_EMPTY(&w->net.dirty) || !TAILQ_EMPTY(&w->hub.ready);
 }
 
+int
+worker_turn(struct worker *w, bool wait)
+{
+	if (event_base_loop(w->base, EVLOOP_ONCE | (wait ? 0 : EVLOOP_NONBLOCK)) < 0)
+		return -EIO;
+	return turn(w) ? 1 : 0;
+}
+
 static void *
 run(void *arg)
 {
 	struct worker *w = arg;
-	bool more = false;
+	int more = 0;
 
-	while (!w->is_stopping) {
-		if (event_base_loop(w->base, EVLOOP_ONCE | (more ? EVLOOP_NONBLOCK : 0)) < 0)
-			break;
-		more = turn(w);
-	}
+	while (!w->is_stopping && more >= 0)
+		more = worker_turn(w, more == 0);
 	return NULL;
 }
 

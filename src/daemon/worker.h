@@ -61,6 +61,11 @@ struct worker_options {
 /* 0, or -ENOMEM and nothing is left (worker_done may still be called). */
 MUST_CHECK int worker_init(struct worker *w, const struct worker_options *o);
 MUST_CHECK int worker_start(struct worker *w);
+/*
+ * One turn of its loop, as its thread does them without end: 1 when something is left to do at
+ * once, 0, or negative when the loop is broken. The worker's thread, or a test without threads.
+ */
+MUST_CHECK int worker_turn(struct worker *w, bool wait);
 /* Any thread: run item there, soon, in order. */
 void worker_post(struct worker *w, struct inbox_item *item);
 /* Any thread: hand over a socket. Takes a->fd, even on failure. */
