@@ -56,8 +56,9 @@ UNIT_SRCS := $(call sources,tests/unit/test_*.c)
 FUZZ_SRCS := $(call sources,tests/fuzz/fuzz_*.c)
 HELP_SRCS := $(call sources,tests/unit/support*.c) $(call sources,tests/unit/mem_faults.c)
 FUZZ_HELP_SRCS := $(call sources,tests/fuzz/support*.c) tests/unit/support_hub.c tests/unit/support_peer.c
+RIG_SRCS := $(call sources,tests/unit/rig*.c)
 ALL_SRCS = $(LIB_SRCS) $(MAIN) $(CTL_SRCS)
-TEST_SRCS = $(sort $(UNIT_SRCS) $(HELP_SRCS) $(FUZZ_SRCS) $(FUZZ_HELP_SRCS) tests/fuzz/replay.c)
+TEST_SRCS = $(sort $(UNIT_SRCS) $(HELP_SRCS) $(RIG_SRCS) $(FUZZ_SRCS) $(FUZZ_HELP_SRCS) tests/fuzz/replay.c)
 
 objects = $(patsubst %.c,obj/%.o,$(1))
 UNITS = $(patsubst tests/unit/%.c,unit/%,$(UNIT_SRCS))
@@ -114,7 +115,8 @@ config.status: $(srcdir)/configure
 # layers around. Its objects come first and the first definition is taken.
 unit/%: obj/tests/unit/%.o $(call objects,$(HELP_SRCS)) libbelfry.a
 	@mkdir -p $(@D)
-	$(LINK) -Wl,-z,muldefs $^ $(TEST_LIBS) $(DAEMON_LIBS) $(LIBS)
+	$(LINK) -Wl,-z,muldefs $(filter %.o,$^) libbelfry.a $(TEST_LIBS) $(DAEMON_LIBS) $(LIBS)
+unit/test_oom_live: $(call objects,$(RIG_SRCS))
 # A fuzzer's stand-ins win in the same way; of what the fuzzers share each takes what it needs.
 libfuzz.a: $(call objects,$(FUZZ_HELP_SRCS))
 	@rm -f $@

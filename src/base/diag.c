@@ -170,8 +170,16 @@ write_line(struct diag *d, enum diag_level level, const char *event, struct slic
 		(void)buf_printf(&b, "%s%s%.*s", event, fields.n > 0 ? " " : "", SLICE_ARG(fields));
 	}
 	(void)buf_add_char(&b, '\n');
-	if (b.n > 0 && write(d->fd, b.p, b.n) < 0) {
-		/* nowhere left to say it */
+	if (b.failed) { /* no half lines: the fields stay away */
+		char plain[128];
+		int n = snprintf(plain, sizeof(plain), "%s.%03uZ %-7s %s (no memory for more)\n",
+		    stamp, (unsigned)(now / 1000 % 1000), levels[level].name, event);
+
+		if (n > 0 && write(d->fd, plain, min_size((size_t)n, sizeof(plain) - 1)) < 0) {
+			/* nowhere left to say it */
+		}
+	} else if (write(d->fd, b.p, b.n) < 0) {
+		/* as above */
 	}
 	buf_done(&b);
 }

@@ -151,7 +151,10 @@ command_run(struct session *s, struct caller *c, struct slice text)
 		return;
 	}
 	r = json_parse(text, &json, &at);
-	if (r < 0) {
+	if (r == JSON_E_MEMORY) {
+		r = refuse_memory(&why);
+		cmd.ref = peek_ref(text);
+	} else if (r < 0) {
 		r = refuse(&why, ERROR_BAD_JSON, "%s (at byte %zu)", json_error_text(r), at);
 	} else {
 		cmd.json = json;

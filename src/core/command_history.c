@@ -35,7 +35,13 @@ on_history(void *ctx, int status, struct slice messages, bool more)
 		(void)json_add_member_string(&b, answer->is_room ? "room" : "topic", answer->name);
 		(void)json_add_member_raw(&b, "messages", messages);
 		(void)json_add_member_bool(&b, "more", more);
-		caller_answer(c, "history", &b, answer->ref);
+		if (buf_reserve(&b, 1) == 0) {
+			caller_answer(c, "history", &b);
+		} else { /* nothing was done: it may be asked again */
+			(void)refuse_memory(&why);
+			c->ops->refused(c, &why, answer->ref);
+			buf_done(&b);
+		}
 	}
 	if (c->ops->pending != NULL)
 		c->ops->pending(c);

@@ -246,7 +246,7 @@ command_members(struct session *s, struct caller *c, const struct command *cmd, 
 	(void)json_add_member_string(&b, "room", topic_room(sub_pattern(sub)));
 	(void)json_add_member_u64(&b, "count", view.count);
 	(void)json_add_member_raw(&b, "members", buf_slice(&members));
-	caller_answer(c, "members", &b, cmd->ref);
+	caller_answer(c, "members", &b);
 	buf_done(&members);
 	return 0;
 }
@@ -289,7 +289,7 @@ command_rooms(struct session *s, struct caller *c, const struct command *cmd, st
 	(void)buf_add_char(&b, '[');
 	log_each_topic(s->who.hub->log, add_room, &list);
 	(void)buf_add_char(&b, ']');
-	caller_answer(c, "rooms", &b, cmd->ref);
+	caller_answer(c, "rooms", &b);
 	return 0;
 }
 
@@ -301,7 +301,7 @@ command_ping(struct session *s, struct caller *c, const struct command *cmd, str
 	(void)why;
 	answer_start(&b, "pong", cmd->ref);
 	(void)json_add_member_i64(&b, "time", s->who.hub->now_ms);
-	caller_answer(c, "pong", &b, cmd->ref);
+	caller_answer(c, "pong", &b);
 	return 0;
 }
 
@@ -364,6 +364,6 @@ command_refresh(struct session *s, struct caller *c, const struct command *cmd, 
 	answer_start(&b, "refreshed", cmd->ref);
 	if (s->claims->exp != 0)
 		(void)json_add_member_i64(&b, "expires", s->claims->exp);
-	caller_answer(c, "refreshed", &b, cmd->ref);
+	caller_answer(c, "refreshed", &b);
 	return 0;
 }

@@ -71,6 +71,10 @@ void refusal_fill_limit(struct refusal *r, enum error_code code, const char *lim
 #define refuse(...)       (refusal_fill(__VA_ARGS__), -1)
 #define refuse_limit(...) (refusal_fill_limit(__VA_ARGS__), -1)
 
+/* What could not be looked at or done for want of memory: not the peer's fault. */
+#define refuse_memory(r)                                                                           \
+	refuse_limit(r, ERROR_UNAVAILABLE, NULL, 1, "the server is short of memory; try again")
+
 #define REFUSE_CLEAN 72
 /*
  * A copy of peer text fit for a sentence: printable UTF-8, no control bytes, `"` and `\`

@@ -340,6 +340,5 @@ append_refusal(int status, struct refusal *why)
 	if (status == -ENOSPC)
 		return refuse_limit(why, ERROR_TOO_MANY, "limits.topics", 60,
 		    "the server knows as many topics as limits.topics allows");
-	return refuse_limit(
-	    why, ERROR_UNAVAILABLE, NULL, 1, "the message could not be stored; try again");
+	return refuse_memory(why);
 }

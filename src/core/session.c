@@ -38,18 +38,14 @@ caller_done(struct caller *c)
 	c->n_pending = 0;
 }
 
-/* Close the object and hand it over; without memory for it the caller hears that instead. */
+/* Close the object and hand it over. */
 void
-caller_answer(struct caller *c, const char *type, struct buf *b, struct slice ref)
+caller_answer(struct caller *c, const char *type, struct buf *b)
 {
-	struct refusal why;
-
-	if (buf_add_char(b, '}') == 0 && !b->failed) {
+	if (buf_add_char(b, '}') == 0 && !b->failed)
 		c->ops->answer(c, type, buf_slice(b));
-	} else {
-		(void)refuse(&why, ERROR_UNAVAILABLE, "no memory for the answer; try again");
-		c->ops->refused(c, &why, ref);
-	}
+	else
+		c->ops->lost(c);
 	buf_done(b);
 }
 
@@ -90,7 +86,7 @@ send_ack(struct caller *c, const struct append *a)
 	if (item->id != 0)
 		(void)json_add_member_u64(&b, "id", item->id);
 	(void)json_add_member_bool(&b, "duplicate", item->duplicate);
-	caller_answer(c, "ack", &b, ref);
+	caller_answer(c, "ack", &b);
 }
 
 static void
@@ -390,7 +386,7 @@ answer_joined(struct session *s, struct caller *c, struct sub *sub, struct slice
 	(void)json_add_member_raw(&b, "members", members);
 	(void)json_add_member_bool(&b, "resumed", resumed);
 	(void)json_add_member_u64(&b, "latest", latest_of(s, sub_pattern(sub)));
-	caller_answer(c, "joined", &b, ref);
+	caller_answer(c, "joined", &b);
 }
 
 /*
@@ -490,7 +486,7 @@ answer_ended(struct caller *c, const char *type, const char *member, struct slic
 	(void)json_add_member_string(&b, member, name);
 	if (reason != NULL)
 		(void)json_add_member_string(&b, "reason", slice_str(reason));
-	caller_answer(c, type, &b, ref);
+	caller_answer(c, type, &b);
 }
 
 void
@@ -538,7 +534,7 @@ session_subscribe(struct session *s, struct caller *c, struct slice pattern,
 	(void)json_add_member_string(&b, "topic", pattern);
 	(void)json_add_member_bool(&b, "resumed", resumed);
 	(void)json_add_member_u64(&b, "latest", latest_of(s, pattern));
-	caller_answer(c, "subscribed", &b, ref);
+	caller_answer(c, "subscribed", &b);
 	reader_advance(s->who.hub, sub);
 	return 0;
 }

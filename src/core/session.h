@@ -23,6 +23,11 @@ struct caller_ops {
 	void (*answer)(struct caller *c, const char *type, struct slice json);
 	/* ref: JSON text, absent if none. */
 	void (*refused)(struct caller *c, const struct refusal *r, struct slice ref);
+	/*
+	 * An answer could not be made of what may have been done: the connection that waits for it
+	 * ends, so that nobody takes it for refused, nor waits for ever.
+	 */
+	void (*lost)(struct caller *c);
 	/* One command more or less is unanswered. May be NULL. */
 	void (*pending)(struct caller *c);
 };
@@ -135,7 +140,7 @@ int session_error(struct buf *out, const struct refusal *r, struct slice ref);
 
 /* An answer in the making: {"type":…,"ref":…; caller_answer closes and sends it, and frees b. */
 void answer_start(struct buf *b, const char *type, struct slice ref);
-void caller_answer(struct caller *c, const char *type, struct buf *b, struct slice ref);
+void caller_answer(struct caller *c, const char *type, struct buf *b);
 
 /* "chat/<room>" appended; 0, or -1 with *why when room is no room name. */
 MUST_CHECK int room_topic(struct buf *out, struct slice room, struct refusal *why);

@@ -28,11 +28,18 @@ int
 token_verify(unsigned alg, struct slice key, const char *token)
 {
 	jwt_t *jwt = NULL;
+	bool is_short;
 	int r;
 
 	if (alg >= ALG_COUNT || key.p == NULL || key.n == 0 || key.n > TOKEN_SECRET_MAX)
 		return -EACCES;
+	/*
+	 * libjwt tells memory that ran out below it as a signature that does not hold: whoever has
+	 * a good token must not hear that, and an EventSource would never come back
+	 */
+	errno = 0;
 	r = jwt_decode(&jwt, token, (const unsigned char *)key.p, (int)key.n);
+	is_short = errno == ENOMEM;
 	if (r == 0 && (jwt == NULL || jwt_get_alg(jwt) != algorithms[alg]))
 		r = EINVAL;
 	if (jwt != NULL)
@@ -40,5 +47,5 @@ token_verify(unsigned alg, struct slice key, const char *token)
 	ERR_clear_error(); /* what it leaves there would be read by the next TLS call of this thread */
 	if (r == 0)
 		return 0;
-	return r == ENOMEM ? -ENOMEM : -EACCES;
+	return r == ENOMEM || is_short ? -ENOMEM : -EACCES;
 }

@@ -256,11 +256,8 @@ reload(struct server *s)
 		diag_log(&s->diag, DIAG_WARNING, "server.reload", "needs_restart=\"%.*s\"",
 		    SLICE_ARG(buf_slice(&changed)));
 	buf_done(&changed);
-	for (unsigned i = 0; i < s->n_workers; i++) {
-		if (worker_reload(&s->workers[i], setup) < 0)
-			diag_log(
-			    &s->diag, DIAG_ERROR, "server.reload", "worker=%u result=no_memory", i);
-	}
+	for (unsigned i = 0; i < s->n_workers; i++)
+		worker_reload(&s->workers[i], setup);
 	log_set_max_topics(s->log, setup->config->limits.topics);
 	setup_unref(s->setup);
 	s->setup = setup;

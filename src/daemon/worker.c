@@ -74,25 +74,6 @@ run_inbox(struct worker *w)
 }
 
 static void
-on_wake(evutil_socket_t fd, short what, void *arg)
-{
-	struct worker *w = arg;
-	uint64_t count;
-
-	(void)what;
-	net_begin(&w->net);
-	if (read((int)fd, &count, sizeof(count)) < 0) {
-		/* nothing was written: the inbox tells */
-	}
-	/*
-	 * Only now, and before the inbox is looked at: a wake-up written in between would be
-	 * read away here and keep all later ones from being written.
-	 */
-	atomic_store(&w->is_woken, false);
-	run_inbox(w);
-}
-
-static void
 on_tick(evutil_socket_t fd, short what, void *arg)
 {
 	struct worker *w = arg;
@@ -135,10 +116,7 @@ worker_adopt(struct worker *w, const struct net_accepted *accepted)
 	worker_post(w, &a->item);
 }
 
-struct reload_item {
-	struct inbox_item item;
-	struct setup *setup;
-};
+/* --- orders: kept where they are given, so that nothing has to be allocated for them --- */
 
 static void
 use_setup(struct worker *w, struct setup *setup)
@@ -152,60 +130,66 @@ use_setup(struct worker *w, struct setup *setup)
 	token_cache_clear(w->serve.tokens);
 }
 
-static void
-run_reload(struct serve *s, struct inbox_item *item)
-{
-	struct reload_item *r = CONTAINER(item, struct reload_item, item);
-
-	use_setup(worker_of(s), r->setup);
-	setup_unref(r->setup);
-	mem_free(r);
-}
-
-int
+void
 worker_reload(struct worker *w, struct setup *setup)
 {
-	struct reload_item *r = mem_alloc(sizeof(*r));
+	struct setup *before;
 
-	if (r == NULL)
-		return -ENOMEM;
-	r->item.run = run_reload;
-	r->setup = setup_ref(setup);
-	worker_post(w, &r->item);
-	return 0;
-}
-
-struct drain_item {
-	struct inbox_item item;
-	uint64_t spread_ms;
-};
-
-static void
-run_drain(struct serve *s, struct inbox_item *item)
-{
-	struct drain_item *d = CONTAINER(item, struct drain_item, item);
-
-	net_drain(&worker_of(s)->net, d->spread_ms);
-	mem_free(d);
+	(void)pthread_mutex_lock(&w->lock);
+	before = w->next_setup;
+	w->next_setup = setup_ref(setup);
+	(void)pthread_mutex_unlock(&w->lock);
+	setup_unref(before); /* it was overtaken */
+	wake(w);
 }
 
 void
 worker_drain(struct worker *w, uint64_t spread_ms)
 {
-	struct drain_item *d = mem_alloc(sizeof(*d));
-
-	if (d == NULL)
-		return; /* they are closed at the end instead */
-	d->item.run = run_drain;
-	d->spread_ms = spread_ms;
-	worker_post(w, &d->item);
+	(void)pthread_mutex_lock(&w->lock);
+	w->drain_ms = max_u64(spread_ms, 1);
+	(void)pthread_mutex_unlock(&w->lock);
+	wake(w);
 }
 
 static void
-run_stop(struct serve *s, struct inbox_item *item)
+run_orders(struct worker *w)
 {
-	worker_of(s)->is_stopping = true;
-	mem_free(item);
+	struct setup *setup;
+	uint64_t drain_ms;
+
+	(void)pthread_mutex_lock(&w->lock);
+	setup = w->next_setup;
+	w->next_setup = NULL;
+	drain_ms = w->drain_ms;
+	w->drain_ms = 0;
+	w->is_stopping = w->wants_stop;
+	(void)pthread_mutex_unlock(&w->lock);
+	if (setup != NULL)
+		use_setup(w, setup);
+	setup_unref(setup);
+	if (drain_ms > 0)
+		net_drain(&w->net, drain_ms);
+}
+
+static void
+on_wake(evutil_socket_t fd, short what, void *arg)
+{
+	struct worker *w = arg;
+	uint64_t count;
+
+	(void)what;
+	net_begin(&w->net);
+	if (read((int)fd, &count, sizeof(count)) < 0) {
+		/* nothing was written: the inbox tells */
+	}
+	/*
+	 * Only now, and before the inbox is looked at: a wake-up written in between would be
+	 * read away here and keep all later ones from being written.
+	 */
+	atomic_store(&w->is_woken, false);
+	run_inbox(w);
+	run_orders(w);
 }
 
 /* --- the loop --- */
@@ -366,15 +350,12 @@ worker_start(struct worker *w)
 void
 worker_stop(struct worker *w)
 {
-	struct inbox_item *item;
-
 	if (!w->is_running)
 		return;
-	item = mem_alloc(sizeof(*item));
-	if (item == NULL)
-		_exit(1); /* at the very end, without memory to say so */
-	item->run = run_stop;
-	worker_post(w, item);
+	(void)pthread_mutex_lock(&w->lock);
+	w->wants_stop = true;
+	(void)pthread_mutex_unlock(&w->lock);
+	wake(w);
 	(void)pthread_join(w->thread, NULL);
 	w->is_running = false;
 }
@@ -408,7 +389,9 @@ worker_done(struct worker *w)
 		event_base_free(w->base);
 	if (w->wake_fd >= 0)
 		(void)close(w->wake_fd);
+	setup_unref(w->next_setup);
 	setup_unref(w->setup);
+	w->next_setup = NULL;
 	w->setup = NULL;
 	w->base = NULL;
 	(void)pthread_mutex_destroy(&w->lock);

@@ -36,8 +36,11 @@ struct worker {
 	struct hub hub;
 	struct serve serve;
 	struct counters counters;
-	pthread_mutex_t lock; /* of inbox */
+	pthread_mutex_t lock; /* of inbox and the orders */
 	struct inbox inbox;
+	struct setup *next_setup; /* orders: to be used; NULL: none */
+	uint64_t drain_ms;        /* to say goodbye within; 0: no */
+	bool wants_stop;
 	_Atomic bool is_woken;
 	_Atomic size_t n_conns; /* for the listener's choice and the drain */
 	size_t n_adopted;       /* of all time, and how many of them have ended */
@@ -70,8 +73,8 @@ MUST_CHECK int worker_turn(struct worker *w, bool wait);
 void worker_post(struct worker *w, struct inbox_item *item);
 /* Any thread: hand over a socket. Takes a->fd, even on failure. */
 void worker_adopt(struct worker *w, const struct net_accepted *a);
-/* Any thread: a new configuration. 0 or -ENOMEM. */
-MUST_CHECK int worker_reload(struct worker *w, struct setup *setup);
+/* Any thread: a new configuration. */
+void worker_reload(struct worker *w, struct setup *setup);
 /* Any thread: say goodbye to everybody over spread_ms. */
 void worker_drain(struct worker *w, uint64_t spread_ms);
 /* Ends the thread, closing what is left, and waits for it. */

@@ -132,7 +132,7 @@ exchange_header(struct exchange *x, const char *name, struct slice value)
 	(void)buf_add_str(&x->headers, ": ");
 	(void)buf_add_slice(&x->headers, value);
 	(void)buf_add_str(&x->headers, "\r\n");
-	if (x->headers.failed) { /* whole lines only */
+	if (x->headers.failed && x->headers.error != -ENOMEM) { /* too many: whole lines only */
 		x->headers.n = before;
 		x->headers.failed = false;
 	}
@@ -165,6 +165,7 @@ add_head(struct buf *b, struct exchange *x, int status, const char *content_type
 	if (content_type != NULL)
 		add_header(b, "Content-Type: ", content_type);
 	(void)buf_add_slice(b, buf_slice(&x->headers));
+	b->failed = b->failed || x->headers.failed; /* one is missing: no such answer */
 }
 
 static void
@@ -261,10 +262,21 @@ exchange_refuse(struct exchange *x, const struct refusal *r)
 		(void)snprintf(seconds, sizeof(seconds), "%u", r->retry_after_s);
 		exchange_header(x, "Retry-After", slice_str(seconds));
 	}
-	(void)refusal_problem(&b, r); /* a failure sends what fits */
 	exchange_header(x, "Cache-Control", SLICE("no-store"));
-	exchange_reply(x, status, "application/problem+json", buf_slice(&b));
+	if (refusal_problem(&b, r) < 0)
+		exchange_reply(x, status, NULL, SLICE_NONE);
+	else
+		exchange_reply(x, status, "application/problem+json", buf_slice(&b));
 	buf_done(&b);
+}
+
+void
+exchange_abandon(struct exchange *x)
+{
+	if (x->is_answered || x->conn == NULL)
+		return;
+	x->is_answered = true;
+	conn_doom(x->conn, CLOSE_NO_MEMORY);
 }
 
 int

@@ -45,7 +45,7 @@ struct exchange {
 
 /*
  * Add a response header line. A value with control bytes is dropped (never split a response);
- * too many are dropped.
+ * too many are dropped. Without memory for it there will be no answer.
  */
 void exchange_header(struct exchange *x, const char *name, struct slice value);
 
@@ -58,6 +58,12 @@ void exchange_reply(struct exchange *x, int status, const char *content_type, st
 void exchange_json(struct exchange *x, int status, struct slice json);
 /* Problem document with Retry-After and, on 401, WWW-Authenticate already added by the caller. */
 void exchange_refuse(struct exchange *x, const struct refusal *r);
+
+/*
+ * No answer can be made of what may have been done: the connection ends without one, and nobody
+ * takes it for refused.
+ */
+void exchange_abandon(struct exchange *x);
 
 /* For answering later: keeps x alive. */
 struct exchange *exchange_hold(struct exchange *x);

@@ -54,6 +54,7 @@ enum ws_handshake_error {
 	WS_H_EXTENSIONS,    /* 400: Sec-WebSocket-Extensions malformed */
 	WS_H_PROTOCOLS,     /* 400: Sec-WebSocket-Protocol malformed (not tokens, one twice) */
 	WS_H_BEARERS,       /* 400: two `bearer.` among the subprotocols */
+	WS_H_NO_MEMORY,     /* 503: the answer's digest could not be made */
 };
 
 struct ws_handshake {
@@ -72,8 +73,8 @@ int ws_handshake_status(int error);
 const char *ws_handshake_text(int error);
 /* Value of Sec-WebSocket-Extensions to answer when deflate was accepted. */
 const char *ws_handshake_extensions(const struct ws_handshake *hs);
-/* base64(sha1(key + GUID)), NUL-terminated (4.2.2). */
-void ws_accept(struct slice key, char out[WS_ACCEPT_SIZE]);
+/* base64(sha1(key + GUID)), NUL-terminated (4.2.2). 0, or WS_H_NO_MEMORY. */
+MUST_CHECK int ws_accept(struct slice key, char out[WS_ACCEPT_SIZE]);
 
 /* --- frames (section 5) --- */
 /*

@@ -27,6 +27,7 @@ static const struct {
     ROW(EXTENSIONS) = {400, "Sec-WebSocket-Extensions is malformed"},
     ROW(PROTOCOLS) = {400, "Sec-WebSocket-Protocol must list tokens, each once"},
     ROW(BEARERS) = {400, "Sec-WebSocket-Protocol brings two tokens"},
+    ROW(NO_MEMORY) = {503, "the server is short of memory; try again"},
 };
 
 int
@@ -47,7 +48,7 @@ ws_handshake_text(int error)
 	return errors[i].text;
 }
 
-void
+int
 ws_accept(struct slice key, char out[WS_ACCEPT_SIZE])
 {
 	char joined[KEY_CHARS + sizeof(GUID) - 1];
@@ -59,10 +60,10 @@ ws_accept(struct slice key, char out[WS_ACCEPT_SIZE])
 		memcpy(joined, key.p, n);
 	memcpy(joined + n, GUID, sizeof(GUID) - 1);
 	n += sizeof(GUID) - 1;
-	out[0] =
-	    '\0'; /* should the library refuse SHA-1, the client sees that nothing was accepted */
-	if (EVP_Digest(joined, n, digest, NULL, EVP_sha1(), NULL) == 1)
-		(void)b64_encode(digest, sizeof(digest), out);
+	if (EVP_Digest(joined, n, digest, NULL, EVP_sha1(), NULL) != 1)
+		return WS_H_NO_MEMORY;
+	(void)b64_encode(digest, sizeof(digest), out);
+	return 0;
 }
 
 /*
@@ -334,7 +335,9 @@ ws_handshake_check(const struct http_head *h, struct ws_handshake *out)
 	r = take_lists(h, &hs);
 	if (r < 0)
 		return r;
-	ws_accept(value, hs.accept);
+	r = ws_accept(value, hs.accept);
+	if (r < 0)
+		return r;
 	*out = hs;
 	return 0;
 }

@@ -103,7 +103,10 @@ get_members(struct exchange *x, struct slice tail)
 	if (buf_reserve(&topic, tail.n + 1) == 0)
 		n = url_decode(tail, false, topic.p);
 	topic.n = n < 0 ? 0 : (size_t)n;
-	if (n < 0 || topic_error(buf_slice(&topic)) != NULL) {
+	if (topic.error == -ENOMEM) {
+		(void)refuse_memory(&why);
+		serve_refuse(x, &why);
+	} else if (n < 0 || topic_error(buf_slice(&topic)) != NULL) {
 		(void)refuse(&why, ERROR_BAD_FIELD, "this is not a topic");
 		serve_refuse(x, &why);
 	} else {

@@ -100,6 +100,8 @@ find_query(const struct exchange *x, struct buf *scratch, struct slice *out, str
 	got = url_query_get(x->head->query, "access_token", scratch, &value);
 	if (got == 0)
 		return 0;
+	if (got < 0 && scratch->error == -ENOMEM)
+		return refuse_memory(r);
 	if (got < 0)
 		return refuse(r, ERROR_INVALID_REQUEST, "access_token cannot be decoded");
 	if (value.n == 0)
@@ -201,9 +203,11 @@ is_in_groups(const struct strings *groups, const char *user, gid_t gid, char *sc
 	return false;
 }
 
-/* The claims of a local peer that needs no token; NULL when it needs one (or memory is short). */
-static struct claims *
-find_local(const struct exchange *x)
+/*
+ * The claims of a local peer that needs no token: 1 and *out; 0 when it needs one, -ENOMEM.
+ */
+static int
+find_local(const struct exchange *x, struct claims **out)
 {
 	const struct config *config = serve_of(x)->config;
 	const struct config_listener *l;
@@ -211,30 +215,32 @@ find_local(const struct exchange *x)
 	char number[24];
 	struct passwd entry;
 	struct passwd *found = NULL;
-	struct claims *claims = NULL;
 	unsigned listener;
 	uint32_t uid;
 	uint32_t gid;
 	char *scratch;
+	int result = 0;
 
 	if (x->conn == NULL || !conn_is_unix(x->conn, &listener, &uid, &gid) ||
 	    listener >= config->n_listeners)
-		return NULL;
+		return 0;
 	l = &config->listeners[listener];
 	if (l->unix_path == NULL || (l->allow_users.n == 0 && l->allow_groups.n == 0))
-		return NULL;
+		return 0;
 	scratch = mem_alloc(LOOKUP_BYTES);
 	if (scratch == NULL)
-		return NULL;
+		return -ENOMEM;
 	(void)snprintf(number, sizeof(number), "%u", (unsigned)uid);
 	if (getpwuid_r(uid, &entry, scratch, LOOKUP_BYTES, &found) == 0 && found != NULL)
 		(void)snprintf(name, sizeof(name), "%s", found->pw_name);
 	if ((name[0] != '\0' && has_string(&l->allow_users, name)) ||
 	    has_string(&l->allow_users, number) ||
-	    is_in_groups(&l->allow_groups, name, gid, scratch))
-		claims = claims_new_local(name[0] != '\0' ? name : number, ROLE_ADMIN);
+	    is_in_groups(&l->allow_groups, name, gid, scratch)) {
+		*out = claims_new_local(name[0] != '\0' ? name : number, ROLE_ADMIN);
+		result = *out == NULL ? -ENOMEM : 1;
+	}
 	mem_free(scratch);
-	return claims;
+	return result;
 }
 
 /* --- what it is worth --- */
@@ -286,7 +292,7 @@ check_token(struct exchange *x, struct slice token, struct claims **out, struct 
 		return 0;
 	if (result == -EACCES)
 		return refuse_token(x, &why, r);
-	return refuse_limit(r, ERROR_UNAVAILABLE, NULL, 1, "out of memory");
+	return refuse_memory(r);
 }
 
 /*
@@ -313,7 +319,6 @@ serve_find_token(
 	struct buf scratch = BUF_INIT(2 * TOKEN_MAX);
 	struct slice token = SLICE_NONE;
 	enum token_place place = TOKEN_NOWHERE;
-	struct claims *local;
 	bool counts = true;
 	int result = -1;
 
@@ -333,14 +338,15 @@ serve_find_token(
 		result = check_token(x, token, out, r);
 		goto out;
 	}
-	local = find_local(x);
-	if (local != NULL) {
-		*found = true;
-		*out = local;
+	result = find_local(x, out);
+	*found = result != 0;
+	if (result > 0)
 		result = 0;
-		goto out;
-	}
-	result = refuse(r, ERROR_UNAUTHORIZED, "this needs a token: Authorization: Bearer …");
+	else if (result < 0)
+		result = refuse_memory(r);
+	else
+		result =
+		    refuse(r, ERROR_UNAUTHORIZED, "this needs a token: Authorization: Bearer …");
 out:
 	buf_done(&scratch);
 	return result;

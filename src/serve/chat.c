@@ -54,9 +54,11 @@ send_text_line(struct chat *c, const char *type, struct slice json)
 		struct slice reason = json_string(json_member(tree, "reason"));
 
 		if (reason.p != NULL) {
-			(void)buf_printf(
-			    &b, "* %s: %.*s", is_closing ? "closing" : "left", SLICE_ARG(reason));
-			send_frame(c, buf_slice(&b));
+			if (buf_printf(&b, "* %s: %.*s", is_closing ? "closing" : "left",
+				SLICE_ARG(reason)) < 0)
+				conn_fail(c->conn, CLOSE_NO_MEMORY);
+			else
+				send_frame(c, buf_slice(&b));
 		}
 	}
 	cJSON_Delete(tree);
@@ -122,10 +124,18 @@ on_refuse(struct caller *caller, const struct refusal *r, struct slice ref)
 	if (c->format == CHAT_TEXT)
 		(void)buf_printf(&b, "! %s: %s", error_name(r->code), r->text);
 	else if (c->format == CHAT_JSON)
-		(void)session_error(&b, r, ref);
-	if (b.n > 0)
+		(void)session_error(&b, r, ref); /* a failure sticks */
+	if (b.failed)
+		conn_fail(c->conn, CLOSE_NO_MEMORY);
+	else if (b.n > 0)
 		send_frame(c, buf_slice(&b));
 	buf_done(&b);
+}
+
+static void
+on_lost(struct caller *caller)
+{
+	conn_fail(chat_of_caller(caller)->conn, CLOSE_NO_MEMORY);
 }
 
 /* Too many unanswered requests, or a queue that is full: then the socket is not read. */
@@ -143,7 +153,7 @@ on_pending(struct caller *caller)
 	update_hold(chat_of_caller(caller));
 }
 
-static const struct caller_ops caller_ops = {on_answer, on_refuse, on_pending};
+static const struct caller_ops caller_ops = {on_answer, on_refuse, on_lost, on_pending};
 
 /* --- receiving from the hub --- */
 
@@ -294,10 +304,10 @@ on_drain_server(struct conn *conn, void *data, uint64_t retry_ms)
 	struct chat *c = data;
 	struct buf b = BUF_INIT(256);
 
-	(void)buf_printf(&b, "{\"type\":\"closing\",\"reason\":\"shutdown\",\"retry\":%llu}",
-	    (unsigned long long)retry_ms);
-	chat_send(&c->session, "closing", 0, buf_slice(&b));
-	buf_done(&b);
+	if (buf_printf(&b, "{\"type\":\"closing\",\"reason\":\"shutdown\",\"retry\":%llu}",
+		(unsigned long long)retry_ms) == 0)
+		chat_send(&c->session, "closing", 0, buf_slice(&b));
+	buf_done(&b); /* without memory for it the close frame alone says so */
 	conn_ws_close(conn, WS_CLOSE_GOING_AWAY, SLICE("the server is stopping"), CLOSE_SHUTDOWN);
 }
 
@@ -335,6 +345,27 @@ form_of(enum chat_format format, bool deflate)
 	    [CHAT_JSON] = FORM_WS_JSON, [CHAT_TEXT] = FORM_WS_TEXT, [CHAT_RAW] = FORM_WS_RAW};
 
 	return format == CHAT_JSON && deflate ? FORM_WS_DEFLATE : forms[format];
+}
+
+/*
+ * The room of the query. Whoever could not get into it for want of memory is ended: what he says
+ * next, naming no room, would go to the default one. False then.
+ */
+static bool
+join_first(struct chat *c, const struct chat_request *request)
+{
+	struct refusal why = {0};
+
+	if (request->room.n == 0 ||
+	    session_join(&c->session, &c->session.caller, buf_slice(&request->room), &request->from,
+		SLICE_NONE, &why) == 0)
+		return true;
+	on_refuse(&c->session.caller, &why, SLICE_NONE);
+	if (why.code != ERROR_UNAVAILABLE)
+		return true;
+	conn_ws_close(
+	    c->conn, WS_CLOSE_INTERNAL, SLICE("the room could not be joined now"), CLOSE_NO_MEMORY);
+	return false;
 }
 
 /* Takes claims. The upgrade is done; say welcome and join. */
@@ -379,11 +410,8 @@ open_chat(struct exchange *x, const struct ws_handshake *hs, const struct chat_r
 	if (request->format == CHAT_JSON)
 		welcome(c);
 	(void)chat_token_lives(c); /* it does; one with little time left is told at once */
-	if (request->room.n > 0 &&
-	    session_join(&c->session, &c->session.caller, buf_slice(&request->room), &request->from,
-		SLICE_NONE, &why) < 0)
-		on_refuse(&c->session.caller, &why, SLICE_NONE);
-	conn_set_deadline(c->conn, chat_next_deadline(c));
+	if (join_first(c, request))
+		conn_set_deadline(c->conn, chat_next_deadline(c));
 }
 
 /* What a 426 must say (RFC 9110 15.5.22 and 7.8, RFC 6455 4.4). */
@@ -404,6 +432,8 @@ chat_refuse_handshake(struct exchange *x, int error)
 
 	if (error == WS_H_BEARERS)
 		code = ERROR_INVALID_REQUEST;
+	else if (status == 503)
+		code = ERROR_UNAVAILABLE;
 	else if (status == 426)
 		code = ERROR_UPGRADE_REQUIRED;
 	(void)refuse(&why, code, "%s", ws_handshake_text(error));
@@ -427,9 +457,14 @@ redirect(struct exchange *x)
 		(void)BUF_ADD_LIT(&to, "?room=");
 		(void)url_encode(&to, buf_slice(&room), "");
 	}
-	exchange_header(x, "Location", buf_slice(&to));
-	exchange_header(x, "Cache-Control", SLICE("no-store"));
-	exchange_reply(x, 303, NULL, SLICE(""));
+	if (to.failed || room.error == -ENOMEM) {
+		(void)refuse_memory(&why);
+		serve_refuse(x, &why);
+	} else {
+		exchange_header(x, "Location", buf_slice(&to));
+		exchange_header(x, "Cache-Control", SLICE("no-store"));
+		exchange_reply(x, 303, NULL, SLICE(""));
+	}
 	buf_done(&to);
 	buf_done(&room);
 	query_done(&q);

@@ -71,7 +71,9 @@ chat_request_read(struct exchange *x, struct chat_request *out, struct refusal *
 		r = read_format(&q, &out->format, why);
 	/* formats without a join of their own are in the default room */
 	if (r >= 0 && out->room.n == 0 && out->format != CHAT_JSON)
-		(void)buf_add_str(&out->room, serve_of(x)->config->chat.default_room);
+		r = buf_add_str(&out->room, serve_of(x)->config->chat.default_room) < 0
+			? refuse_memory(why)
+			: 0;
 	query_done(&q);
 	if (r < 0)
 		chat_request_done(out);
@@ -147,6 +149,8 @@ say_expiring(struct chat *c, int64_t in_s)
 	(void)json_add_member_i64(&b, "in", in_s);
 	if (buf_add_char(&b, '}') == 0)
 		c->session.ops->send(&c->session, "expiring", 0, buf_slice(&b));
+	else
+		conn_fail(c->conn, CLOSE_NO_MEMORY);
 	buf_done(&b);
 }
 
@@ -194,10 +198,14 @@ stream_turn_away(struct exchange *x, const struct refusal *why)
 	(void)buf_add_char(&json, '}');
 	(void)sse_retry(&b, retry_ms);
 	(void)sse_event(&b, SLICE("closing"), 0, buf_slice(&json));
-	counter_refused(x->net->counters, why->code);
-	x->keep_alive = false;
-	exchange_header(x, "Cache-Control", SLICE("no-cache, no-transform"));
-	exchange_reply(x, 200, "text/event-stream", buf_slice(&b));
+	if (b.failed || json.failed) {
+		exchange_abandon(x);
+	} else {
+		counter_refused(x->net->counters, why->code);
+		x->keep_alive = false;
+		exchange_header(x, "Cache-Control", SLICE("no-cache, no-transform"));
+		exchange_reply(x, 200, "text/event-stream", buf_slice(&b));
+	}
 	buf_done(&json);
 	buf_done(&b);
 }

@@ -21,6 +21,7 @@ struct post {
 	unsigned home_worker;
 	bool is_json;
 	bool is_answered;
+	bool is_lost; /* there is no memory for the answer */
 	int status;
 	uint32_t retry_after_s;  /* 0: not said */
 	struct slice session_id; /* all three behind the struct */
@@ -46,7 +47,9 @@ reply(struct serve *home, struct inbox_item *item)
 
 	(void)home;
 	serve_retry_after(p->x, p->retry_after_s);
-	if (p->status == 204)
+	if (p->is_lost)
+		exchange_abandon(p->x);
+	else if (p->status == 204)
 		exchange_reply(p->x, 204, NULL, SLICE(""));
 	else
 		serve_json(p->x, p->status, buf_slice(&p->answer));
@@ -80,7 +83,8 @@ on_answer(struct caller *c, const char *type, struct slice json)
 	(void)type;
 	if (p->is_answered)
 		return;
-	p->status = buf_add_slice(&p->answer, json) < 0 ? 503 : 200;
+	p->status = 200;
+	p->is_lost = buf_add_slice(&p->answer, json) < 0;
 	p->is_answered = true;
 }
 
@@ -93,7 +97,16 @@ on_refuse(struct caller *c, const struct refusal *r, struct slice ref)
 		return;
 	p->status = r->status != 0 ? r->status : error_status(r->code);
 	p->retry_after_s = r->retry_after_s;
-	(void)session_error(&p->answer, r, ref);
+	p->is_lost = session_error(&p->answer, r, ref) < 0;
+	p->is_answered = true;
+}
+
+static void
+on_lost(struct caller *c)
+{
+	struct post *p = post_of(c);
+
+	p->is_lost = p->is_lost || !p->is_answered;
 	p->is_answered = true;
 }
 
@@ -107,7 +120,7 @@ on_pending(struct caller *c)
 		send_home(p);
 }
 
-static const struct caller_ops caller_ops = {on_answer, on_refuse, on_pending};
+static const struct caller_ops caller_ops = {on_answer, on_refuse, on_lost, on_pending};
 
 static void
 not_found(struct post *p)

@@ -94,10 +94,18 @@ on_refuse(struct caller *caller, const struct refusal *r, struct slice ref)
 
 	if (session_error(&b, r, ref) == 0)
 		stream_send(CONTAINER(caller, struct session, caller), "error", 0, buf_slice(&b));
+	else
+		caller->ops->lost(caller);
 	buf_done(&b);
 }
 
-static const struct caller_ops caller_ops = {on_answer, on_refuse, NULL};
+static void
+on_lost(struct caller *caller)
+{
+	conn_fail(stream_of(CONTAINER(caller, struct session, caller))->chat.conn, CLOSE_NO_MEMORY);
+}
+
+static const struct caller_ops caller_ops = {on_answer, on_refuse, on_lost, NULL};
 
 /* --- from the hub --- */
 
@@ -194,6 +202,7 @@ on_drain_server(struct conn *conn, void *data, uint64_t retry_ms)
 	    (unsigned long long)retry_ms);
 	(void)sse_retry(&b, retry_ms);
 	(void)sse_event(&b, SLICE("closing"), 0, buf_slice(&json));
+	b.failed = b.failed || json.failed;
 	push_buf(st, &b);
 	buf_done(&json);
 	conn_finish(conn, CLOSE_SHUTDOWN);
@@ -221,9 +230,11 @@ say_hello(struct chat_stream *st)
 	(void)sse_retry(&b,
 	    h->config->events.retry_ms / 2 + rng_below((uint32_t)h->config->events.retry_ms + 1));
 	(void)sse_event(&b, SLICE("user"), 0, slice_str(st->id));
-	if (st->chat.format == CHAT_JSON &&
-	    session_welcome(&json, &st->chat.session, slice_str(st->id)) == 0)
+	if (st->chat.format == CHAT_JSON) {
+		b.failed =
+		    session_welcome(&json, &st->chat.session, slice_str(st->id)) < 0 || b.failed;
 		(void)sse_event(&b, SLICE("welcome"), 0, buf_slice(&json));
+	}
 	push_buf(st, &b);
 	buf_done(&json);
 }
@@ -307,8 +318,14 @@ open_stream(struct exchange *x, const struct chat_request *request, struct claim
 	say_hello(st);
 	(void)chat_token_lives(&st->chat); /* it does; one with little time left is told at once */
 	if (session_join(
-		s, &s->caller, buf_slice(&request->room), &request->from, SLICE_NONE, &why) < 0)
+		s, &s->caller, buf_slice(&request->room), &request->from, SLICE_NONE, &why) < 0) {
 		on_refuse(&s->caller, &why, SLICE_NONE);
+		if (why.code ==
+		    ERROR_UNAVAILABLE) { /* as over WebSocket; it comes back by itself */
+			conn_finish(conn, CLOSE_NO_MEMORY);
+			return;
+		}
+	}
 	conn_set_deadline(conn, chat_next_deadline(&st->chat));
 }
 
@@ -327,9 +344,10 @@ serve_chat_sse(struct exchange *x)
 		serve_refuse(x, &why);
 		return;
 	}
-	if (request.room.n == 0)
-		(void)buf_add_str(&request.room, serve_of(x)->config->chat.default_room);
 	r = read_resume(x, &request.from, &why);
+	if (r == 0 && request.room.n == 0 &&
+	    buf_add_str(&request.room, serve_of(x)->config->chat.default_room) < 0)
+		r = refuse_memory(&why);
 	if (r == 0 && request.format == CHAT_RAW)
 		r = refuse(&why, ERROR_BAD_FIELD,
 		    "format=raw is for WebSocket; an event stream takes json or text");

@@ -328,7 +328,9 @@ add_topic(struct exchange *x, struct request *r, struct slice encoded, struct re
 		    min_size(limit == 0 ? TOPICS_MAX_READ : limit, TOPICS_MAX_READ));
 	*b = BUF_INIT(4096);
 	r->n_topics++;
-	if (buf_reserve(b, encoded.n + 1) < 0)
+	if (buf_reserve(b, encoded.n + 1) < 0 && b->error == -ENOMEM)
+		return refuse_memory(why);
+	if (b->failed)
 		return refuse(why, ERROR_BAD_FIELD, "a topic is longer than %d bytes", TOPIC_MAX);
 	n = url_decode(encoded, true, b->p);
 	if (n < 0)
@@ -387,6 +389,10 @@ read_position(struct exchange *x, struct position *out, struct refusal *why)
 		struct buf b = BUF_INIT(8192);
 
 		r = query_get(&q, names[i], &b, why);
+		if (r < 0 && why->code == ERROR_UNAVAILABLE) {
+			buf_done(&b);
+			return -1;
+		}
 		if (r < 0)
 			*out = (struct position){
 			    .kind =
@@ -414,9 +420,13 @@ read_request(
 	got = query_get(&q, "heartbeat", &b, why);
 	r->wants_heartbeat = got > 0 && slice_eq(buf_slice(&b), SLICE("1"));
 	buf_done(&b);
+	if (got < 0 && why->code == ERROR_UNAVAILABLE)
+		return -1;
 	got = query_get(&q, "wait", &b, why);
 	r->no_wait = got > 0 && slice_eq(buf_slice(&b), SLICE("0"));
 	buf_done(&b);
+	if (got < 0 && why->code == ERROR_UNAVAILABLE)
+		return -1;
 	if (read_position(x, &r->from, why) < 0)
 		return -1;
 	return read_topics(x, r, claims, why);
@@ -439,6 +449,8 @@ say_denied(struct stream *st, struct slice topic)
 	    &b, "\"topic '%s' is not in belfry.subscribe\"", refuse_clean(topic, clean));
 	if (buf_add_char(&b, '}') == 0)
 		say(st, "denied", 0, buf_slice(&b));
+	else
+		conn_fail(st->conn, CLOSE_NO_MEMORY);
 	buf_done(&b);
 }
 

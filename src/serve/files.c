@@ -106,10 +106,13 @@ redirect(struct exchange *x, const struct target *t)
 	struct buf location = BUF_INIT((size_t)4 * FILES_PATH);
 	size_t n = strlen(t->path) - strlen(INDEX);
 
-	if (url_encode(&location, slice_of(t->path, n), "/:@!$&'()*+,;=") == 0)
+	if (url_encode(&location, slice_of(t->path, n), "/:@!$&'()*+,;=") == 0) {
 		exchange_header(x, "Location", buf_slice(&location));
-	exchange_header(x, "Cache-Control", SLICE("no-cache"));
-	exchange_reply(x, 301, NULL, SLICE_NONE);
+		exchange_header(x, "Cache-Control", SLICE("no-cache"));
+		exchange_reply(x, 301, NULL, SLICE_NONE);
+	} else {
+		exchange_abandon(x);
+	}
 	buf_done(&location);
 }
 

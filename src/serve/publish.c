@@ -48,7 +48,10 @@ answer(const struct publish *p, const struct append *a)
 	}
 	if (p->is_array)
 		(void)buf_add_char(&b, ']');
-	serve_json(p->x, b.failed ? 503 : 200, b.failed ? SLICE("{}") : buf_slice(&b));
+	if (b.failed)
+		exchange_abandon(p->x); /* it is stored: 503 would bring it once more */
+	else
+		serve_json(p->x, 200, buf_slice(&b));
 	buf_done(&b);
 }
 
@@ -190,7 +193,9 @@ publish_json(struct work *w)
 	bool is_array = false;
 	int r = json_parse(w->x->body, &json, &at);
 
-	if (r < 0) {
+	if (r == JSON_E_MEMORY) {
+		(void)refuse_memory(&w->why);
+	} else if (r < 0) {
 		(void)refuse(&w->why, ERROR_BAD_JSON, "%s (at byte %zu)", json_error_text(r), at);
 	} else if (cJSON_IsArray(json)) {
 		is_array = true;
@@ -267,8 +272,12 @@ serve_publish(struct exchange *x, struct slice topic_encoded)
 	if (serve_authenticate(x, true, &w.claims) < 0)
 		return;
 	if (topic_encoded.p != NULL && topic_encoded.n > 0) {
-		if (buf_reserve(&topic, topic_encoded.n + 1) < 0 ||
-		    (n = url_decode(topic_encoded, false, topic.p)) < 0) {
+		if (buf_reserve(&topic, topic_encoded.n + 1) < 0 && topic.error == -ENOMEM) {
+			(void)refuse_memory(&w.why);
+			serve_refuse(x, &w.why);
+			goto out;
+		}
+		if (topic.failed || (n = url_decode(topic_encoded, false, topic.p)) < 0) {
 			(void)refuse(
 			    &w.why, ERROR_BAD_FIELD, "the topic in the path cannot be decoded");
 			serve_refuse(x, &w.why);

@@ -1,5 +1,7 @@
 #include "serve/publish_form.h"
 
+#include <errno.h>
+
 #include "base/utf8.h"
 #include "proto/json.h"
 #include "proto/url.h"
@@ -128,10 +130,14 @@ read_form(
 	while (url_query_next(&rest, &name, &value)) {
 		int i = name_of(name);
 
-		if (i < 0 || decode_into(&f->values[i], value) < 0)
-			return refuse(why, ERROR_BAD_FIELD, "the form's %s cannot be decoded",
-			    i < 0 ? "field" : fields[i].name);
-		present[i] = true;
+		if (i >= 0 && decode_into(&f->values[i], value) == 0) {
+			present[i] = true;
+			continue;
+		}
+		if (i >= 0 && f->values[i].error == -ENOMEM)
+			return refuse_memory(why);
+		return refuse(why, ERROR_BAD_FIELD, "the form's %s cannot be decoded",
+		    i < 0 ? "field" : fields[i].name);
 	}
 	return 0;
 }
@@ -191,16 +197,24 @@ take_data(struct publish_fields *f, struct draft *d, struct refusal *why)
 	struct buf *b = &f->values[F_DATA];
 	struct buf quoted = BUF_INIT(b->n * 6 + 16);
 
-	if (json_parse(buf_slice(b), &f->data, NULL) == 0) {
+	int r = json_parse(buf_slice(b), &f->data, NULL);
+
+	if (r == JSON_E_MEMORY)
+		return refuse_memory(why); /* it may be JSON */
+	if (r == 0) {
 		d->data = buf_slice(b);
 		d->data_text = json_string(f->data);
 		return 0;
 	}
 	if (!utf8_is_valid(buf_slice(b)))
 		return refuse(why, ERROR_BAD_FIELD, "data is not UTF-8");
-	if (json_add_string(&quoted, buf_slice(b)) < 0 ||
-	    json_parse(buf_slice(&quoted), &f->data, NULL) < 0) {
+	r = json_add_string(&quoted, buf_slice(b)) < 0
+		? JSON_E_MEMORY
+		: json_parse(buf_slice(&quoted), &f->data, NULL);
+	if (r < 0) {
 		buf_done(&quoted);
+		if (r == JSON_E_MEMORY)
+			return refuse_memory(why);
 		return refuse(why, ERROR_BAD_FIELD, "data cannot be a JSON text or a string");
 	}
 	buf_done(b);

@@ -29,6 +29,8 @@ query_get(const struct query *q, const char *name, struct buf *out, struct refus
 	struct slice value;
 	int r = url_query_get(q->x->head->query, name, out, &value);
 
+	if (r < 0 && out->error == -ENOMEM)
+		return refuse_memory(why);
 	if (r < 0)
 		return refuse(
 		    why, ERROR_BAD_FIELD, "the query parameter %s cannot be decoded", name);

@@ -24,6 +24,8 @@ answer_not_ready(struct exchange *x, const char *reason)
 		(void)json_add_member_string(&body, "reason", slice_str(reason));
 		(void)buf_add_char(&body, '}');
 	}
+	if (body.failed)
+		body.n = 0; /* the status says it, too */
 	exchange_header(x, "Cache-Control", SLICE("no-store"));
 	exchange_header(x, "Retry-After", SLICE("1"));
 	exchange_reply(x, 503, "application/problem+json", buf_slice(&body));

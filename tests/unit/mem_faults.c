@@ -4,19 +4,36 @@
 #include <stdlib.h>
 
 static _Atomic long fail_in; /* allocations until the one that fails; 0: none does */
+static _Atomic bool goes_on; /* after that one all others fail, too */
+static _Atomic unsigned long n_failures;
+static _Thread_local volatile bool is_inside; /* malloc is called from here: counted already */
 static _Atomic unsigned long n_allocations;
 static _Atomic long n_blocks;
 
 void
 mem_fail_at(long n)
 {
+	atomic_store(&goes_on, false);
 	atomic_store(&fail_in, n);
+}
+
+void
+mem_fail_from(long n)
+{
+	atomic_store(&fail_in, n);
+	atomic_store(&goes_on, n > 0);
 }
 
 bool
 mem_fail_is_pending(void)
 {
 	return atomic_load(&fail_in) > 0;
+}
+
+unsigned long
+mem_failures(void)
+{
+	return atomic_load(&n_failures);
 }
 
 unsigned long
@@ -40,7 +57,16 @@ is_failing(void)
 	(void)atomic_fetch_add(&n_allocations, 1); /* the count before is of no interest */
 	while (left > 0 && !atomic_compare_exchange_weak(&fail_in, &left, left - 1))
 		continue;
-	return left == 1;
+	if (left != 1 && (left != 0 || !atomic_load(&goes_on)))
+		return false;
+	(void)atomic_fetch_add(&n_failures, 1); /* as above */
+	return true;
+}
+
+bool
+mem_is_failing(void)
+{
+	return !is_inside && is_failing();
 }
 
 /* Counts a block in use. */
@@ -60,16 +86,34 @@ mem_free(void *p)
 	free(p);
 }
 
+static void *
+resize(void *p, size_t n)
+{
+	void *block;
+
+	is_inside = true;
+	block = realloc(p, n == 0 ? 1 : n);
+	is_inside = false;
+	return block;
+}
+
 void *
 mem_alloc(size_t n)
 {
-	return is_failing() ? NULL : counted(malloc(n == 0 ? 1 : n));
+	return is_failing() ? NULL : counted(resize(NULL, n));
 }
 
 void *
 mem_calloc(size_t count, size_t size)
 {
-	return is_failing() ? NULL : counted(calloc(count == 0 ? 1 : count, size == 0 ? 1 : size));
+	void *block;
+
+	if (is_failing())
+		return NULL;
+	is_inside = true;
+	block = calloc(count == 0 ? 1 : count, size == 0 ? 1 : size);
+	is_inside = false;
+	return counted(block);
 }
 
 void *
@@ -79,7 +123,7 @@ mem_realloc(void *p, size_t n)
 
 	if (is_failing())
 		return NULL;
-	block = realloc(p, n == 0 ? 1 : n);
+	block = resize(p, n);
 	return p == NULL ? counted(block) : block;
 }
 

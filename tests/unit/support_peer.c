@@ -265,12 +265,18 @@ on_refuse(struct caller *c, const struct refusal *r, struct slice ref)
 }
 
 static void
+on_lost(struct caller *c)
+{
+	peer_of_caller(c)->has_failed = true;
+}
+
+static void
 on_pending(struct caller *c)
 {
 	peer_of_caller(c)->n_pending_calls++;
 }
 
-static const struct caller_ops caller_ops = {on_answer, on_refuse, on_pending};
+static const struct caller_ops caller_ops = {on_answer, on_refuse, on_lost, on_pending};
 
 static void
 peer_send(struct session *s, const char *type, uint64_t id, struct slice json)

@@ -1,0 +1,817 @@
+#include "tests/unit/rig.h"
+
+#include <check.h>
+#include <errno.h>
+#include <event2/event.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "tests/unit/mem_faults.h"
+#include "tests/unit/support_token.h"
+
+#define IDLE_ROUNDS 6 /* without a byte: then nothing moves any more */
+
+/* Allocations of the libraries fail, too; a sanitizer has an allocator of its own. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define HAS_SANITIZER
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) ||                         \
+    __has_feature(memory_sanitizer)
+#define HAS_SANITIZER
+#endif
+#endif
+static bool in_daemon; /* now: the test's own allocations are none of its business */
+
+#ifndef HAS_SANITIZER
+void *__libc_malloc(size_t n);
+void *__libc_calloc(size_t count, size_t n);
+void *__libc_realloc(void *p, size_t n);
+
+void *
+malloc(size_t n)
+{
+	if (in_daemon && mem_is_failing()) {
+		errno = ENOMEM;
+		return NULL;
+	}
+	return __libc_malloc(n);
+}
+
+void *
+calloc(size_t count, size_t n)
+{
+	if (in_daemon && mem_is_failing()) {
+		errno = ENOMEM;
+		return NULL;
+	}
+	return __libc_calloc(count, n);
+}
+
+void *
+realloc(void *p, size_t n)
+{
+	if (in_daemon && mem_is_failing()) {
+		errno = ENOMEM;
+		return NULL;
+	}
+	return __libc_realloc(p, n);
+}
+#endif
+
+void
+rig_fail(const struct rig *r, const char *fmt, ...)
+{
+	char text[4000];
+	va_list args;
+
+	mem_fail_at(0);
+	in_daemon = false;
+	va_start(args, fmt);
+	(void)vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	ck_abort_msg("%s: %s: %s", r->name, r->what, text);
+}
+
+bool
+rig_has_failed(const struct rig *r)
+{
+	return mem_failures() != r->failures;
+}
+
+/* --- files --- */
+
+static void
+write_file(const struct rig *r, const char *name, const char *p, size_t n)
+{
+	char path[128];
+	FILE *f;
+
+	(void)snprintf(path, sizeof(path), "%s/%s", r->dir, name);
+	f = fopen(path, "w");
+	ck_assert_ptr_nonnull(f);
+	ck_assert_uint_eq(fwrite(p, 1, n, f), n);
+	ck_assert_int_eq(fclose(f), 0);
+}
+
+static char *
+token_for(const char *sub, const char *grants)
+{
+	char payload[512];
+
+	(void)snprintf(payload, sizeof(payload),
+	    "{\"sub\":\"%s\",\"name\":\"%c%s\",\"exp\":%lld,\"belfry\":%s}", sub, sub[0] - 32,
+	    sub + 1, (long long)time(NULL) + 3600, grants);
+	return make_token(HS256, payload);
+}
+
+void
+rig_prepare(struct rig *r)
+{
+	static const char all[] =
+	    "{\"subscribe\":[\"**\",\"user/{sub}\"],\"publish\":[\"**\",\"user/*\"],\"direct\":[\"*\"]}";
+	char conf[2048];
+	char *big = calloc(1, RIG_BIG);
+	int n;
+
+	ck_assert_ptr_nonnull(big);
+	cJSON_InitHooks(&(cJSON_Hooks){mem_alloc, mem_free});
+	event_set_mem_functions(mem_alloc, mem_realloc, mem_free);
+	(void)snprintf(r->dir, sizeof(r->dir), "/tmp/belfry-rig-XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(r->dir));
+	(void)snprintf(r->path, sizeof(r->path), "%s/s", r->dir);
+	n = snprintf(conf, sizeof(conf),
+	    "listen = ({ unix = \"s\"; mode = \"0600\"; });\nworkers = %d;\nweb = { root = \".\"; };\n"
+	    "auth = { secret = \"%s\"; guests = true; guest_tokens_per_minute = 0; };\n"
+	    "limits = { messages_per_second = 0; queue = \"32K\"; };\nlogging = { level = \"error\"; };\n"
+	    "echo = true;\ntopics = ( { match = \"few/*\"; history = 3; }, { match = \"live/*\"; history = 0; },\n"
+	    "{ match = \"chat/*\"; history = 1000; presence = true; }, { match = \"**\"; history = 1000; } );\n",
+	    RIG_WORKERS, SECRET);
+	ck_assert_int_lt(n, (int)sizeof(conf));
+	write_file(r, "conf", conf, (size_t)n);
+	write_file(r, "index.html", "<p>hello</p>", 12);
+	memset(big, 'b', RIG_BIG);
+	write_file(r, "big.bin", big, RIG_BIG);
+	free(big);
+	r->tokens[RIG_ADA] = token_for("ada", all);
+	r->tokens[RIG_BOB] = token_for("bob", all);
+	r->tokens[RIG_BOB_LESS] = token_for("bob", "{\"subscribe\":[\"chat/a\"],\"publish\":[]}");
+	r->tokens[RIG_ADMIN] = token_for("root", "{\"role\":\"admin\"}");
+}
+
+void
+rig_finish(struct rig *r)
+{
+	static const char *const names[] = {"conf", "index.html", "big.bin", "s"};
+	char path[128];
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		(void)snprintf(path, sizeof(path), "%s/%s", r->dir, names[i]);
+		(void)unlink(path);
+	}
+	(void)rmdir(r->dir);
+	for (size_t i = 0; i < RIG_TOKENS; i++)
+		free(r->tokens[i]);
+}
+
+/* --- the daemon --- */
+
+void
+rig_open(struct rig *r)
+{
+	uint8_t key[32] = {1, 2, 3};
+	char conf[128];
+	sigset_t none;
+
+	(void)sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL); /* the one before left its signals blocked */
+
+	(void)snprintf(conf, sizeof(conf), "%s/conf", r->dir);
+	for (size_t i = 0; i < RIG_CLIENTS; i++) {
+		struct rig_client *c = &r->clients[i];
+
+		c->fd = -1;
+		c->has_ended = c->is_ws = c->is_deaf = c->is_strange = false;
+		c->n = c->at = c->text_n = c->frames_at = 0;
+		c->close_code = 0;
+		c->text[0] = '\0';
+	}
+	r->n_said = r->n_listeners = 0;
+	r->refs = 0;
+	r->is_spoilt = r->only_own = false;
+	r->what = "opening";
+	r->setup = server_load(conf, key);
+	ck_assert_ptr_nonnull(r->setup);
+	r->server = mem_calloc(1, sizeof(*r->server));
+	ck_assert_ptr_nonnull(r->server);
+	diag_init(&r->server->diag);
+	memcpy(r->server->guest_key, key, sizeof(key));
+	ck_assert_int_eq(server_open(r->server, r->setup, conf), 0);
+	atomic_store(&r->server->is_ready, true);
+	r->failures = mem_failures();
+}
+
+void
+rig_close(struct rig *r)
+{
+	server_close(r->server);
+	setup_unref(r->setup);
+	mem_free(r->server);
+}
+
+/* --- reading --- */
+
+static void
+add_text(struct rig_client *c, const char *p, size_t n)
+{
+	if (c->text_n + n + 2 > sizeof(c->text)) {
+		c->is_strange = true;
+		return;
+	}
+	memcpy(c->text + c->text_n, p, n);
+	c->text_n += n;
+	c->text[c->text_n] = '\0';
+}
+
+/* One whole frame at the start of p, or 0. */
+static size_t
+read_frame(struct rig_client *c, const uint8_t *p, size_t n)
+{
+	uint64_t length;
+	size_t head = 2;
+
+	if (n < 2)
+		return 0;
+	length = p[1] & 127;
+	if (length == 126)
+		head = 4;
+	else if (length == 127)
+		head = 10;
+	if (n < head)
+		return 0;
+	if (head > 2)
+		length = 0;
+	for (size_t i = 2; i < head; i++)
+		length = length << 8 | p[i];
+	if ((p[1] & 128) != 0 || length > sizeof(c->in))
+		c->is_strange = true; /* a server masks nothing */
+	if (c->is_strange || n - head < length)
+		return 0;
+	if (p[0] == (128 | WS_TEXT) || p[0] == (128 | WS_BINARY)) {
+		add_text(c, (const char *)p + head, (size_t)length);
+		add_text(c, "\n", 1);
+	} else if (p[0] == (128 | 64 | WS_TEXT)) {
+		add_text(c, "(deflated)\n", 11);
+	} else if (p[0] == (128 | WS_CLOSE)) {
+		c->close_code = length >= 2 ? p[head] << 8 | p[head + 1] : 1005;
+		c->has_ended = true;
+	} else if (p[0] != (128 | WS_PONG) && p[0] != (128 | WS_PING)) {
+		c->is_strange = true;
+	}
+	return head + (size_t)length;
+}
+
+static void
+read_frames(struct rig_client *c)
+{
+	size_t n;
+
+	do {
+		n = read_frame(c, (const uint8_t *)c->in + c->frames_at, c->n - c->frames_at);
+		c->frames_at += n;
+	} while (n > 0);
+}
+
+static bool
+client_read(struct rig_client *c)
+{
+	ssize_t n;
+
+	if (c->fd < 0 || c->is_deaf || c->has_ended)
+		return false;
+	if (c->n == sizeof(c->in)) {
+		c->is_strange = true;
+		return false;
+	}
+	n = recv(c->fd, c->in + c->n, sizeof(c->in) - c->n, MSG_DONTWAIT);
+	if (n < 0 && errno == EAGAIN)
+		return false;
+	if (n <= 0) {
+		c->has_ended = true;
+		return true;
+	}
+	c->n += (size_t)n;
+	if (c->is_ws)
+		read_frames(c);
+	return true;
+}
+
+void
+rig_pump(struct rig *r)
+{
+	struct server *s = r->server;
+
+	for (unsigned idle = 0; idle < IDLE_ROUNDS; idle++) {
+		in_daemon = !r->only_own;
+		if (event_base_loop(s->base, EVLOOP_ONCE | EVLOOP_NONBLOCK) < 0)
+			rig_fail(r, "the main loop is broken");
+		for (unsigned i = 0; i < s->n_workers; i++) {
+			int more = worker_turn(&s->workers[i], false);
+
+			if (more < 0)
+				rig_fail(r, "a worker's loop is broken");
+			if (more > 0)
+				idle = 0;
+		}
+		in_daemon = false;
+		for (size_t i = 0; i < RIG_CLIENTS; i++) {
+			if (client_read(&r->clients[i]))
+				idle = 0;
+		}
+	}
+}
+
+/* --- connections --- */
+
+void
+rig_connect(struct rig *r, int client)
+{
+	struct rig_client *c = &r->clients[client];
+	struct sockaddr_un to = {.sun_family = AF_UNIX};
+
+	if (c->fd >= 0 && !c->has_ended)
+		return;
+	rig_hang_up(r, client);
+	(void)snprintf(to.sun_path, sizeof(to.sun_path), "%s", r->path);
+	c->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	ck_assert_int_ge(c->fd, 0);
+	if (connect(c->fd, (const struct sockaddr *)&to, sizeof(to)) != 0)
+		rig_fail(r, "cannot connect: %s", strerror(errno));
+}
+
+void
+rig_hang_up(struct rig *r, int client)
+{
+	struct rig_client *c = &r->clients[client];
+
+	if (c->fd >= 0)
+		(void)close(c->fd);
+	c->fd = -1;
+	c->has_ended = c->is_ws = c->is_deaf = false;
+	c->n = c->at = c->frames_at = c->text_n = 0;
+	c->text[0] = '\0';
+	c->close_code = 0;
+}
+
+void
+rig_send(struct rig *r, int client, const char *p, size_t n)
+{
+	struct rig_client *c = &r->clients[client];
+
+	for (unsigned tries = 0; n > 0 && !c->has_ended && c->fd >= 0; tries++) {
+		ssize_t sent = send(c->fd, p, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+		if (sent < 0 && errno != EAGAIN) {
+			rig_pump(r); /* what it said before it ended */
+			c->has_ended = true;
+			return;
+		}
+		if (sent > 0) {
+			p += sent;
+			n -= (size_t)sent;
+		}
+		if (sent < 0)
+			rig_pump(r);
+		if (tries > 10000)
+			rig_fail(r, "the daemon does not read");
+	}
+}
+
+static const char *
+find(const char *p, size_t n, const char *text)
+{
+	return memmem(p, n, text, strlen(text));
+}
+
+/* The answer at c->at: 1; 0 not whole yet; -1 none that HTTP knows. */
+static int
+parse_answer(struct rig_client *c, bool is_head, struct rig_answer *out)
+{
+	const char *p = c->in + c->at;
+	size_t n = c->n - c->at;
+	const char *end = find(p, n, "\r\n\r\n");
+	const char *length;
+	size_t head_n;
+
+	*out = (struct rig_answer){0};
+	if (end == NULL)
+		return 0;
+	head_n = (size_t)(end - p) + 4;
+	if (n < 12 || memcmp(p, "HTTP/1.1 ", 9) != 0)
+		return -1;
+	out->status = atoi(p + 9);
+	out->head = p;
+	out->body = p + head_n;
+	length = find(p, head_n, "Content-Length: ");
+	if (length != NULL)
+		out->n = (size_t)atol(length + 16);
+	else if (out->status >= 200 && out->status != 204 && out->status != 304)
+		out->n = n - head_n; /* a stream */
+	if (is_head || out->status == 304)
+		out->n = 0;
+	if (n < head_n + out->n)
+		return 0;
+	c->at += head_n + out->n;
+	return 1;
+}
+
+static void
+begin(struct rig *r)
+{
+	r->failures = mem_failures();
+}
+
+struct rig_answer
+rig_ask(struct rig *r, int client, int wanted, const char *fmt, ...)
+{
+	struct rig_client *c = &r->clients[client];
+	struct rig_answer a;
+	static char request[64 * 1024];
+	va_list args;
+	int got;
+	int n;
+
+	begin(r);
+	va_start(args, fmt);
+	n = vsnprintf(request, sizeof(request), fmt, args);
+	va_end(args);
+	ck_assert_int_lt(n, (int)sizeof(request));
+	rig_connect(r, client);
+	rig_send(r, client, request, (size_t)n);
+	rig_pump(r);
+	got = parse_answer(c, memcmp(request, "HEAD", 4) == 0, &a);
+	if (got < 0)
+		rig_fail(r, "no HTTP: %.200s", c->in + c->at);
+	if (got == 0 && !c->has_ended)
+		rig_fail(r, "no answer to %.60s, only %zu bytes: %.200s", request, c->n - c->at,
+		    c->in + c->at);
+	if (got == 0 && c->n > c->at)
+		rig_fail(r, "half an answer to %.60s: %.300s", request, c->in + c->at);
+	if (got == 1 && a.status == wanted)
+		return a;
+	if (!rig_has_failed(r))
+		rig_fail(r, "%.60s: %d, not %d, though nothing failed: %.500s", request, a.status,
+		    wanted, a.body == NULL ? "" : a.body);
+	if (got == 1 && a.status != 503 && a.status != 500)
+		rig_fail(r, "%.60s: %d: %.500s", request, a.status, a.head);
+	if (got == 1 && a.n > 0 && (a.body[0] != '{' || a.body[a.n - 1] != '}'))
+		rig_fail(r, "half a refusal of %.60s: %.500s", request, a.head);
+	if (got == 0)
+		a = (struct rig_answer){0};
+	r->is_spoilt = true;
+	return a;
+}
+
+/* --- WebSocket and streams --- */
+
+bool
+rig_ws(struct rig *r, int client, enum rig_token token, const char *query, bool deflate)
+{
+	struct rig_client *c = &r->clients[client];
+	struct rig_answer a;
+
+	rig_hang_up(r, client);
+	a = rig_ask(r, client, 101,
+	    "GET /chat?%s HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+	    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+	    "Sec-WebSocket-Protocol: belfry.v1, bearer.%s\r\n%s\r\n",
+	    query, r->tokens[token],
+	    deflate ? "Sec-WebSocket-Extensions: permessage-deflate\r\n" : "");
+	if (a.status != 101)
+		return false;
+	if (find(a.head, (size_t)(a.body - a.head),
+		"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n") == NULL ||
+	    find(a.head, (size_t)(a.body - a.head), "Sec-WebSocket-Protocol: belfry.v1\r\n") ==
+		NULL ||
+	    (find(a.head, (size_t)(a.body - a.head), "Sec-WebSocket-Extensions: ") != NULL) !=
+		deflate)
+		rig_fail(r, "a handshake is answered with %.500s", a.head);
+	c->is_ws = true;
+	c->frames_at = (size_t)(a.body - c->in);
+	read_frames(c);
+	c->is_json = find(query, strlen(query), "format=") == NULL;
+	if (rig_has(r, client, "{\"type\":\"error\"")) { /* the room of the query */
+		if (!rig_has_failed(r))
+			rig_fail(r, "%s: %s", query, c->text);
+		r->is_spoilt = true;
+	}
+	return !c->has_ended;
+}
+
+void
+rig_frame(struct rig *r, int client, unsigned first_byte, const char *p, size_t n)
+{
+	static char frame[64 * 1024];
+	static const uint8_t mask[4] = {1, 2, 3, 4};
+	size_t head = 2;
+
+	begin(r);
+	ck_assert_uint_lt(n, sizeof(frame) - 8);
+	frame[0] = (char)first_byte;
+	frame[1] = (char)(128 | (n < 126 ? n : 126));
+	if (n >= 126) {
+		frame[2] = (char)(n >> 8);
+		frame[3] = (char)n;
+		head = 4;
+	}
+	memcpy(frame + head, mask, 4);
+	for (size_t i = 0; i < n; i++)
+		frame[head + 4 + i] = (char)(p[i] ^ mask[i % 4]);
+	rig_send(r, client, frame, head + 4 + n);
+	rig_pump(r);
+}
+
+bool
+rig_say(struct rig *r, int client, const char *fmt, ...)
+{
+	char text[4096];
+	va_list args;
+	int n;
+
+	va_start(args, fmt);
+	n = vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	ck_assert_int_lt(n, (int)sizeof(text));
+	for (char *at = text; *at != '\0'; at++)
+		*at = *at == '\'' ? '"' : *at;
+	if (r->clients[client].fd < 0 || r->clients[client].has_ended)
+		return false;
+	rig_frame(r, client, 128 | WS_TEXT, text, (size_t)n);
+	return !r->clients[client].has_ended;
+}
+
+bool
+rig_stream(struct rig *r, int client, enum rig_token token, const char *path, const char *headers)
+{
+	struct rig_client *c = &r->clients[client];
+
+	rig_hang_up(r, client);
+	return rig_ask(r, client, 200,
+		   "GET %s HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\n%s\r\n", path,
+		   r->tokens[token], headers)
+		       .status == 200 &&
+	       !c->has_ended;
+}
+
+static const char *
+text_of(const struct rig_client *c, size_t *n)
+{
+	*n = c->is_ws ? c->text_n : c->n;
+	return c->is_ws ? c->text : c->in;
+}
+
+size_t
+rig_count(const struct rig *r, int client, const char *text)
+{
+	size_t left;
+	const char *p = text_of(&r->clients[client], &left);
+	size_t count = 0;
+
+	for (const char *at; (at = find(p, left, text)) != NULL; count++) {
+		left -= (size_t)(at - p) + 1;
+		p = at + 1;
+	}
+	return count;
+}
+
+bool
+rig_has(const struct rig *r, int client, const char *text)
+{
+	return rig_count(r, client, text) > 0;
+}
+
+/* --- promises --- */
+
+unsigned
+rig_ref(struct rig *r)
+{
+	return ++r->refs;
+}
+
+struct rig_said *
+rig_message(struct rig *r, const char *topic, int client)
+{
+	struct rig_said *s = &r->said[r->n_said];
+
+	ck_assert_uint_lt(r->n_said, RIG_SAID);
+	*s = (struct rig_said){.client = client};
+	(void)snprintf(s->topic, sizeof(s->topic), "%s", topic);
+	(void)snprintf(s->text, sizeof(s->text), "m-%03zu.", r->n_said);
+	r->n_said++;
+	return s;
+}
+
+/* How the answer to a ref begins, in a frame of its own; NULL: there is none. */
+static const char *
+answer_to(const struct rig *r, int client, unsigned ref)
+{
+	const struct rig_client *c = &r->clients[client];
+	const char *at;
+	char text[32];
+
+	(void)snprintf(text, sizeof(text), "\"ref\":%u,", ref);
+	at = find(c->text, c->text_n, text);
+	while (at != NULL && at > c->text && at[-1] != '\n')
+		at--;
+	return at;
+}
+
+/* Must have an answer if its connection stands. */
+static const char *
+expect_answer(struct rig *r, int client, unsigned ref)
+{
+	const char *at = answer_to(r, client, ref);
+
+	if (at == NULL && !r->clients[client].has_ended)
+		rig_fail(r, "ref %u has no answer, and the connection goes on: %s", ref,
+		    r->clients[client].text);
+	if (at != NULL && strncmp(at, "{\"type\":\"error\"", 15) == 0) {
+		if (find(at, strcspn(at, "\n"), "\"unavailable\"") == NULL && !r->is_spoilt)
+			rig_fail(r, "refused: %.300s", at);
+		r->is_spoilt = true;
+	}
+	if (at == NULL)
+		r->is_spoilt = true;
+	return at;
+}
+
+void
+rig_chat(struct rig *r, int client, const char *room)
+{
+	char topic[64];
+	struct rig_said *s;
+	const char *at;
+
+	if (r->clients[client].fd < 0 || r->clients[client].has_ended)
+		return;
+	(void)snprintf(topic, sizeof(topic), "chat/%s", room);
+	s = rig_message(r, topic, client);
+	s->ref = rig_ref(r);
+	(void)rig_say(r, client, "{'type':'chat','room':'%s','content':'%s','ref':%u}", room,
+	    s->text, s->ref);
+	at = expect_answer(r, client, s->ref);
+	s->is_acked = at != NULL && strncmp(at, "{\"type\":\"ack\"", 13) == 0;
+	s->is_refused = at != NULL && !s->is_acked;
+}
+
+void
+rig_publish(struct rig *r, int client, const char *topic, const char *type, const char *body_fmt)
+{
+	struct rig_said *s = rig_message(r, topic, -1);
+	char body[4096];
+	struct rig_answer a;
+
+	(void)snprintf(body, sizeof(body), "%s", body_fmt);
+	for (char *at; (at = strstr(body, "TEXT")) != NULL;) {
+		char rest[4096];
+
+		(void)snprintf(rest, sizeof(rest), "%s", at + 4);
+		(void)snprintf(at, sizeof(body) - (size_t)(at - body), "%s%s", s->text, rest);
+	}
+	a = rig_ask(r, client, 200,
+	    "POST /publish/%s HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\n"
+	    "Content-Type: %s\r\nContent-Length: %zu\r\n\r\n%s",
+	    topic, r->tokens[RIG_ADA], type, strlen(body), body);
+	s->is_acked = a.status == 200;
+	s->is_refused = a.status != 200 && a.status != 0;
+	if (s->is_acked && find(a.body, a.n, "\"duplicate\":false}") == NULL)
+		rig_fail(r, "a publish is answered with %.*s", (int)a.n, a.body);
+}
+
+void
+rig_listen(struct rig *r, int client, const char *topic)
+{
+	struct rig_listener *l = &r->listeners[r->n_listeners++];
+
+	ck_assert_uint_le(r->n_listeners, ARRAY_LEN(r->listeners));
+	l->client = client;
+	l->from = r->n_said;
+	(void)snprintf(l->topic, sizeof(l->topic), "%s", topic);
+}
+
+static void
+audit_listener(struct rig *r, const struct rig_listener *l)
+{
+	const struct rig_client *c = &r->clients[l->client];
+	bool is_told = rig_has(r, l->client, "gap");
+
+	for (size_t i = l->from; i < r->n_said; i++) {
+		const struct rig_said *s = &r->said[i];
+		size_t n = rig_count(r, l->client, s->text);
+
+		if (strcmp(s->topic, l->topic) != 0)
+			continue;
+		if (s->client == l->client)
+			continue;
+		if (n > 1)
+			rig_fail(
+			    r, "client %d got %s %zu times: %s", l->client, s->text, n, c->text);
+		if (n > 0 && s->is_refused)
+			rig_fail(r, "client %d got %s, which was refused", l->client, s->text);
+		if (n == 0 && s->is_acked && !is_told && !c->has_ended)
+			rig_fail(r, "client %d, level and untold, did not get %s on %s: %s",
+			    l->client, s->text, s->topic, c->is_ws ? c->text : c->in);
+	}
+}
+
+static void
+audit_log(struct rig *r)
+{
+	for (size_t i = 0; i < r->n_said; i++) {
+		const struct rig_said *s = &r->said[i];
+		struct rig_answer a;
+		size_t n;
+
+		if (strncmp(s->topic, "live/", 5) == 0 || strncmp(s->topic, "few/", 4) == 0)
+			continue;
+		rig_hang_up(r, 7);
+		a = rig_ask(r, 7, 200,
+		    "GET /history?topic=%s&limit=1000 HTTP/1.1\r\nHost: localhost\r\n"
+		    "Authorization: Bearer %s\r\n\r\n",
+		    s->topic, r->tokens[RIG_ADA]);
+		n = rig_count(r, 7, s->text);
+		if (n > 1 || (n == 0 && s->is_acked) || (n == 1 && s->is_refused))
+			rig_fail(r, "%s, %s, is %zu times in the log: %.*s", s->text,
+			    s->is_acked     ? "acknowledged"
+			    : s->is_refused ? "refused"
+					    : "unanswered",
+			    n, (int)a.n, a.body);
+	}
+}
+
+static void
+audit_client(struct rig *r, int client)
+{
+	struct rig_client *c = &r->clients[client];
+	size_t left;
+
+	if (c->is_strange)
+		rig_fail(r, "client %d got what no server sends: %s", client, c->text);
+	if (!c->is_ws)
+		return;
+	left = c->n - c->frames_at;
+	if (left > 0 && !c->has_ended)
+		rig_fail(r, "client %d got half a frame, and the connection goes on", client);
+	if (c->close_code != 0 && c->close_code != 1011 && c->close_code != 1013 &&
+	    c->close_code != 1001 && c->close_code != 1000)
+		rig_fail(r, "client %d was closed with %d", client, c->close_code);
+	for (char *at = c->text; *at != '\0';) {
+		size_t n = strcspn(at, "\n");
+
+		if (at[0] == '{' && json_check(slice_of(at, n), NULL) < 0)
+			rig_fail(r, "client %d got half a message: %.*s", client, (int)n, at);
+		at += n + (at[n] == '\n');
+	}
+}
+
+/* Connections that stand go on as if nothing had been. */
+static void
+audit_life(struct rig *r)
+{
+	unsigned ref = 0;
+
+	r->what = "afterwards";
+	rig_hang_up(r, 7);
+	(void)rig_ask(r, 7, 200, "GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n");
+	for (size_t i = 0; i < r->n_listeners; i++) {
+		const struct rig_listener *l = &r->listeners[i];
+
+		if (r->clients[l->client].fd >= 0 && !r->clients[l->client].has_ended &&
+		    strncmp(l->topic, "chat/", 5) != 0)
+			rig_publish(r, 7, l->topic, "text/plain", "TEXT");
+	}
+	for (int i = 0; i < 7; i++) {
+		struct rig_client *c = &r->clients[i];
+
+		c->is_deaf = false;
+		if (!c->is_json || !c->is_ws || c->has_ended || c->fd < 0)
+			continue;
+		ref = rig_ref(r);
+		(void)rig_say(r, i, "{'type':'ping','ref':%u}", ref);
+		if (!c->has_ended && answer_to(r, i, ref) == NULL && !rig_has(r, i, "(deflated)"))
+			rig_fail(r, "client %d has no answer to a ping: %s", i, c->text);
+	}
+	rig_pump(r);
+}
+
+void
+rig_audit(struct rig *r)
+{
+	audit_life(r);
+	for (int i = 0; i < 7; i++)
+		audit_client(r, i);
+	for (size_t i = 0; i < r->n_listeners; i++)
+		audit_listener(r, &r->listeners[i]);
+	audit_log(r);
+	for (int i = 0; i < RIG_CLIENTS; i++)
+		rig_hang_up(r, i);
+	rig_pump(r);
+	for (unsigned i = 0; i < r->server->n_workers; i++) {
+		struct worker *w = &r->server->workers[i];
+
+		ck_assert_uint_eq(w->net.n_conns, 0);
+		ck_assert_uint_eq(w->net.memory, 0);
+		ck_assert_uint_eq(w->n_conns, 0);
+		ck_assert_uint_eq(counter_get(&w->counters, COUNTER_BEHIND), 0);
+		ck_assert_uint_eq(counter_get(&w->counters, COUNTER_SUBSCRIPTIONS), 0);
+		for (int kind = COUNTER_CONN_HTTP; kind <= COUNTER_CONN_CHAT_SSE; kind++)
+			ck_assert_uint_eq(counter_get(&w->counters, (enum counter)kind), 0);
+		ck_assert_ptr_eq(w->serve.config, r->server->setup->config);
+	}
+}
