@@ -68,11 +68,11 @@ command_rate(struct session *s, struct refusal *why)
 		return 0;
 	wait = bucket_take(&s->rate, rate, 1, s->who.hub->mono_us / 1000);
 	if (wait == 0) {
-		s->n_refused = 0;
+		s->who.n_over_rate = 0;
 		return 0;
 	}
-	if (s->n_refused < RATE_PATIENCE)
-		s->n_refused++;
+	if (s->who.n_over_rate < RATE_PATIENCE)
+		s->who.n_over_rate++;
 	return refuse_limit(why, ERROR_RATE_LIMITED, "limits.messages_per_second",
 	    limiter_retry_s(wait), "more than %u messages a second (burst %u)",
 	    limits->messages_per_second, limits->burst);
@@ -81,7 +81,7 @@ command_rate(struct session *s, struct refusal *why)
 bool
 command_is_flooding(const struct session *s)
 {
-	return s->n_refused >= RATE_PATIENCE;
+	return s->who.n_over_rate >= RATE_PATIENCE;
 }
 
 static int

@@ -111,7 +111,7 @@ take_place(struct session *s, const struct command *cmd, struct buf *pattern, st
 		return -1;
 	*is_room = topic.p == NULL;
 	if (*is_room) {
-		const struct sub *only = s->n_rooms == 1 ? command_only_room(s) : NULL;
+		const struct sub *only = s->who.n_rooms == 1 ? command_only_room(s) : NULL;
 
 		if (name->p == NULL && only != NULL)
 			*name = topic_room(sub_pattern(only));

@@ -85,9 +85,9 @@ joined_room(struct session *s, struct slice room, struct sub **out, struct refus
 		if (r == 0 && (sub == NULL || !sub->is_room))
 			r = refuse(why, ERROR_NOT_JOINED, "not in room '%s': join it first",
 			    refuse_clean(room, clean));
-	} else if (s->n_rooms > 1) {
+	} else if (s->who.n_rooms > 1) {
 		r = refuse(why, ERROR_BAD_FIELD, "room is needed: this connection is in %u rooms",
-		    (unsigned)s->n_rooms);
+		    (unsigned)s->who.n_rooms);
 	} else {
 		sub = command_only_room(s);
 		if (sub == NULL)
@@ -142,7 +142,7 @@ chat_room(struct session *s, struct slice room, struct sub **out, struct refusal
 {
 	struct position none = {.kind = POSITION_NONE};
 
-	if (room.p == NULL && s->n_rooms == 0) {
+	if (room.p == NULL && s->who.n_rooms == 0) {
 		room = slice_str(s->who.hub->config->chat.default_room);
 		if (session_join(s, &s->caller, room, &none, SLICE_NONE, why) < 0)
 			return -1;

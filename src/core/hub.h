@@ -75,18 +75,28 @@ struct subscriber_ops {
 	void (*level)(struct subscriber *s, struct sub *sub, bool presence_skipped);
 };
 
+/* The readers of one subscriber; made by the first, freed with the last. */
+struct readers {
+	struct reader_list all;
+	struct reader *catch_up; /* of those that were level when its queue filled; NULL: none */
+};
+
+/* One cache line: delivering looks at each of thousands. */
 struct subscriber {
 	const struct subscriber_ops *ops;
-	struct hub *hub;
-	struct sub *subs;        /* its subscriptions */
-	struct reader *catch_up; /* of those that were level when its queue filled; NULL: none */
-	struct reader_list *readers; /* all its readers, NULL when level everywhere: owned */
-	uint64_t number; /* unique in the process, never reused: the origin of what it sends */
+	void *outlet; /* what push writes to, the endpoint's; only fetched ahead of it here */
 	/* sequence + 1 of the last slot delivered: once, however many subscriptions match */
 	uint64_t seen;
-	uint8_t form;   /* enum message_form */
-	bool is_stream; /* one merged cursor for all its subscriptions (SSE) */
+	uint64_t number; /* unique in the process, never reused: the origin of what it sends */
+	struct hub *hub;
+	struct sub *subs;        /* its subscriptions */
+	struct readers *readers; /* NULL when level everywhere: owned */
+	uint32_t n_rooms;        /* of a session: rooms it has joined */
+	uint16_t n_over_rate;    /* … and its messages in a row that were too many */
+	uint8_t form;            /* enum message_form */
+	bool is_stream;          /* one merged cursor for all its subscriptions (SSE) */
 };
+_Static_assert(sizeof(struct subscriber) == 64, "a subscriber is one cache line");
 
 struct hub {
 	struct log *log;

@@ -49,17 +49,17 @@ reader_new(struct hub *h, struct subscriber *s)
 	if (r == NULL)
 		return NULL;
 	if (s->readers == NULL) { /* never there and empty */
-		s->readers = mem_alloc(sizeof(*s->readers));
+		s->readers = mem_calloc(1, sizeof(*s->readers));
 		if (s->readers == NULL) {
 			mem_free(r);
 			return NULL;
 		}
-		TAILQ_INIT(s->readers);
+		TAILQ_INIT(&s->readers->all);
 	}
 	r->who = s;
 	r->hub = h;
 	r->filters_stale = true;
-	TAILQ_INSERT_TAIL(s->readers, r, mine);
+	TAILQ_INSERT_TAIL(&s->readers->all, r, mine);
 	counter_add(h->counters, COUNTER_BEHIND, 1);
 	return r;
 }
@@ -70,10 +70,10 @@ reader_free(struct reader *r)
 	struct subscriber *s = r->who;
 
 	if (s != NULL) {
-		TAILQ_REMOVE(s->readers, r, mine);
-		if (s->catch_up == r)
-			s->catch_up = NULL;
-		if (TAILQ_EMPTY(s->readers)) {
+		TAILQ_REMOVE(&s->readers->all, r, mine);
+		if (s->readers->catch_up == r)
+			s->readers->catch_up = NULL;
+		if (TAILQ_EMPTY(&s->readers->all)) {
 			mem_free(s->readers);
 			s->readers = NULL;
 		}
@@ -107,7 +107,7 @@ hub_drained(struct hub *h, struct subscriber *s)
 
 	if (s->readers == NULL)
 		return;
-	TAILQ_FOREACH (r, s->readers, mine) {
+	TAILQ_FOREACH (r, &s->readers->all, mine) {
 		if (!r->is_parked)
 			reader_schedule(h, r);
 	}
@@ -120,7 +120,7 @@ reader_free_all(struct hub *h, struct subscriber *s)
 	for (struct sub *sub = s->subs; sub != NULL; sub = sub->next)
 		sub->reader = NULL;
 	while (s->readers != NULL)
-		reader_free(TAILQ_FIRST(s->readers));
+		reader_free(TAILQ_FIRST(&s->readers->all));
 }
 
 /* How far its subscriptions have what is live. */
@@ -154,9 +154,9 @@ reader_drop(struct hub *h, struct sub *sub)
 	if (has_subs(r))
 		return;
 	reader_free(r);
-	if (sub->who->readers == NULL || sub->who->catch_up != NULL)
+	if (sub->who->readers == NULL || sub->who->readers->catch_up != NULL)
 		return;
-	TAILQ_FOREACH (other, sub->who->readers, mine) {
+	TAILQ_FOREACH (other, &sub->who->readers->all, mine) {
 		other->is_parked = false; /* nothing to wait for any more */
 		reader_schedule(other->hub, other);
 	}
@@ -182,10 +182,10 @@ reader_fall_behind(struct hub *h, struct subscriber *s)
 		s->ops->fail(s);
 		return;
 	}
-	r->is_catch_up = s->catch_up == NULL; /* a later one parks and is merged into the first */
+	r->is_catch_up = s->readers->catch_up == NULL; /* a later one parks and is merged into the first */
 	r->cursor = h->position;
 	if (r->is_catch_up)
-		s->catch_up = r;
+		s->readers->catch_up = r;
 	for (struct sub *sub = s->subs; sub != NULL; sub = sub->next) {
 		if (sub->reader == NULL)
 			sub->reader = r;
@@ -513,7 +513,7 @@ bound(const struct reader *r)
 
 	if (!r->is_catch_up)
 		return upto;
-	TAILQ_FOREACH (other, r->who->readers, mine) {
+	TAILQ_FOREACH (other, &r->who->readers->all, mine) {
 		if (other->is_parked)
 			upto = min_u64(upto, other->cursor);
 	}
@@ -531,7 +531,7 @@ merge_parked(struct reader *r)
 	struct reader *next;
 	bool merged = false;
 
-	TAILQ_FOREACH_SAFE (other, r->who->readers, mine, next) {
+	TAILQ_FOREACH_SAFE (other, &r->who->readers->all, mine, next) {
 		if (!other->is_parked || other->cursor > r->cursor)
 			continue;
 		for (struct sub *sub = r->who->subs; sub != NULL; sub = sub->next) {
@@ -630,9 +630,9 @@ reader_step(struct hub *h, struct reader *r)
 	}
 	if (r->is_catch_up && merge_parked(r))
 		return true;
-	if (!r->is_catch_up && r->who->catch_up != NULL) {
+	if (!r->is_catch_up && r->who->readers->catch_up != NULL) {
 		r->is_parked = true;
-		reader_schedule(h, r->who->catch_up);
+		reader_schedule(h, r->who->readers->catch_up);
 		return false;
 	}
 	finish(r);

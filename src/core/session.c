@@ -134,8 +134,8 @@ caller_append(struct caller *c, struct hub *h, struct append *a, struct refusal 
 /* --- life --- */
 
 int
-session_init(struct session *s, struct hub *h, const struct subscriber_ops *subscriber,
-    struct claims *claims, struct slice name)
+session_init(struct session *s, struct hub *h, const struct session_ops *ops, struct claims *claims,
+    struct slice name)
 {
 	char *copy = NULL;
 
@@ -146,7 +146,7 @@ session_init(struct session *s, struct hub *h, const struct subscriber_ops *subs
 			return -ENOMEM;
 		}
 	}
-	s->who.ops = subscriber;
+	s->who.ops = &ops->who;
 	s->who.hub = h;
 	s->claims = claims;
 	s->name = copy;
@@ -168,8 +168,8 @@ session_done(struct session *s, bool lost)
 		if (sub->is_present)
 			presence_leave(h->log, sub_pattern(sub), slice_str(s->claims->user_id),
 			    s->who.number, leave_at, h->worker);
+		counter_sub(h->counters, COUNTER_SUBSCRIPTIONS, 1);
 	}
-	counter_sub(h->counters, COUNTER_SUBSCRIPTIONS, (uint64_t)s->n_rooms + s->n_topics);
 	hub_forget(h, &s->who);
 	claims_unref(s->claims);
 	s->claims = NULL;
@@ -228,7 +228,7 @@ static void
 send_own(struct session *s, const char *type, struct buf *b)
 {
 	if (buf_add_char(b, '}') == 0 && !b->failed)
-		s->ops->send(s, type, 0, buf_slice(b));
+		session_ops_of(s)->send(s, type, 0, buf_slice(b));
 	else
 		s->who.ops->fail(&s->who);
 	buf_done(b);
@@ -323,10 +323,11 @@ static int
 limit_rooms(const struct session *s, struct refusal *why)
 {
 	uint32_t limit = s->who.hub->config->limits.rooms_per_connection;
+	uint32_t n = 0;
 
-	if (limit == 0)
-		limit = SESSION_SUBS_MAX;
-	if (s->n_rooms + s->n_topics < limit)
+	for (const struct sub *sub = s->who.subs; sub != NULL && n < limit; sub = sub->next)
+		n++;
+	if (limit == 0 || n < limit)
 		return 0;
 	return refuse_limit(why, ERROR_TOO_MANY, "limits.rooms_per_connection", FULL_RETRY_S,
 	    "a connection may be in %u rooms and topics (limits.rooms_per_connection); leave one first",
@@ -463,10 +464,8 @@ session_join(struct session *s, struct caller *c, struct slice room, const struc
 	}
 	if (is_new)
 		counter_add(s->who.hub->counters, COUNTER_SUBSCRIPTIONS, 1);
-	if (!was_room)
-		s->n_rooms++;
-	if (!is_new && !was_room)
-		s->n_topics--; /* it was subscribed as a topic: now it is a room */
+	if (!was_room) /* it may have been subscribed as a topic */
+		s->who.n_rooms++;
 	start_reading(s, sub, from, &resumed);
 	answer_joined(s, c, sub, ref, resumed, buf_slice(&members), count);
 	reader_advance(s->who.hub, sub);
@@ -500,7 +499,7 @@ session_leave(
 		presence_leave(h->log, sub_pattern(sub), slice_str(s->claims->user_id),
 		    s->who.number, 0, h->worker);
 	answer_ended(c, "left", "room", topic_room(sub_pattern(sub)), reason, ref);
-	s->n_rooms--;
+	s->who.n_rooms--;
 	counter_sub(h->counters, COUNTER_SUBSCRIPTIONS, 1);
 	hub_unsubscribe(h, sub);
 }
@@ -525,10 +524,8 @@ session_subscribe(struct session *s, struct caller *c, struct slice pattern,
 	sub = open_sub(s, pattern, false, &is_new, why);
 	if (sub == NULL)
 		return -1;
-	if (is_new) {
-		s->n_topics++;
+	if (is_new)
 		counter_add(s->who.hub->counters, COUNTER_SUBSCRIPTIONS, 1);
-	}
 	start_reading(s, sub, from, &resumed);
 	answer_start(&b, "subscribed", ref);
 	(void)json_add_member_string(&b, "topic", pattern);
@@ -544,7 +541,6 @@ session_unsubscribe(
     struct session *s, struct caller *c, struct sub *sub, const char *reason, struct slice ref)
 {
 	answer_ended(c, "unsubscribed", "topic", sub_pattern(sub), reason, ref);
-	s->n_topics--;
 	counter_sub(s->who.hub->counters, COUNTER_SUBSCRIPTIONS, 1);
 	hub_unsubscribe(s->who.hub, sub);
 }
@@ -577,7 +573,7 @@ session_refresh(struct session *s, struct claims *claims, struct refusal *why)
 			session_unsubscribe(
 			    s, &s->caller, sub, "the new token does not permit it", SLICE_NONE);
 	}
-	s->ops->token_changed(s);
+	session_ops_of(s)->token_changed(s);
 	return 0;
 }
 

@@ -12,8 +12,6 @@
 #include "core/token.h"
 
 #define SESSION_PENDING_MAX 64 /* unanswered requests of a connection */
-#define SESSION_SUBS_MAX                                                                           \
-	((1u << 26) - 1) /* rooms and topics of one, where limits.rooms_per_connection is off */
 
 struct session;
 struct caller;
@@ -47,6 +45,7 @@ struct caller {
 };
 
 struct session_ops {
+	struct subscriber_ops who; /* first: its subscriber's `ops` points at it */
 	/* One message to this session: JSON of that type. id: 0 unless logged. */
 	void (*send)(struct session *s, const char *type, uint64_t id, struct slice json);
 	/* The token changed (refresh): arm the deadline anew. */
@@ -61,19 +60,15 @@ LIST_HEAD(typing_list, typing);
 struct session {
 	struct subscriber who;
 	struct caller caller; /* for its own connection */
-	const struct session_ops *ops;
 	struct claims *claims;
 	char *name; /* display name asked for; NULL: the token's */
 	struct bucket rate;
 	struct typing_list typing;
-	uint64_t n_rooms : 26;
-	uint64_t n_topics : 26;
-	uint64_t n_refused : 12; /* consecutive messages over the rate */
 };
 
 /* Takes the reference to claims; name may be absent (copied). 0 or -ENOMEM. */
-MUST_CHECK int session_init(struct session *s, struct hub *h,
-    const struct subscriber_ops *subscriber, struct claims *claims, struct slice name);
+MUST_CHECK int session_init(struct session *s, struct hub *h, const struct session_ops *ops,
+    struct claims *claims, struct slice name);
 /* Leaves everything; lost: rooms keep the user for leave_grace. */
 void session_done(struct session *s, bool lost);
 
@@ -81,6 +76,11 @@ static inline struct session *
 session_of(struct subscriber *who)
 {
 	return CONTAINER(who, struct session, who);
+}
+static inline const struct session_ops *
+session_ops_of(const struct session *s)
+{
+	return (const struct session_ops *)(const void *)s->who.ops;
 }
 struct message_from session_user(const struct session *s);
 

@@ -78,8 +78,8 @@ session_type(struct session *s, struct sub *sub, bool typing, struct refusal *wh
 		LIST_INSERT_HEAD(&s->typing, t, link);
 	}
 	t->due_ms = h->mono_us / 1000 + h->config->chat.typing_timeout_ms;
-	if (s->ops->deadline_changed != NULL)
-		s->ops->deadline_changed(s);
+	if (session_ops_of(s)->deadline_changed != NULL)
+		session_ops_of(s)->deadline_changed(s);
 	return tell(s, sub, true) < 0 ? append_refusal(-ENOMEM, why) : 0;
 }
 

@@ -253,7 +253,7 @@ turn(struct worker *w)
 	count_ended(w);
 	counter_add(&w->counters, COUNTER_TURNS, 1);
 	counter_add(&w->counters, COUNTER_BUSY_US, clock_mono_us() - w->net.mono_us);
-	return more || !TAILQ_EMPTY(&w->net.dirty) || !TAILQ_EMPTY(&w->hub.ready);
+	return more || !STAILQ_EMPTY(&w->net.dirty) || !TAILQ_EMPTY(&w->hub.ready);
 }
 
 int

@@ -114,7 +114,7 @@ conn_mark_dirty(struct conn *c)
 	if (c->is_dirty || c->state == CONN_DEAD)
 		return;
 	c->is_dirty = true;
-	TAILQ_INSERT_TAIL(&c->net->dirty, c, dirty);
+	STAILQ_INSERT_TAIL(&c->net->dirty, c, dirty);
 }
 
 int
@@ -211,7 +211,7 @@ conn_flush(struct conn *c)
 	 * sign of life
 	 */
 	if (n > 0 && (c->is_held || c->state == CONN_HEAD))
-		c->last_seen_s = (uint32_t)(c->net->now_ms / 1000);
+		c->timer.seen_s = (uint32_t)(c->net->now_ms / 1000);
 	if (c->wants_write != (c->out.n > 0)) {
 		c->wants_write = c->out.n > 0;
 		conn_update_events(c);
@@ -391,7 +391,7 @@ on_readable(struct conn *c)
 		}
 	}
 	if (got > 0) {
-		c->last_seen_s = (uint32_t)(net->now_ms / 1000);
+		c->timer.seen_s = (uint32_t)(net->now_ms / 1000);
 		counter_add(net->counters, COUNTER_BYTES_IN, (uint64_t)got);
 		have += (size_t)got;
 	}
@@ -561,9 +561,6 @@ conn_close(struct conn *c, enum close_reason why)
 	net->memory -= outq_memory(&c->out) + c->input;
 	c->input = 0;
 	outq_done(&c->out);
-	if (c->is_dirty)
-		TAILQ_REMOVE(&net->dirty, c, dirty);
-	c->is_dirty = false;
 	counter_closed(net->counters, why);
 	counter_sub(net->counters, (enum counter)c->kind, 1);
 	if (diag_wants(net->diag, DIAG_DEBUG))
@@ -613,7 +610,6 @@ conn_adopt(struct net *n, const struct net_accepted *a)
 	c->net = n;
 	c->number = n->next_number++;
 	c->address = a->address;
-	c->port = a->port;
 	c->is_unix = a->is_unix;
 	c->is_extra = a->is_extra;
 	c->on_loopback = a->is_loopback_listener;
@@ -625,7 +621,7 @@ conn_adopt(struct net *n, const struct net_accepted *a)
 	c->http->bytes = BUF_INIT(0);
 	c->http->head = BUF_INIT(n->config->limits.header);
 	c->kind = COUNTER_CONN_HTTP;
-	c->last_seen_s = (uint32_t)(n->now_ms / 1000);
+	c->timer.seen_s = (uint32_t)(n->now_ms / 1000);
 	TAILQ_INSERT_TAIL(&n->conns, c, all);
 	n->n_conns++;
 	counter_add(n->counters, COUNTER_CONN_HTTP, 1);

@@ -28,7 +28,7 @@ conn_number(const struct conn *c)
 uint64_t
 conn_last_seen_ms(const struct conn *c)
 {
-	return (uint64_t)c->last_seen_s * 1000;
+	return (uint64_t)c->timer.seen_s * 1000;
 }
 
 /* 192.0.2.1; by hand, since each request asks and inet_ntop costs it 3 %. */

@@ -269,12 +269,10 @@ fill_peer(const struct listening *s, int fd, const union address *from, struct n
 		a->gid = peer.gid;
 	} else if (from->any.sa_family == AF_INET6) {
 		a->address = from->six.sin6_addr;
-		a->port = ntohs(from->six.sin6_port);
 	} else {
 		a->address.s6_addr[10] = 0xff;
 		a->address.s6_addr[11] = 0xff;
 		memcpy(&a->address.s6_addr[12], &from->four.sin_addr, 4);
-		a->port = ntohs(from->four.sin_port);
 	}
 }
 

@@ -13,7 +13,7 @@ net_init(struct net *n, struct event_base *base, unsigned worker, struct config 
 {
 	*n = (struct net){.base = base, .counters = n->counters};
 	TAILQ_INIT(&n->conns);
-	TAILQ_INIT(&n->dirty);
+	STAILQ_INIT(&n->dirty);
 	TAILQ_INIT(&n->dead);
 	n->next_number = (uint64_t)(worker + 1) << 48 | 1;
 	n->read_buffer = mem_alloc(NET_READ_BUFFER);
@@ -31,15 +31,31 @@ net_init(struct net *n, struct event_base *base, unsigned worker, struct config 
 	return 0;
 }
 
+/* Those that still stand in the queue of dirty ones wait until they are taken from it. */
 static void
 free_dead(struct net *n)
 {
 	struct conn *c;
+	struct conn *next;
 
-	while ((c = TAILQ_FIRST(&n->dead)) != NULL) {
+	TAILQ_FOREACH_SAFE (c, &n->dead, all, next) {
+		if (c->is_dirty)
+			continue;
 		TAILQ_REMOVE(&n->dead, c, all);
 		conn_free(c);
 	}
+}
+
+static struct conn *
+take_dirty(struct net *n)
+{
+	struct conn *c = STAILQ_FIRST(&n->dirty);
+
+	if (c == NULL)
+		return NULL;
+	STAILQ_REMOVE_HEAD(&n->dirty, dirty);
+	c->is_dirty = false;
+	return c;
 }
 
 void
@@ -49,6 +65,8 @@ net_done(struct net *n)
 
 	while ((c = TAILQ_FIRST(&n->conns)) != NULL)
 		conn_close(c, CLOSE_SHUTDOWN);
+	while (take_dirty(n) != NULL) {
+	}
 	free_dead(n);
 	ws_inflater_free(n->inflater);
 	ws_deflater_free(n->deflater);
@@ -133,7 +151,7 @@ prefetch(const struct conn *c)
 		return;
 	__builtin_prefetch(&c->event.ev_fd);
 	__builtin_prefetch(&c->out);
-	__builtin_prefetch(&c->state);
+	__builtin_prefetch(&c->ops);
 }
 
 bool
@@ -142,18 +160,17 @@ net_turn(struct net *n)
 	struct conn *c;
 
 	wheel_turn(&n->wheel, n->now_ms, on_due, n);
-	for (unsigned i = 0; i < NET_FLUSH_SLICE && (c = TAILQ_FIRST(&n->dirty)) != NULL; i++) {
-		TAILQ_REMOVE(&n->dirty, c, dirty);
-		prefetch(TAILQ_FIRST(&n->dirty));
-		c->is_dirty = false;
-		conn_flush(c);
+	for (unsigned i = 0; i < NET_FLUSH_SLICE && (c = take_dirty(n)) != NULL; i++) {
+		prefetch(STAILQ_FIRST(&n->dirty));
+		if (c->state != CONN_DEAD)
+			conn_flush(c);
 	}
 	free_dead(n);
 	ws_inflater_trim(n->inflater);
 	counter_set(n->counters, COUNTER_MEMORY_BYTES, n->memory);
 	counter_set(n->counters, COUNTER_QUEUED_BYTES, n->queued);
 	n->has_clock = false;
-	return !TAILQ_EMPTY(&n->dirty);
+	return !STAILQ_EMPTY(&n->dirty);
 }
 
 void

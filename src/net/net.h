@@ -23,6 +23,7 @@ struct ws_inflater;
 struct ws_deflater;
 
 TAILQ_HEAD(conn_list, conn);
+STAILQ_HEAD(conn_queue, conn);
 
 struct net {
 	struct event_base *base;
@@ -43,7 +44,7 @@ struct net {
 	char *read_buffer;
 	struct http_head *head; /* scratch for parsing */
 	struct conn_list conns;
-	struct conn_list dirty;
+	struct conn_queue dirty;
 	struct conn_list dead;
 	size_t n_conns;
 	uint32_t n_requests;
@@ -78,7 +79,6 @@ const char *net_date(struct net *n);
 struct net_accepted { /* a socket handed over by the listener's thread */
 	int fd;
 	struct in6_addr address; /* peer, v4-mapped; zero for Unix sockets */
-	uint16_t port;
 	bool is_unix;
 	bool is_extra; /* above limits.connections: to be refused whatever it asks */
 	/* the listener's own address is loopback: `hosts` default, /metrics */

@@ -42,6 +42,8 @@ grow(struct outq *q)
 int
 outq_push(struct outq *q, struct wire *w)
 {
+	if (w->n > UINT32_MAX - q->bytes)
+		return -ENOMEM;
 	if (q->n == 0 && q->cap == 0) {
 		q->one = wire_ref(w);
 		q->n = 1;
@@ -74,7 +76,7 @@ outq_done(struct outq *q)
 static void
 consume(struct outq *q, size_t n)
 {
-	q->bytes -= n;
+	q->bytes -= (uint32_t)n;
 	n += q->offset;
 	while (q->n > 0 && n >= at(q, 0)->n) {
 		n -= at(q, 0)->n;

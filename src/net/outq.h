@@ -13,7 +13,7 @@ struct outq {
 		struct wire *one;    /* cap 0: all there is, when n is 1 */
 		struct wire **slots; /* else a ring */
 	};
-	size_t bytes;    /* not yet written */
+	uint32_t bytes;  /* not yet written */
 	uint32_t offset; /* bytes of the first wire that are written already */
 	uint16_t head;
 	uint16_t n;
@@ -31,7 +31,7 @@ outq_memory(const struct outq *q)
 }
 
 /*
- * Shares w. 0, or -ENOMEM (also when OUTQ_MAX wires wait: then small ones were queued without
+ * Shares w. 0, or -ENOMEM (also when OUTQ_MAX wires or 4 GiB wait: then they were queued without
  * end).
  */
 MUST_CHECK int outq_push(struct outq *q, struct wire *w);

@@ -12,7 +12,8 @@
 
 struct wheel_entry {
 	LIST_ENTRY(wheel_entry) link;
-	uint32_t due_s; /* seconds of the wheel's own count; 0: not in the wheel */
+	uint32_t due_s;  /* seconds of the wheel's own count; 0: not in the wheel */
+	uint32_t seen_s; /* its owner's: it would be padding */
 };
 
 LIST_HEAD(wheel_bucket, wheel_entry);

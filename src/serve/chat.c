@@ -28,14 +28,14 @@ send_frame(struct chat *c, struct slice payload)
 	size_t head_n;
 
 	if (w == NULL) {
-		conn_fail(c->conn, CLOSE_NO_MEMORY);
+		conn_fail(chat_conn(c), CLOSE_NO_MEMORY);
 		return;
 	}
 	head_n = ws_head_encode(head, WS_TEXT, false, payload.n);
 	memcpy(wire_room(w), head, head_n);
 	memcpy(wire_room(w) + head_n, payload.p, payload.n);
 	w->n = (uint32_t)(head_n + payload.n);
-	conn_push(c->conn, w);
+	conn_push(chat_conn(c), w);
 	wire_unref(w);
 }
 
@@ -56,7 +56,7 @@ send_text_line(struct chat *c, const char *type, struct slice json)
 		if (reason.p != NULL) {
 			if (buf_printf(&b, "* %s: %.*s", is_closing ? "closing" : "left",
 				SLICE_ARG(reason)) < 0)
-				conn_fail(c->conn, CLOSE_NO_MEMORY);
+				conn_fail(chat_conn(c), CLOSE_NO_MEMORY);
 			else
 				send_frame(c, buf_slice(&b));
 		}
@@ -71,9 +71,9 @@ chat_send(struct session *s, const char *type, uint64_t id, struct slice json)
 	struct chat *c = chat_of(s);
 
 	(void)id;
-	if (c->format == CHAT_JSON)
+	if (chat_format(c) == CHAT_JSON)
 		send_frame(c, json);
-	else if (c->format == CHAT_TEXT)
+	else if (chat_format(c) == CHAT_TEXT)
 		send_text_line(c, type, json);
 }
 
@@ -83,7 +83,7 @@ chat_token_changed(struct session *s)
 	struct chat *c = chat_of(s);
 
 	lifetime_renew(&c->lifetime);
-	conn_set_deadline(c->conn, chat_next_deadline(c));
+	conn_set_deadline(chat_conn(c), chat_next_deadline(c));
 }
 
 static void
@@ -91,12 +91,8 @@ chat_deadline_changed(struct session *s)
 {
 	struct chat *c = chat_of(s);
 
-	conn_set_deadline(c->conn, chat_next_deadline(c));
+	conn_set_deadline(chat_conn(c), chat_next_deadline(c));
 }
-
-static const struct session_ops session_ops = {.send = chat_send,
-    .token_changed = chat_token_changed,
-    .deadline_changed = chat_deadline_changed};
 
 static struct chat *
 chat_of_caller(struct caller *caller)
@@ -109,9 +105,9 @@ on_answer(struct caller *caller, const char *type, struct slice json)
 {
 	struct chat *c = chat_of_caller(caller);
 
-	if (c->format == CHAT_JSON)
+	if (chat_format(c) == CHAT_JSON)
 		send_frame(c, json);
-	else if (c->format == CHAT_TEXT && strcmp(type, "left") == 0)
+	else if (chat_format(c) == CHAT_TEXT && strcmp(type, "left") == 0)
 		send_text_line(c, type, json);
 }
 
@@ -121,12 +117,12 @@ on_refuse(struct caller *caller, const struct refusal *r, struct slice ref)
 	struct chat *c = chat_of_caller(caller);
 	struct buf b = BUF_INIT(4096);
 
-	if (c->format == CHAT_TEXT)
+	if (chat_format(c) == CHAT_TEXT)
 		(void)buf_printf(&b, "! %s: %s", error_name(r->code), r->text);
-	else if (c->format == CHAT_JSON)
+	else if (chat_format(c) == CHAT_JSON)
 		(void)session_error(&b, r, ref); /* a failure sticks */
 	if (b.failed)
-		conn_fail(c->conn, CLOSE_NO_MEMORY);
+		conn_fail(chat_conn(c), CLOSE_NO_MEMORY);
 	else if (b.n > 0)
 		send_frame(c, buf_slice(&b));
 	buf_done(&b);
@@ -142,9 +138,10 @@ on_lost(struct caller *caller)
 static void
 update_hold(struct chat *c)
 {
-	bool hold = c->session.caller.n_pending >= SESSION_PENDING_MAX || !conn_has_room(c->conn);
+	bool hold =
+	    c->session.caller.n_pending >= SESSION_PENDING_MAX || !conn_has_room(chat_conn(c));
 
-	conn_hold_reading(c->conn, hold);
+	conn_hold_reading(chat_conn(c), hold);
 }
 
 static void
@@ -166,7 +163,7 @@ chat_of_subscriber(struct subscriber *who)
 static bool
 has_room(struct subscriber *who)
 {
-	return chat_of_subscriber(who)->format == CHAT_RAW || chat_has_room(who);
+	return chat_format(chat_of_subscriber(who)) == CHAT_RAW || chat_has_room(who);
 }
 
 static void
@@ -175,19 +172,25 @@ push(struct subscriber *who, struct wire *w)
 	struct chat *c = chat_of_subscriber(who);
 
 	/* raw frames are in no log: one who cannot take them all is told so by the end (1013) */
-	if (c->format == CHAT_RAW && !conn_has_room(c->conn))
-		conn_fail_ws(c->conn, WS_CLOSE_TRY_LATER, CLOSE_SLOW);
+	if (chat_format(c) == CHAT_RAW && !conn_has_room(chat_conn(c)))
+		conn_fail_ws(chat_conn(c), WS_CLOSE_TRY_LATER, CLOSE_SLOW);
 	else
 		chat_push(who, w);
 }
 
-static const struct subscriber_ops subscriber_ops = {
-    .has_room = has_room,
-    .push = push,
-    .takes_runs = true,
-    .gap = session_gap,
-    .fail = chat_fail,
-    .level = session_level,
+static const struct session_ops session_ops = {
+    .who =
+	{
+	    .has_room = has_room,
+	    .push = push,
+	    .takes_runs = true,
+	    .gap = session_gap,
+	    .fail = chat_fail,
+	    .level = session_level,
+	},
+    .send = chat_send,
+    .token_changed = chat_token_changed,
+    .deadline_changed = chat_deadline_changed,
 };
 
 /* --- the connection --- */
@@ -202,8 +205,8 @@ send_raw(struct chat *c, enum ws_opcode opcode, struct slice payload)
 
 	if (command_rate(&c->session, &why) < 0) { /* no error can be told, no frame be missing */
 		counter_refused(h->counters, why.code);
-		conn_ws_close(
-		    c->conn, WS_CLOSE_RATE, SLICE("beyond limits.messages_per_second"), CLOSE_RATE);
+		conn_ws_close(chat_conn(c), WS_CLOSE_RATE,
+		    SLICE("beyond limits.messages_per_second"), CLOSE_RATE);
 		return;
 	}
 	if (sub == NULL || !claims_may_publish(c->session.claims, sub_pattern(sub)))
@@ -214,7 +217,7 @@ send_raw(struct chat *c, enum ws_opcode opcode, struct slice payload)
 		    message_raw(sub_pattern(sub), (uint8_t)opcode, payload, c->session.who.number);
 	if (a == NULL || a->items[0].message == NULL) {
 		append_free(a);
-		conn_fail(c->conn, CLOSE_NO_MEMORY);
+		conn_fail(chat_conn(c), CLOSE_NO_MEMORY);
 		return;
 	}
 	a->worker = LOG_NO_WORKER;
@@ -222,7 +225,7 @@ send_raw(struct chat *c, enum ws_opcode opcode, struct slice payload)
 	if (log_append(h->log, a, h->worker) < 0) {
 		append_free(a);
 		conn_fail_ws(
-		    c->conn, WS_CLOSE_TRY_LATER, CLOSE_SLOW); /* a frame would be missing */
+		    chat_conn(c), WS_CLOSE_TRY_LATER, CLOSE_SLOW); /* a frame would be missing */
 	}
 }
 
@@ -231,7 +234,7 @@ on_message(struct conn *conn, void *data, enum ws_opcode opcode, struct slice pa
 {
 	struct chat *c = data;
 
-	if (c->format == CHAT_RAW) {
+	if (chat_format(c) == CHAT_RAW) {
 		send_raw(c, opcode, payload);
 		return;
 	}
@@ -240,7 +243,7 @@ on_message(struct conn *conn, void *data, enum ws_opcode opcode, struct slice pa
 		    SLICE("text frames only; binary is for format=raw"), CLOSE_PROTOCOL);
 		return;
 	}
-	if (c->format == CHAT_TEXT)
+	if (chat_format(c) == CHAT_TEXT)
 		command_say(&c->session, &c->session.caller, payload);
 	else
 		command_run(&c->session, &c->session.caller, payload);
@@ -277,13 +280,13 @@ on_tick(struct conn *conn, void *data, uint64_t now_ms)
 	if (lifetime_beat(&c->lifetime, c->session.who.hub, beat_ms)) {
 		bool is_silent = now_ms > conn_last_seen_ms(conn) + 2 * beat_ms + 1000;
 
-		if (c->was_pinged && is_silent) { /* nobody is ended unasked */
+		if (c->lifetime.was_pinged && is_silent) { /* nobody is ended unasked */
 			conn_ws_close(conn, WS_CLOSE_NO_LIFE,
 			    SLICE("no sign of life for two heartbeats"), CLOSE_NO_LIFE);
 			return;
 		}
 		conn_ws_ping(conn);
-		c->was_pinged = true;
+		c->lifetime.was_pinged = true;
 	}
 	conn_set_deadline(conn, chat_next_deadline(c));
 }
@@ -334,7 +337,7 @@ welcome(struct chat *c)
 	if (session_welcome(&b, &c->session, slice_str(id)) == 0)
 		chat_send(&c->session, "welcome", 0, buf_slice(&b));
 	else
-		conn_fail(c->conn, CLOSE_NO_MEMORY);
+		conn_fail(chat_conn(c), CLOSE_NO_MEMORY);
 	buf_done(&b);
 }
 
@@ -363,8 +366,8 @@ join_first(struct chat *c, const struct chat_request *request)
 	on_refuse(&c->session.caller, &why, SLICE_NONE);
 	if (why.code != ERROR_UNAVAILABLE)
 		return true;
-	conn_ws_close(
-	    c->conn, WS_CLOSE_INTERNAL, SLICE("the room could not be joined now"), CLOSE_NO_MEMORY);
+	conn_ws_close(chat_conn(c), WS_CLOSE_INTERNAL, SLICE("the room could not be joined now"),
+	    CLOSE_NO_MEMORY);
 	return false;
 }
 
@@ -379,7 +382,7 @@ open_chat(struct exchange *x, const struct ws_handshake *hs, const struct chat_r
 	bool deflate = hs->deflate && h->config->chat.compression;
 	struct refusal why = {0};
 
-	if (c == NULL || session_init(&c->session, h, &subscriber_ops, claims,
+	if (c == NULL || session_init(&c->session, h, &session_ops, claims,
 			     slice_trim(buf_slice(&request->name))) < 0) {
 		if (c == NULL)
 			claims_unref(claims);
@@ -394,9 +397,7 @@ open_chat(struct exchange *x, const struct ws_handshake *hs, const struct chat_r
 		serve_refuse(x, &why);
 		return;
 	}
-	c->conn = x->conn;
-	c->format = (uint8_t)request->format;
-	c->session.ops = &session_ops;
+	c->session.who.outlet = x->conn;
 	c->session.who.form = (uint8_t)form_of(request->format, deflate && !hs->deflate_peer_small);
 	c->session.who.number = conn_number(x->conn);
 	caller_init(&c->session.caller, &caller_ops);
@@ -411,7 +412,7 @@ open_chat(struct exchange *x, const struct ws_handshake *hs, const struct chat_r
 		welcome(c);
 	(void)chat_token_lives(c); /* it does; one with little time left is told at once */
 	if (join_first(c, request))
-		conn_set_deadline(c->conn, chat_next_deadline(c));
+		conn_set_deadline(chat_conn(c), chat_next_deadline(c));
 }
 
 /* What a 426 must say (RFC 9110 15.5.22 and 7.8, RFC 6455 4.4). */

@@ -22,13 +22,27 @@ enum chat_format {
 #define CHAT_ID_SIZE 36 /* session id: two hex digits of the worker, 32 random ones, a NUL, spare */
 
 struct chat {
-	struct session session;
-	struct conn *conn;
+	struct session session; /* its subscriber's outlet is the connection */
 	struct admission admission;
 	struct lifetime lifetime;
-	uint8_t format; /* enum chat_format */
-	bool was_pinged;
 };
+_Static_assert(sizeof(struct chat) <= 152, "an idle chat must stay small");
+
+static inline struct conn *
+chat_conn(const struct chat *c)
+{
+	return c->session.who.outlet;
+}
+
+static inline enum chat_format
+chat_format(const struct chat *c)
+{
+	unsigned form = c->session.who.form;
+
+	if (form == FORM_WS_RAW)
+		return CHAT_RAW;
+	return form == FORM_WS_TEXT || form == FORM_CHAT_SSE_TEXT ? CHAT_TEXT : CHAT_JSON;
+}
 
 /* What GET /chat asks for. */
 struct chat_request {

@@ -117,7 +117,7 @@ chat_next_deadline(const struct chat *c)
 static struct conn *
 conn_of(struct subscriber *who)
 {
-	return CONTAINER(session_of(who), struct chat, session)->conn;
+	return who->outlet;
 }
 
 bool
@@ -148,9 +148,9 @@ say_expiring(struct chat *c, int64_t in_s)
 	(void)json_add_member_string(&b, "type", SLICE("expiring"));
 	(void)json_add_member_i64(&b, "in", in_s);
 	if (buf_add_char(&b, '}') == 0)
-		c->session.ops->send(&c->session, "expiring", 0, buf_slice(&b));
+		session_ops_of(&c->session)->send(&c->session, "expiring", 0, buf_slice(&b));
 	else
-		conn_fail(c->conn, CLOSE_NO_MEMORY);
+		conn_fail(chat_conn(c), CLOSE_NO_MEMORY);
 	buf_done(&b);
 }
 

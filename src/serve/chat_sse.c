@@ -30,9 +30,9 @@ static void
 push_buf(struct chat_stream *st, struct buf *b)
 {
 	if (b->failed)
-		conn_fail(st->chat.conn, CLOSE_NO_MEMORY);
+		conn_fail(chat_conn(&st->chat), CLOSE_NO_MEMORY);
 	else if (b->n > 0)
-		conn_push_bytes(st->chat.conn, buf_slice(b));
+		conn_push_bytes(chat_conn(&st->chat), buf_slice(b));
 	buf_done(b);
 }
 
@@ -45,7 +45,7 @@ stream_send(struct session *s, const char *type, uint64_t id, struct slice json)
 {
 	struct chat_stream *st = stream_of(s);
 	struct buf b = BUF_INIT(json.n * 2 + 4096);
-	bool is_text = st->chat.format == CHAT_TEXT;
+	bool is_text = chat_format(&st->chat) == CHAT_TEXT;
 	struct slice data = json;
 
 	if (is_text && strcmp(type, "gap") == 0)
@@ -65,7 +65,7 @@ stream_token_changed(struct session *s)
 	struct chat_stream *st = stream_of(s);
 
 	lifetime_renew(&st->chat.lifetime);
-	conn_set_deadline(st->chat.conn, chat_next_deadline(&st->chat));
+	conn_set_deadline(chat_conn(&st->chat), chat_next_deadline(&st->chat));
 }
 
 static void
@@ -73,12 +73,8 @@ stream_deadline_changed(struct session *s)
 {
 	struct chat *c = &stream_of(s)->chat;
 
-	conn_set_deadline(c->conn, chat_next_deadline(c));
+	conn_set_deadline(chat_conn(c), chat_next_deadline(c));
 }
-
-static const struct session_ops session_ops = {.send = stream_send,
-    .token_changed = stream_token_changed,
-    .deadline_changed = stream_deadline_changed};
 
 /* Answers to what the stream itself asked for (its room, a default room joined for a chat). */
 static void
@@ -128,14 +124,20 @@ own(struct subscriber *who, uint64_t id)
 	push_buf(stream_of_subscriber(who), &b);
 }
 
-static const struct subscriber_ops subscriber_ops = {
-    .has_room = chat_has_room,
-    .push = chat_push,
-    .takes_runs = true,
-    .own = own,
-    .gap = session_gap,
-    .fail = chat_fail,
-    .level = session_level,
+static const struct session_ops session_ops = {
+    .who =
+	{
+	    .has_room = chat_has_room,
+	    .push = chat_push,
+	    .takes_runs = true,
+	    .own = own,
+	    .gap = session_gap,
+	    .fail = chat_fail,
+	    .level = session_level,
+	},
+    .send = stream_send,
+    .token_changed = stream_token_changed,
+    .deadline_changed = stream_deadline_changed,
 };
 
 /* --- the connection --- */
@@ -156,7 +158,7 @@ end_expired(struct chat_stream *st)
 
 	(void)sse_event(&b, SLICE("expired"), 0, SLICE("{\"type\":\"expired\"}"));
 	push_buf(st, &b);
-	conn_finish(st->chat.conn, CLOSE_TOKEN);
+	conn_finish(chat_conn(&st->chat), CLOSE_TOKEN);
 }
 
 static void
@@ -230,7 +232,7 @@ say_hello(struct chat_stream *st)
 	(void)sse_retry(&b,
 	    h->config->events.retry_ms / 2 + rng_below((uint32_t)h->config->events.retry_ms + 1));
 	(void)sse_event(&b, SLICE("user"), 0, slice_str(st->id));
-	if (st->chat.format == CHAT_JSON) {
+	if (chat_format(&st->chat) == CHAT_JSON) {
 		b.failed =
 		    session_welcome(&json, &st->chat.session, slice_str(st->id)) < 0 || b.failed;
 		(void)sse_event(&b, SLICE("welcome"), 0, buf_slice(&json));
@@ -276,7 +278,7 @@ open_stream(struct exchange *x, const struct chat_request *request, struct claim
 	struct refusal why = {0};
 	int r;
 
-	if (st == NULL || session_init(&st->chat.session, h, &subscriber_ops, claims,
+	if (st == NULL || session_init(&st->chat.session, h, &session_ops, claims,
 			      slice_trim(buf_slice(&request->name))) < 0) {
 		if (st == NULL)
 			claims_unref(claims);
@@ -292,10 +294,8 @@ open_stream(struct exchange *x, const struct chat_request *request, struct claim
 		stream_turn_away(x, &why);
 		return;
 	}
-	st->chat.conn = conn;
-	st->chat.format = (uint8_t)request->format;
+	st->chat.session.who.outlet = conn;
 	lifetime_init(&st->chat.lifetime, h, h->config->events.keepalive_ms);
-	s->ops = &session_ops;
 	s->who.form = request->format == CHAT_TEXT ? FORM_CHAT_SSE_TEXT : FORM_CHAT_SSE;
 	s->who.number = conn_number(conn);
 	caller_init(&s->caller, &caller_ops);

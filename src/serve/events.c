@@ -25,8 +25,7 @@
 #define FRESH_EVERY_S 60 /* a bare id at most that often */
 
 struct stream {
-	struct subscriber who;
-	struct conn *conn;
+	struct subscriber who; /* its outlet is the connection */
 	struct claims *claims;
 	struct admission admission;
 	struct lifetime lifetime;
@@ -43,15 +42,21 @@ stream_of(struct subscriber *who)
 	return CONTAINER(who, struct stream, who);
 }
 
+static struct conn *
+conn_of(const struct stream *st)
+{
+	return st->who.outlet;
+}
+
 /* --- sending --- */
 
 static void
 push_buf(struct stream *st, struct buf *b)
 {
 	if (b->failed)
-		conn_fail(st->conn, CLOSE_NO_MEMORY);
+		conn_fail(conn_of(st), CLOSE_NO_MEMORY);
 	else if (b->n > 0)
-		conn_push_bytes(st->conn, buf_slice(b));
+		conn_push_bytes(conn_of(st), buf_slice(b));
 	buf_done(b);
 }
 
@@ -102,7 +107,7 @@ freshen(struct stream *st)
 static bool
 has_room(struct subscriber *who)
 {
-	return conn_has_room(stream_of(who)->conn);
+	return conn_has_room(who->outlet);
 }
 
 static void
@@ -113,13 +118,13 @@ push(struct subscriber *who, struct wire *w)
 	counter_add(who->hub->counters, COUNTER_MESSAGES_OUT, 1);
 	if (w->message != NULL)
 		st->sent_id = max_u64(st->sent_id, w->message->id);
-	conn_push(st->conn, w);
+	conn_push(conn_of(st), w);
 }
 
 static void
 fail(struct subscriber *who)
 {
-	conn_fail(stream_of(who)->conn, CLOSE_NO_MEMORY);
+	conn_fail(who->outlet, CLOSE_NO_MEMORY);
 }
 
 static void
@@ -135,7 +140,7 @@ gap(struct subscriber *who, struct sub *sub, const struct log_resume *g, uint64_
 		(void)json_add_member_string(&b, "topic", sub_pattern(sub));
 	gap_write(&b, g, asked, dropped);
 	if (buf_add_char(&b, '}') < 0)
-		conn_fail(st->conn, CLOSE_NO_MEMORY);
+		conn_fail(conn_of(st), CLOSE_NO_MEMORY);
 	else
 		say(st, "gap", sub == NULL ? g->gap_id : 0, buf_slice(&b));
 	buf_done(&b);
@@ -150,8 +155,8 @@ level(struct subscriber *who, struct sub *sub, bool presence_skipped)
 	if (sub != NULL)
 		return;
 	if (st->ends_when_level)
-		conn_end_soon(
-		    st->conn); /* not now: the reader that says this still looks at the subscriber */
+		conn_end_soon(conn_of(
+		    st)); /* not now: the reader that says this still looks at the subscriber */
 	else if (who->hub->position > st->sent_id)
 		send_id(st, who->hub->position);
 }
@@ -189,7 +194,7 @@ on_drain(struct conn *conn, void *data)
 static void
 set_deadline(struct stream *st)
 {
-	conn_set_deadline(st->conn, lifetime_deadline(&st->lifetime, st->who.hub, st->claims));
+	conn_set_deadline(conn_of(st), lifetime_deadline(&st->lifetime, st->who.hub, st->claims));
 }
 
 /* The token's warning and end. True when the stream has ended. */
@@ -202,7 +207,7 @@ check_token(struct stream *st)
 	switch (lifetime_check(&st->lifetime, st->who.hub, st->claims, &in_s)) {
 	case LIFETIME_EXPIRED:
 		say(st, "expired", 0, SLICE("{\"type\":\"expired\"}"));
-		conn_finish(st->conn, CLOSE_TOKEN);
+		conn_finish(conn_of(st), CLOSE_TOKEN);
 		return true;
 	case LIFETIME_EXPIRING:
 		(void)snprintf(
@@ -505,7 +510,7 @@ start(struct stream *st, const struct request *r)
 			say_denied(st, buf_slice(&r->topics[i]));
 	}
 	if (reader_start(st->who.hub, &st->who, NULL, &r->from, &resumed) < 0)
-		conn_fail(st->conn, CLOSE_NO_MEMORY);
+		conn_fail(conn_of(st), CLOSE_NO_MEMORY);
 	else if (st->who.readers == NULL)
 		level(&st->who, NULL, false);
 	if (!check_token(st))
@@ -527,11 +532,11 @@ open_stream(struct exchange *x, const struct request *r, struct claims *claims)
 		return;
 	}
 	st->who = (struct subscriber){.ops = &subscriber_ops,
+	    .outlet = x->conn,
 	    .hub = h,
 	    .number = conn_number(x->conn),
 	    .form = r->is_lines ? FORM_LINE : FORM_EVENTS,
 	    .is_stream = true};
-	st->conn = x->conn;
 	st->claims = claims;
 	st->is_lines = r->is_lines;
 	st->wants_heartbeat = r->wants_heartbeat;
@@ -556,7 +561,7 @@ open_stream(struct exchange *x, const struct request *r, struct claims *claims)
 		stream_free(st);
 		return;
 	}
-	conn_count_as(st->conn, COUNTER_CONN_EVENTS);
+	conn_count_as(conn_of(st), COUNTER_CONN_EVENTS);
 	start(st, r);
 }
 

@@ -11,6 +11,7 @@
 struct lifetime {
 	uint32_t beat_s; /* monotonic second of the next beat */
 	bool said_expiring;
+	bool was_pinged; /* a beat asked for a sign of life */
 };
 
 /* The first beat somewhere within the interval (ms), so that many connections spread theirs. */

@@ -121,8 +121,6 @@ on_token_changed(struct session *s)
 	(void)s; /* nothing is timed here */
 }
 
-static const struct session_ops session_ops = {.send = on_send, .token_changed = on_token_changed};
-
 static bool
 has_room(struct subscriber *who)
 {
@@ -153,11 +151,13 @@ on_fail(struct subscriber *who)
 	FAIL("there is memory");
 }
 
-static const struct subscriber_ops subscriber_ops = {.has_room = has_room,
-    .push = on_push,
-    .gap = session_gap,
-    .fail = on_fail,
-    .level = session_level};
+static const struct session_ops session_ops = {.who = {.has_room = has_room,
+						   .push = on_push,
+						   .gap = session_gap,
+						   .fail = on_fail,
+						   .level = session_level},
+    .send = on_send,
+    .token_changed = on_token_changed};
 
 /* --- the world around them --- */
 
@@ -190,9 +190,7 @@ open_client(struct chat *t, struct client *c, const char *name, const char *cons
 
 	*c = (struct client){.world = &t->world, .room = UINT32_MAX};
 	NEED(claims != NULL);
-	NEED(
-	    session_init(&c->session, &t->world.hubs[0], &subscriber_ops, claims, SLICE_NONE) == 0);
-	c->session.ops = &session_ops;
+	NEED(session_init(&c->session, &t->world.hubs[0], &session_ops, claims, SLICE_NONE) == 0);
 	c->session.who.form = FORM_WS_JSON;
 	c->session.who.number = ++t->world.n_numbers;
 	caller_init(&c->session.caller, &caller_ops);
@@ -218,7 +216,7 @@ check_counts(const struct client *c)
 		NEED(claims_may_subscribe(c->session.claims, sub_pattern(sub)));
 		NEED(!sub->is_room || topic_room(sub_pattern(sub)).p != NULL);
 	}
-	NEED(n_rooms == c->session.n_rooms && n_topics == c->session.n_topics);
+	NEED(n_rooms == c->session.who.n_rooms);
 	NEED(n_rooms + n_topics <= ROOMS);
 	NEED(c->session.caller.n_pending == 0);
 }
@@ -263,7 +261,7 @@ check_answered(const struct client *c, bool expects, unsigned n_rooms)
 static void
 send_line(struct chat *t, struct client *c, struct slice text, bool is_plain)
 {
-	unsigned n_rooms = c->session.n_rooms;
+	unsigned n_rooms = c->session.who.n_rooms;
 	bool expects = true;
 
 	c->n_answers = 0;

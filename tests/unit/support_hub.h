@@ -99,6 +99,9 @@ struct peer {
 
 #define PEER_ROOMY 100000
 
+/* Its subscriptions that are no rooms. */
+unsigned peer_topics(const struct peer *p);
+
 /*
  * Opens a session of a user (claims as claims_new_local makes them: everything; the id is
  * "local:<name>"). False without memory.

@@ -291,9 +291,6 @@ peer_token_changed(struct session *s)
 	peer_of(s)->token_changed = true;
 }
 
-static const struct session_ops session_ops = {
-    .send = peer_send, .token_changed = peer_token_changed};
-
 static bool
 peer_has_room(struct subscriber *who)
 {
@@ -322,11 +319,13 @@ peer_fail(struct subscriber *who)
 	peer_of_subscriber(who)->has_failed = true;
 }
 
-static const struct subscriber_ops peer_ops = {.has_room = peer_has_room,
-    .push = peer_push,
-    .gap = session_gap,
-    .fail = peer_fail,
-    .level = session_level};
+static const struct session_ops peer_ops = {.who = {.has_room = peer_has_room,
+						.push = peer_push,
+						.gap = session_gap,
+						.fail = peer_fail,
+						.level = session_level},
+    .send = peer_send,
+    .token_changed = peer_token_changed};
 
 static void
 peer_own(struct subscriber *who, uint64_t id)
@@ -337,17 +336,29 @@ peer_own(struct subscriber *who, uint64_t id)
 	note(&p->notes, "own %s", id_text(p->world, id, text));
 }
 
-static const struct subscriber_ops own_ops = {.has_room = peer_has_room,
-    .push = peer_push,
-    .gap = session_gap,
-    .own = peer_own,
-    .fail = peer_fail,
-    .level = session_level};
+static const struct session_ops own_ops = {.who = {.has_room = peer_has_room,
+					       .push = peer_push,
+					       .gap = session_gap,
+					       .own = peer_own,
+					       .fail = peer_fail,
+					       .level = session_level},
+    .send = peer_send,
+    .token_changed = peer_token_changed};
+
+unsigned
+peer_topics(const struct peer *p)
+{
+	unsigned n = 0;
+
+	for (const struct sub *sub = p->session.who.subs; sub != NULL; sub = sub->next)
+		n += !sub->is_room;
+	return n;
+}
 
 void
 peer_hear_own(struct peer *p)
 {
-	p->session.who.ops = &own_ops;
+	p->session.who.ops = &own_ops.who;
 }
 
 struct claims *
@@ -377,7 +388,6 @@ peer_open_as(struct world *w, unsigned hub, struct peer *p, const char *name,
 		return false;
 	if (session_init(&p->session, &w->hubs[hub], &peer_ops, claims, SLICE_NONE) < 0)
 		return false;
-	p->session.ops = &session_ops;
 	p->session.who.form = FORM_WS_JSON;
 	p->session.who.number = ++w->n_numbers;
 	caller_init(&p->session.caller, &caller_ops);

@@ -134,7 +134,6 @@ START_TEST(lines_are_one_list)
 {
 	static const char text[] =
 	    "GET / HTTP/1.1\r\nHost: a\r\nAccept: a/*;q=0.9\r\nX: y\r\nACCEPT: a/b;q=0.2\r\n\r\n";
-	static struct http_head head;
 
 	ck_assert_int_gt(http_parse_head(SLICE(text), 1000, &head), 0);
 	ck_assert_int_eq(http_header_quality(&head, SLICE("Accept"), SLICE("a/b")), 200);

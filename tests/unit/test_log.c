@@ -130,7 +130,7 @@ START_TEST(topics_are_limited)
 	SAY("e", "m");
 	log_extent(w.log, &e);
 	ck_assert_uint_eq(e.topics, 5);
-	ck_assert_uint_eq(p.session.n_topics, 1);
+	ck_assert_uint_eq(peer_topics(&p), 1);
 	peer_close(&p, false);
 	world_done(&w);
 }

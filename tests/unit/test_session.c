@@ -259,8 +259,8 @@ START_TEST(rooms_without_limit)
 		peer_do(&ada, "%s", text);
 		ck_assert(!ada.has_error);
 	}
-	ck_assert_uint_eq(ada.session.n_rooms, n / 2);
-	ck_assert_uint_eq(ada.session.n_topics, n / 2);
+	ck_assert_uint_eq(ada.session.who.n_rooms, n / 2);
+	ck_assert_uint_eq(peer_topics(&ada), n / 2);
 	ck_assert_uint_eq(counter_get(&w.counters[0], COUNTER_SUBSCRIPTIONS), n);
 	(void)peer_take(&ada);
 	w.config->limits.rooms_per_connection = n; /* as many as there are */
@@ -320,8 +320,8 @@ START_TEST(refresh)
 	GOT(&ada, "unsubscribed ** for a reason; left b for a reason; refreshed(7)");
 	GOT(&bob, "-ada");
 	ck_assert(ada.token_changed);
-	ck_assert_uint_eq(ada.session.n_rooms, 1);
-	ck_assert_uint_eq(ada.session.n_topics, 1);
+	ck_assert_uint_eq(ada.session.who.n_rooms, 1);
+	ck_assert_uint_eq(peer_topics(&ada), 1);
 	peer_do(&ada, "{'type':'refresh'}");
 	GOT(&ada, "error bad_field");
 	peer_close(&ada, false);
@@ -350,13 +350,13 @@ START_TEST(subscribe_then_join)
 	peer_do(&ada, "{'type':'join','room':'a','last':0}");
 	world_turn(&w);
 	GOT(&ada, "joined a 2 [bob,ada] #1");
-	ck_assert_uint_eq(ada.session.n_rooms, 1);
-	ck_assert_uint_eq(ada.session.n_topics, 0);
+	ck_assert_uint_eq(ada.session.who.n_rooms, 1);
+	ck_assert_uint_eq(peer_topics(&ada), 0);
 	peer_do(&ada, "{'type':'unsubscribe','topic':'chat/a'}");
 	GOT(&ada, "error not_joined");
 	peer_do(&ada, "{'type':'leave','room':'a'}");
 	GOT(&ada, "left a");
-	ck_assert_uint_eq(ada.session.n_rooms, 0);
+	ck_assert_uint_eq(ada.session.who.n_rooms, 0);
 	ck_assert_ptr_null(ada.session.who.subs);
 	peer_close(&ada, false);
 	peer_close(&bob, false);
