@@ -131,7 +131,7 @@ on_refuse(struct caller *caller, const struct refusal *r, struct slice ref)
 static void
 on_lost(struct caller *caller)
 {
-	conn_fail(chat_of_caller(caller)->conn, CLOSE_NO_MEMORY);
+	conn_fail(chat_conn(chat_of_caller(caller)), CLOSE_NO_MEMORY);
 }
 
 /* Too many unanswered requests, or a queue that is full: then the socket is not read. */

@@ -98,7 +98,7 @@ on_refuse(struct caller *caller, const struct refusal *r, struct slice ref)
 static void
 on_lost(struct caller *caller)
 {
-	conn_fail(stream_of(CONTAINER(caller, struct session, caller))->chat.conn, CLOSE_NO_MEMORY);
+	conn_fail(CONTAINER(caller, struct session, caller)->who.outlet, CLOSE_NO_MEMORY);
 }
 
 static const struct caller_ops caller_ops = {on_answer, on_refuse, on_lost, NULL};

@@ -455,7 +455,7 @@ say_denied(struct stream *st, struct slice topic)
 	if (buf_add_char(&b, '}') == 0)
 		say(st, "denied", 0, buf_slice(&b));
 	else
-		conn_fail(st->conn, CLOSE_NO_MEMORY);
+		conn_fail(conn_of(st), CLOSE_NO_MEMORY);
 	buf_done(&b);
 }
 
