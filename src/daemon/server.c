@@ -316,6 +316,7 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 		log_sweep(s->log, wall_ms);
 	}
 	feeds_tick(s, now_ms, wall_ms);
+	listeners_tick(s->listeners);
 	if (!atomic_load(&s->is_draining))
 		return;
 	if (total_conns(s) == 0 || now_ms >= s->drain_until_ms) {

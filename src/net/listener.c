@@ -11,23 +11,24 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/diag.h"
 #include "base/mem.h"
 
 #define BACKLOG        4096
 #define ACCEPTS_A_TURN 64
-#define PAUSE_MS       100 /* when descriptors have run out */
-#define SOCKETS_MAX    128 /* 64 listeners, two addresses for localhost */
+#define TOLD_EVERY_MS  10000 /* that accepting pauses */
+#define SOCKETS_MAX    128   /* 64 listeners, two addresses for localhost */
 
 struct listening {
 	struct event event;
-	struct event pause;
 	struct listeners *all;
 	int fd;
 	unsigned index; /* of the listener in the configuration */
 	unsigned port;
 	bool is_unix;
 	bool is_loopback;
+	bool is_paused; /* not accepting until the next tick */
 	char address[108];
 };
 
@@ -37,6 +38,9 @@ struct listeners {
 	struct event_base *base; /* NULL: not started */
 	struct diag *diag;
 	struct listener_ops ops;
+	uint64_t told_ms;  /* monotonic, when it was last told that accepting pauses; 0: never */
+	uint64_t short_ms; /* since when something is short; 0: nothing is */
+	bool is_told;      /* of this time */
 };
 
 union address {
@@ -228,29 +232,68 @@ listeners_open(const struct config *c, char *error, size_t error_n, unsigned *li
 
 /* --- accepting --- */
 
-static void
-on_resume(evutil_socket_t fd, short what, void *arg)
+/*
+ * Errors that belong to the one connection that was being accepted (accept(2) hands on what its
+ * network has noted): the next may be sound.
+ */
+static bool
+is_of_the_peer(int error)
 {
-	struct listening *s = arg;
+	static const int errors[] = {EINTR, ECONNABORTED, EPROTO, EPERM, ENETDOWN, ENOPROTOOPT,
+	    EHOSTDOWN, ENONET, EHOSTUNREACH, EOPNOTSUPP, ENETUNREACH, ETIMEDOUT};
 
-	(void)fd;
-	(void)what;
-	if (event_add(&s->event, NULL) != 0)
-		diag_log(s->all->diag, DIAG_ERROR, "server.accept",
-		    "error=\"no memory to accept again\"");
+	for (size_t i = 0; i < ARRAY_LEN(errors); i++) {
+		if (error == errors[i])
+			return true;
+	}
+	return false;
 }
 
-/* Out of descriptors or memory: a moment's rest, or the loop would spin on the same connection. */
+/*
+ * Out of descriptors or memory: a moment's rest, or the loop would spin on the same connection. Who
+ * waits stays in the kernel's queue. It is told once in a while only.
+ */
 static void
 pause_accepting(struct listening *s, int error)
 {
-	struct timeval wait = {0, PAUSE_MS * 1000};
+	struct listeners *l = s->all;
+	uint64_t now_ms = clock_mono_us() / 1000;
 
-	diag_peer(s->all->diag, DIAG_WARNING, "server.accept", "paused_ms=%d error=\"%s\"",
-	    PAUSE_MS, strerror(error));
 	(void)event_del(&s->event);
-	if (event_add(&s->pause, &wait) != 0)
-		on_resume(-1, 0, s);
+	s->is_paused = true;
+	if (l->short_ms == 0) {
+		l->short_ms = now_ms;
+		l->is_told = false;
+	}
+	if (l->told_ms != 0 && now_ms - l->told_ms < TOLD_EVERY_MS)
+		return;
+	l->told_ms = now_ms;
+	l->is_told = true;
+	diag_log(
+	    l->diag, DIAG_WARNING, "server.accept", "state=paused error=\"%s\"", strerror(error));
+}
+
+/* All that waited are in. */
+static void
+note_recovery(struct listeners *l)
+{
+	if (l->short_ms == 0)
+		return;
+	if (l->is_told)
+		diag_log(l->diag, DIAG_NOTICE, "server.accept", "state=goes_on after_ms=%llu",
+		    (unsigned long long)(clock_mono_us() / 1000 - l->short_ms));
+	l->short_ms = 0;
+}
+
+void
+listeners_tick(struct listeners *l)
+{
+	for (size_t i = 0; l != NULL && i < l->n; i++) {
+		struct listening *s = &l->sockets[i];
+
+		if (s->is_paused) /* a failure tries again at the next tick */
+			s->is_paused = event_add(&s->event, NULL) != 0;
+	}
 }
 
 static void
@@ -288,10 +331,12 @@ on_acceptable(evutil_socket_t listening_fd, short what, void *arg)
 		socklen_t n = sizeof(from);
 		int fd = accept4(listening_fd, &from.any, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
-		if (fd < 0 && (errno == EINTR || errno == ECONNABORTED))
+		if (fd < 0 && is_of_the_peer(errno))
 			continue;
 		if (fd < 0) {
-			if (errno != EAGAIN)
+			if (errno == EAGAIN)
+				note_recovery(s->all);
+			else
 				pause_accepting(s, errno);
 			return;
 		}
@@ -312,7 +357,6 @@ listeners_start(
 
 		if (event_assign(&s->event, base, s->fd, EV_READ | EV_PERSIST, on_acceptable, s) !=
 			0 ||
-		    event_assign(&s->pause, base, -1, 0, on_resume, s) != 0 ||
 		    event_add(&s->event, NULL) != 0)
 			return -ENOMEM;
 		ops->bound(ops->ctx, s->address, s->port);
@@ -328,10 +372,8 @@ listeners_free(struct listeners *l)
 	for (size_t i = 0; i < l->n; i++) {
 		struct listening *s = &l->sockets[i];
 
-		if (l->base != NULL) {
+		if (l->base != NULL)
 			(void)event_del(&s->event);
-			(void)event_del(&s->pause);
-		}
 		(void)close(s->fd);
 		if (s->is_unix)
 			(void)unlink(s->address);

@@ -1,6 +1,7 @@
 /*
  * Listening sockets: bound at start, accepting on the main thread, handing each socket to
- * whoever `accepted` chooses. When descriptors run out, accepting pauses and tries again.
+ * whoever `accepted` chooses. When descriptors or memory run out, accepting pauses until the next
+ * listeners_tick. Main thread.
  */
 #ifndef NET_LISTENER_H
 #define NET_LISTENER_H
@@ -26,6 +27,8 @@ MUST_CHECK struct listeners *listeners_open(
 /* Start accepting. 0 or -ENOMEM. */
 MUST_CHECK int listeners_start(struct listeners *l, struct event_base *base, struct diag *diag,
     const struct listener_ops *ops);
+/* A few times a second: those that had to pause try again. */
+void listeners_tick(struct listeners *l);
 /* Stop accepting and close; removes socket files. */
 void listeners_free(struct listeners *l);
 
