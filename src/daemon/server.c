@@ -179,9 +179,10 @@ turn_away(struct server *s, int fd)
 	    "\"code\":\"unavailable\",\"limit\":\"limits.connections\",\"retry_after\":5}";
 	char answer[1024];
 	int n = snprintf(answer, sizeof(answer),
-	    "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\n"
+	    "HTTP/1.1 503 Service Unavailable\r\nX-Request-Id: %016llx\r\n"
+	    "Content-Type: application/problem+json\r\nCache-Control: no-store\r\n"
 	    "Retry-After: 5\r\nConnection: close\r\nContent-Length: %zu\r\n\r\n%s",
-	    sizeof(body) - 1, body);
+	    (unsigned long long)rng_u64(), sizeof(body) - 1, body);
 
 	if (n > 0 && send(fd, answer, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
 		/* it has gone */

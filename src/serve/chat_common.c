@@ -186,14 +186,15 @@ stream_turn_away(struct exchange *x, const struct refusal *why)
 	struct buf json = BUF_INIT(1024);
 	struct buf b = BUF_INIT(2048);
 
-	if (stream_wants_lines(x) || why->limit == NULL) {
+	if (stream_wants_lines(x) || why->retry_after_s == 0) {
 		serve_refuse(x, why);
 		return;
 	}
 	(void)buf_add_char(&json, '{'); /* failures stick */
 	(void)json_add_member_string(&json, "type", SLICE("closing"));
 	(void)json_add_member_string(&json, "reason", slice_str(why->text));
-	(void)json_add_member_string(&json, "limit", slice_str(why->limit));
+	if (why->limit != NULL)
+		(void)json_add_member_string(&json, "limit", slice_str(why->limit));
 	(void)json_add_member_u64(&json, "retry", retry_ms);
 	(void)buf_add_char(&json, '}');
 	(void)sse_retry(&b, retry_ms);

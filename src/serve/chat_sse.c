@@ -284,7 +284,7 @@ open_stream(struct exchange *x, const struct chat_request *request, struct claim
 			claims_unref(claims);
 		mem_free(st);
 		(void)append_refusal(-ENOMEM, &why);
-		serve_refuse(x, &why);
+		stream_turn_away(x, &why);
 		return;
 	}
 	s = &st->chat.session;
@@ -310,7 +310,7 @@ open_stream(struct exchange *x, const struct chat_request *request, struct claim
 		mem_free(st);
 		if (r < 0) {
 			(void)append_refusal(r, &why);
-			serve_refuse(x, &why);
+			stream_turn_away(x, &why);
 		}
 		return;
 	}

@@ -528,7 +528,7 @@ open_stream(struct exchange *x, const struct request *r, struct claims *claims)
 	if (st == NULL) {
 		claims_unref(claims);
 		(void)append_refusal(-ENOMEM, &why);
-		serve_refuse(x, &why);
+		stream_turn_away(x, &why);
 		return;
 	}
 	st->who = (struct subscriber){.ops = &subscriber_ops,
@@ -545,7 +545,7 @@ open_stream(struct exchange *x, const struct request *r, struct claims *claims)
 	counter_add(h->counters, COUNTER_SUBSCRIPTIONS, 1);
 	if (subscribe(st, r, &why) < 0) {
 		stream_free(st);
-		serve_refuse(x, &why);
+		stream_turn_away(x, &why);
 		return;
 	}
 	if (admission_begin(x, claims, &st->admission, &why) < 0) {

@@ -274,6 +274,50 @@ START_TEST(maps_replace_and_take_any_bytes)
 }
 END_TEST
 
+/* How far the entry that lies worst stands from where it belongs. */
+static size_t
+worst_place(const struct map *m)
+{
+	size_t worst = 0;
+
+	for (size_t i = 0; i < m->cap; i++) {
+		if (m->entries[i].value != NULL)
+			worst = max_size(worst, (i - m->entries[i].hash) & (m->cap - 1));
+	}
+	return worst;
+}
+
+/* Keys that collide for one who does not know the map's own key: there they do not. */
+START_TEST(maps_are_keyed)
+{
+	struct item *items = calloc(600, sizeof(*items));
+	struct map m;
+	struct map other;
+	struct map known;
+	size_t n = 0;
+
+	ck_assert_ptr_nonnull(items);
+	map_init(&m);
+	map_init(&other);
+	ck_assert(m.k0 != other.k0 && m.k1 != other.k1 && m.k0 != m.k1);
+	known = (struct map){0};
+	for (unsigned i = 0; n < 600; i++) {
+		(void)snprintf(items[n].key, sizeof(items[n].key), "%u", i);
+		if ((siphash13(items[n].key, strlen(items[n].key), 0, 0) & 1023) != 0)
+			continue;
+		ck_assert_int_eq(map_set(&known, item_key(&items[n]), items), 0);
+		ck_assert_int_eq(map_set(&m, item_key(&items[n]), items), 0);
+		n++;
+	}
+	ck_assert_uint_ge(worst_place(&known), 500);
+	ck_assert_uint_lt(worst_place(&m), 100);
+	map_done(&known);
+	map_done(&m);
+	map_done(&other);
+	free(items);
+}
+END_TEST
+
 START_TEST(maps_without_memory)
 {
 	struct item items[40];
@@ -485,6 +529,7 @@ main(void)
 	tcase_add_test(tc, siphash_is_siphash);
 	tcase_add_test(tc, maps_keep_what_was_put);
 	tcase_add_test(tc, maps_replace_and_take_any_bytes);
+	tcase_add_test(tc, maps_are_keyed);
 	tcase_add_test(tc, maps_without_memory);
 	tcase_add_loop_test(tc, utf8_is_checked, 0, (int)ARRAY_LEN(utf8_texts));
 	tcase_add_test(tc, utf8_takes_every_character);

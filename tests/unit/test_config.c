@@ -10,6 +10,7 @@
 
 #include "base/diag.h"
 #include "daemon/config_read.h"
+#include "daemon/config_table.h"
 #include "daemon/config_value.h"
 #include "tests/unit/mem_faults.h"
 
@@ -261,6 +262,121 @@ START_TEST(faults_have_a_line)
 	ck_assert_str_eq(e.file, "/etc/belfry/belfryd.conf");
 	ck_assert_msg(e.line == faults[_i].line, "%u, not %u: %s", e.line, faults[_i].line, e.text);
 	ck_assert_msg(strstr(e.text, faults[_i].says) != NULL, "%s", e.text);
+}
+END_TEST
+
+/* A value in a file: the key inside its groups, or inside the one element of its list, in line 2. */
+static void
+write_value(char *out, size_t n, const struct option *o, const char *value)
+{
+	const char *at = o->key;
+	const char *dot;
+	int depth = 0;
+	size_t used = 0;
+
+	while ((dot = strchr(at, '.')) != NULL) {
+		bool is_list = o->scope != SCOPE_CONFIG && depth == 0;
+
+		used += (size_t)snprintf(
+		    out + used, n - used, "%.*s = %s", (int)(dot - at), at, is_list ? "( {" : "{");
+		at = dot + 1;
+		depth++;
+	}
+	used += (size_t)snprintf(out + used, n - used, "\n%s = %s;", at, value);
+	while (depth-- > 0)
+		used += (size_t)snprintf(out + used, n - used, "%s",
+		    o->scope != SCOPE_CONFIG && depth == 0 ? " } );" : " };");
+}
+
+static void
+expect(const struct option *o, const char *value, const char *says)
+{
+	struct config *c = NULL;
+	struct config_error e = {.line = 0};
+	char text[512];
+	int r;
+
+	write_value(text, sizeof(text), o, value);
+	r = config_load_text(text, "/etc/belfry/belfryd.conf", &c, &e);
+	config_unref(c);
+	if (says == NULL) { /* taken; what is missing besides is another matter */
+		ck_assert_msg(r == 0 || e.line != 2 || strstr(e.text, o->key) == NULL, "%s: %s",
+		    text, e.text);
+		return;
+	}
+	ck_assert_msg(r < 0, "taken: %s", text);
+	ck_assert_msg(e.line == 2 && strstr(e.text, o->key) != NULL && strstr(e.text, says) != NULL,
+	    "%s: line %u: %s", text, e.line, e.text);
+}
+
+/* Every number, duration and size is taken at both ends of its range, and not beyond; 0 only where it is off. */
+START_TEST(every_range_has_two_ends)
+{
+	size_t n;
+	const struct option *table = config_table(&n);
+	unsigned tried = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		const struct option *o = &table[i];
+		const char *unit = o->kind == KIND_DURATION ? "ms" : "";
+		const char *quote = o->kind == KIND_NUMBER ? "" : "\"";
+		char value[64];
+
+		if (o->is_planned ||
+		    (o->kind != KIND_NUMBER && o->kind != KIND_DURATION && o->kind != KIND_SIZE))
+			continue;
+		tried++;
+		(void)snprintf(value, sizeof(value), "%s%llu%s%s", quote,
+		    (unsigned long long)o->min, unit, quote);
+		expect(o, value, NULL);
+		(void)snprintf(value, sizeof(value), "%s%llu%s%s", quote,
+		    (unsigned long long)o->max, unit, quote);
+		expect(o, value, NULL);
+		(void)snprintf(value, sizeof(value), "%s%llu%s%s", quote,
+		    (unsigned long long)o->max + 1, unit, quote);
+		expect(o, value, "want ");
+		if (o->min > 0) {
+			(void)snprintf(value, sizeof(value), "%s%llu%s%s", quote,
+			    (unsigned long long)o->min - 1, unit, quote);
+			expect(o, value, "want ");
+			expect(o, "0", "want ");
+		}
+		expect(o, "-1", "want ");
+		expect(o, "true", "wants ");
+		expect(o, "1.5", "wants ");
+	}
+	ck_assert_uint_ge(tried, 30);
+}
+END_TEST
+
+/* And texts, lists of texts and flags: their kind, and how long they may be. */
+START_TEST(every_text_has_a_length)
+{
+	size_t n;
+	const struct option *table = config_table(&n);
+
+	for (size_t i = 0; i < n; i++) {
+		const struct option *o = &table[i];
+
+		if (o->is_planned)
+			continue;
+		if (o->kind == KIND_FLAG || o->kind == KIND_TEXT || o->kind == KIND_PATH ||
+		    o->kind == KIND_CHOICE || o->kind == KIND_BITS || o->kind == KIND_TEXTS ||
+		    o->kind == KIND_NETWORKS)
+			expect(o, "5", "wants ");
+		if (o->kind == KIND_CHOICE)
+			expect(o, "\"nonsense\"", "want");
+		if ((o->kind == KIND_TEXT || o->kind == KIND_PATH) && o->max < 300) {
+			char value[400];
+
+			memset(value, 'x', sizeof(value));
+			value[0] = value[o->max + 2] = '"';
+			value[o->max + 3] = '\0';
+			expect(o, value, "want ");
+		}
+		if ((o->kind == KIND_TEXT || o->kind == KIND_PATH) && o->min > 0)
+			expect(o, "\"\"", "want ");
+	}
 }
 END_TEST
 
@@ -530,6 +646,8 @@ main(void)
 	tcase_add_test(tc, included_files_are_beside_the_including_one);
 	tcase_add_test(tc, unreadable_file_is_an_error);
 	tcase_add_test(tc, changed_keys_that_need_a_restart);
+	tcase_add_test(tc, every_range_has_two_ends);
+	tcase_add_test(tc, every_text_has_a_length);
 	tcase_add_test(tc, no_memory_leaks_nothing);
 	tcase_add_loop_test(tc, durations_are_read_and_shown, 0, ARRAY_LEN(durations));
 	tcase_add_test(tc, bad_values_are_refused);
