@@ -5,14 +5,14 @@
 #include <stdio.h>
 
 #include "base/utf8.h"
+#include "proto/http.h"
 #include "proto/json.h"
 
 static const struct {
 	const char *name;
 	int status;
-	const char *title;
 } codes[] = {
-#define X(name, wire, status, title) [ERROR_##name] = {wire, status, title},
+#define X(name, wire, status) [ERROR_##name] = {wire, status},
     ERROR_CODES(X)
 #undef X
 };
@@ -29,12 +29,6 @@ int
 error_status(enum error_code code)
 {
 	return codes[code].status;
-}
-
-const char *
-error_title(enum error_code code)
-{
-	return codes[code].title;
 }
 
 /* A cut must not leave half a character: the text goes into JSON and close frames. */
@@ -131,7 +125,7 @@ refusal_problem(struct buf *out, const struct refusal *r)
 
 	(void)buf_add_char(out, '{');
 	(void)json_add_member_string(out, "type", SLICE("about:blank"));
-	(void)json_add_member_string(out, "title", slice_str(error_title(r->code)));
+	(void)json_add_member_string(out, "title", slice_str(http_status_text(status)));
 	(void)json_add_member_i64(out, "status", status);
 	(void)json_add_member_string(out, "detail", slice_str(r->text));
 	(void)json_add_member_string(out, "code", slice_str(error_name(r->code)));

@@ -1,5 +1,5 @@
 /*
- * Refusals (CONTRACT 3 and 4): one table of codes with their HTTP status and title; one struct
+ * Refusals (CONTRACT 3 and 4): one table of codes with their HTTP status; one struct
  * that carries a refusal from where a check failed to the transport that tells it. Any thread.
  */
 #ifndef CORE_ERROR_H
@@ -8,36 +8,36 @@
 #include "base/buf.h"
 #include "base/slice.h"
 
-/* enum name, wire name, HTTP status, title of the problem document */
+/* enum name, wire name, HTTP status */
 #define ERROR_CODES(X)                                                                             \
-	X(BAD_JSON, "bad_json", 400, "Not valid JSON")                                             \
-	X(BAD_FIELD, "bad_field", 400, "A field is wrong")                                         \
-	X(UNKNOWN_TYPE, "unknown_type", 400, "Unknown message type")                               \
-	X(BAD_REQUEST, "bad_request", 400, "Bad request")                                          \
-	X(INVALID_REQUEST, "invalid_request", 400, "Invalid request")                              \
-	X(UNAUTHORIZED, "unauthorized", 401, "A token is needed")                                  \
-	X(INVALID_TOKEN, "invalid_token", 401, "The token was refused")                            \
-	X(FORBIDDEN, "forbidden", 403, "Forbidden")                                                \
-	X(INSUFFICIENT_SCOPE, "insufficient_scope", 403, "The token does not permit this")         \
-	X(NOT_JOINED, "not_joined", 403, "Not in this room")                                       \
-	X(MUTED, "muted", 403, "Muted")                                                            \
-	X(BANNED, "banned", 403, "Banned")                                                         \
-	X(NOT_FOUND, "not_found", 404, "Not found")                                                \
-	X(METHOD_NOT_ALLOWED, "method_not_allowed", 405, "Method not allowed")                     \
-	X(TIMEOUT, "timeout", 408, "The request took too long")                                    \
-	X(CONFLICT, "conflict", 409, "Conflict")                                                   \
-	X(TOO_LARGE, "too_large", 413, "Too large")                                                \
-	X(UNSUPPORTED_MEDIA, "unsupported_media", 415, "Unsupported media type")                   \
-	X(MISDIRECTED, "misdirected", 421, "Wrong Host")                                           \
-	X(UPGRADE_REQUIRED, "upgrade_required", 426, "Upgrade required")                           \
-	X(RATE_LIMITED, "rate_limited", 429, "Too fast")                                           \
-	X(TOO_MANY, "too_many", 429, "Too many")                                                   \
-	X(INTERNAL, "internal", 500, "Internal error")                                             \
-	X(NOT_IMPLEMENTED, "not_implemented", 501, "Not implemented")                              \
-	X(UNAVAILABLE, "unavailable", 503, "Unavailable")
+	X(BAD_JSON, "bad_json", 400)                                                               \
+	X(BAD_FIELD, "bad_field", 400)                                                             \
+	X(UNKNOWN_TYPE, "unknown_type", 400)                                                       \
+	X(BAD_REQUEST, "bad_request", 400)                                                         \
+	X(INVALID_REQUEST, "invalid_request", 400)                                                 \
+	X(UNAUTHORIZED, "unauthorized", 401)                                                       \
+	X(INVALID_TOKEN, "invalid_token", 401)                                                     \
+	X(FORBIDDEN, "forbidden", 403)                                                             \
+	X(INSUFFICIENT_SCOPE, "insufficient_scope", 403)                                           \
+	X(NOT_JOINED, "not_joined", 403)                                                           \
+	X(MUTED, "muted", 403)                                                                     \
+	X(BANNED, "banned", 403)                                                                   \
+	X(NOT_FOUND, "not_found", 404)                                                             \
+	X(METHOD_NOT_ALLOWED, "method_not_allowed", 405)                                           \
+	X(TIMEOUT, "timeout", 408)                                                                 \
+	X(CONFLICT, "conflict", 409)                                                               \
+	X(TOO_LARGE, "too_large", 413)                                                             \
+	X(UNSUPPORTED_MEDIA, "unsupported_media", 415)                                             \
+	X(MISDIRECTED, "misdirected", 421)                                                         \
+	X(UPGRADE_REQUIRED, "upgrade_required", 426)                                               \
+	X(RATE_LIMITED, "rate_limited", 429)                                                       \
+	X(TOO_MANY, "too_many", 429)                                                               \
+	X(INTERNAL, "internal", 500)                                                               \
+	X(NOT_IMPLEMENTED, "not_implemented", 501)                                                 \
+	X(UNAVAILABLE, "unavailable", 503)
 
 enum error_code {
-#define X(name, wire, status, title) ERROR_##name,
+#define X(name, wire, status) ERROR_##name,
 	ERROR_CODES(X)
 #undef X
 	ERROR_CODE_COUNT,
@@ -56,7 +56,6 @@ struct refusal {
 
 const char *error_name(enum error_code code);
 int error_status(enum error_code code);
-const char *error_title(enum error_code code);
 
 /*
  * Fill *r with a refusal; text of a peer in the arguments must be cleaned (refuse_clean). Called
@@ -84,7 +83,7 @@ const char *refuse_clean(struct slice s, char out[REFUSE_CLEAN]);
 
 /*
  * Append the problem document (RFC 9457): type, title, status, detail, code, limit?,
- * retry_after?.
+ * retry_after?. The type is about:blank, for which the title is the status's phrase (4.2.1).
  */
 int refusal_problem(struct buf *out, const struct refusal *r);
 

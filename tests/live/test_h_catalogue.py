@@ -33,8 +33,8 @@ def prepare(folder):
 
 
 class Answer:
-    def __init__(self, status, fields, body, head):
-        self.status, self.fields, self.body, self.head = status, fields, body, head
+    def __init__(self, status, reason, fields, head):
+        self.status, self.reason, self.fields, self.head, self.body = status, reason, fields, head, b""
 
     def all(self, name):
         return [v for n, v in self.fields if n.lower() == name.lower()]
@@ -89,7 +89,7 @@ class Wire:
             f = re.fullmatch(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(.*?)[ \t]*", text)
             assert f, f"header line {text!r}"
             fields.append((f[1], f[2]))
-        a = Answer(int(m[1]), fields, b"", head)
+        a = Answer(int(m[1]), m[2], fields, head)
         lengths = a.all("Content-Length")
         assert len(lengths) <= 1 and not a.all("Transfer-Encoding"), head
         if a.status < 200 or a.status in (204, 304) or is_head:
@@ -112,7 +112,8 @@ def check_problem(a, code):
     assert a.get("Content-Type") == "application/problem+json", a.head
     p = json.loads(a.body)
     assert {"type", "title", "status", "detail", "code"} <= set(p), p
-    assert p["status"] == a.status and p["detail"] and p["title"], p
+    assert p["status"] == a.status and p["detail"], p
+    assert (p["type"], p["title"]) == ("about:blank", a.reason), p  # RFC 9457 4.2.1
     assert p["code"] in CODES, p
     assert CODES[p["code"]] == a.status or a.status in FINER, p
     assert not code or p["code"] == code, p

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/utf8.h"
+#include "proto/http.h"
 #include "proto/json.h"
 
 START_TEST(table_is_whole)
@@ -15,7 +16,7 @@ START_TEST(table_is_whole)
 		ck_assert_ptr_nonnull(error_name(code));
 		ck_assert_int_ge(error_status(code), 400);
 		ck_assert_int_le(error_status(code), 599);
-		ck_assert_int_gt((int)strlen(error_title(code)), 0);
+		ck_assert_int_gt((int)strlen(http_status_text(error_status(code))), 0);
 	}
 	ck_assert_str_eq(error_name(ERROR_MISDIRECTED), "misdirected");
 	ck_assert_int_eq(error_status(ERROR_MISDIRECTED), 421);
@@ -95,7 +96,7 @@ START_TEST(problem)
 	ck_assert_int_eq(refusal_problem(&out, &r), 0);
 	ck_assert_int_eq(json_parse(buf_slice(&out), &json, NULL), 0);
 	ck_assert_str_eq(json_string(json_member(json, "type")).p, "about:blank");
-	ck_assert_str_eq(json_string(json_member(json, "title")).p, "Too large");
+	ck_assert_str_eq(json_string(json_member(json, "title")).p, "Content Too Large");
 	ck_assert_str_eq(json_string(json_member(json, "detail")).p, "7 bytes \"x\"");
 	ck_assert_str_eq(json_string(json_member(json, "code")).p, "too_large");
 	ck_assert_str_eq(json_string(json_member(json, "limit")).p, "limits.body");
