@@ -55,7 +55,8 @@ CTL_SRCS := $(call sources,src/ctl/*.c)
 UNIT_SRCS := $(call sources,tests/unit/test_*.c)
 FUZZ_SRCS := $(call sources,tests/fuzz/fuzz_*.c)
 HELP_SRCS := $(call sources,tests/unit/support*.c) $(call sources,tests/unit/mem_faults.c)
-FUZZ_HELP_SRCS := $(call sources,tests/fuzz/support*.c) tests/unit/support_hub.c tests/unit/support_peer.c
+FUZZ_HELP_SRCS := $(call sources,tests/fuzz/support*.c) \
+	$(addprefix tests/unit/support_,hub.c peer.c oracle.c reading.c)
 RIG_SRCS := $(call sources,tests/unit/rig*.c)
 ALL_SRCS = $(LIB_SRCS) $(MAIN) $(CTL_SRCS)
 TEST_SRCS = $(sort $(UNIT_SRCS) $(HELP_SRCS) $(RIG_SRCS) $(FUZZ_SRCS) $(FUZZ_HELP_SRCS) tests/fuzz/replay.c)
