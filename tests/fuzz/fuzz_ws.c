@@ -1,6 +1,6 @@
 /*
  * The WebSocket decoder, differential: the same bytes fed whole, byte by byte and in random pieces
- * must give the same events. The first four bytes choose deflate, the limit and the pieces.
+ * must give the same events; a short input is cut at every place. The first four bytes choose deflate, the limit and the pieces.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -13,6 +13,7 @@
 
 #define OPTION_BYTES 4
 #define LOG_MAX      (64u << 20)
+#define CUT_MAX      48 /* bytes of an input that is cut at each place */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -76,9 +77,12 @@ feed(struct ws_decoder *d, struct ws_inflater *z, struct slice piece, struct buf
 	return m.event == WS_EV_NONE;
 }
 
-/* Feed all of it in pieces of 1..max_piece bytes, chosen by the seed. */
+/*
+ * Feed all of it: a first piece of that many bytes (0: none), then pieces of 1..max_piece bytes,
+ * chosen by the seed.
+ */
 static void
-run(const uint8_t *options, struct slice in, size_t max_piece, struct ws_inflater *z,
+run(const uint8_t *options, struct slice in, size_t first, size_t max_piece, struct ws_inflater *z,
     struct buf *log)
 {
 	uint32_t max_message =
@@ -94,6 +98,9 @@ run(const uint8_t *options, struct slice in, size_t max_piece, struct ws_inflate
 		n = min_size(1 + (seed >> 8) % max_piece, in.n);
 		if (max_piece >= in.n)
 			n = in.n;
+		if (first > 0)
+			n = min_size(first, in.n);
+		first = 0;
 		if (!feed(&d, z, slice_of(in.p, n), log))
 			break;
 		in = slice_skip(in, n);
@@ -102,10 +109,21 @@ run(const uint8_t *options, struct slice in, size_t max_piece, struct ws_inflate
 	require(ws_decoder_memory(&d) == 0, "memory after the end");
 }
 
+static void
+must_be_same(const uint8_t *options, struct slice in, size_t first, size_t max_piece,
+    struct ws_inflater *z, const struct buf *whole)
+{
+	struct buf cut = BUF_INIT(LOG_MAX);
+
+	run(options, in, first, max_piece, z, &cut);
+	require(slice_eq(buf_slice(whole), buf_slice(&cut)), "events depend on the pieces");
+	buf_done(&cut);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const size_t pieces[] = {1, 7, 200};
+	static const size_t pieces[] = {1, 7, 200, SIZE_MAX};
 	struct buf whole = BUF_INIT(LOG_MAX);
 	struct ws_inflater *z;
 	struct slice in;
@@ -115,15 +133,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	z = ws_inflater_new();
 	require(z != NULL, "memory");
 	in = slice_of((const char *)data + OPTION_BYTES, size - OPTION_BYTES);
-	run(data, in, SIZE_MAX, z, &whole);
-	for (size_t i = 0; i < ARRAY_LEN(pieces); i++) {
-		struct buf cut = BUF_INIT(LOG_MAX);
-
-		run(data, in, pieces[i], z, &cut);
-		require(
-		    slice_eq(buf_slice(&whole), buf_slice(&cut)), "events depend on the pieces");
-		buf_done(&cut);
-	}
+	run(data, in, 0, SIZE_MAX, z, &whole);
+	for (size_t i = 0; i < ARRAY_LEN(pieces); i++)
+		must_be_same(data, in, 1 + data[2] % max_size(in.n, 1), pieces[i], z, &whole);
+	for (size_t cut = 1; in.n <= CUT_MAX && cut < in.n; cut++)
+		must_be_same(data, in, cut, SIZE_MAX, z, &whole);
 	buf_done(&whole);
 	ws_inflater_free(z);
 	return 0;
