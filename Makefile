@@ -9,7 +9,7 @@ FUZZ_SECONDS = 60
 
 ifeq ($(wildcard config.mk),)
 
-TARGETS = all check check-unit check-live check-web autobahn bench install uninstall dist fuzz lint format run
+TARGETS = all check check-unit check-live check-web autobahn bench bench-churn bench-scaling install uninstall dist fuzz lint format run
 .PHONY: $(TARGETS) clean distclean deps deps-check deps-ci help
 .DEFAULT_GOAL := all
 
@@ -39,7 +39,7 @@ clean:
 distclean: ## remove build/ and everything that is generated
 	rm -rf build configure configure~ autom4te.cache
 help:
-	@awk -F ':.*##' '/^[a-z-]+:.*##/ { printf "  make %-12s%s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*##' '/^[a-z-]+:.*##/ { printf "  make %-14s%s\n", $$1, $$2 }' Makefile
 
 else
 
@@ -81,7 +81,7 @@ V = 0
 say = $(if $(filter 0,$(V)),@echo '  $(1)	$(patsubst $(srcdir)/%,%,$(2))';)
 
 .PHONY: all check check-unit check-live check-web tests fuzzers run install uninstall clean distclean dist fuzz lint format \
-	autobahn bench deps deps-check deps-ci help
+	autobahn bench bench-churn bench-scaling deps deps-check deps-ci help
 .DEFAULT_GOAL := all
 ifeq ($(MAKELEVEL),0)
 MAKEFLAGS += -j$(NPROC)
@@ -157,8 +157,12 @@ check-web: all	## the page and the examples in Chromium
 autobahn: all	## Autobahn|Testsuite's 517 WebSocket cases (needs a Python 2.7)
 	@$(AUX)/autobahn.sh
 
-bench: all bench/floor	## measure against a bare send() loop, 4 minutes (BENCH_ROUNDS=3, BENCH_TIME=2)
+bench: all bench/floor	## measure against a bare send() loop, 6 minutes (BENCH_ROUNDS=3, BENCH_TIME=2)
 	@$(srcdir)/tests/bench/bench.py
+bench-churn: all	## 2,000 clients at random for 5 minutes, every message accounted for (CHURN_TIME=5m)
+	@$(srcdir)/tests/bench/churn.py
+bench-scaling: all bench/floor	## how cost grows with connections, topics and messages: docs/scaling.svg
+	@$(srcdir)/tests/bench/scaling.py $(srcdir)
 bench/floor: $(srcdir)/tests/bench/floor.c
 	@mkdir -p $(@D)
 	$(LINK) $(ALL_CPPFLAGS) $<
@@ -235,6 +239,6 @@ deps-check:
 deps-ci:
 	@$(AUX)/deps.sh build check ci
 help:	## print this list
-	@awk -F ':.*##' '/^[a-z-]+:.*##/ { printf "  make %-12s%s\n", $$1, $$2 }' $(srcdir)/Makefile
+	@awk -F ':.*##' '/^[a-z-]+:.*##/ { printf "  make %-14s%s\n", $$1, $$2 }' $(srcdir)/Makefile
 
 endif

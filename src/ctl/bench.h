@@ -139,6 +139,7 @@ struct bench_conn {
 	char *rest;       /* unfinished input */
 	size_t rest_n;
 	struct buf out;
+	char *token; /* its own, from the first handshake on; or NULL */
 	uint64_t started_ns;
 	/* what has come, by bench_count; others use it as they like */
 	uint64_t expected; /* the next message's number */

@@ -131,6 +131,7 @@ bench_done(struct bench *b)
 	for (size_t i = 0; i < b->n_conns; i++) {
 		bench_close(b, &b->conns[i]);
 		buf_done(&b->conns[i].out);
+		mem_free(b->conns[i].token);
 	}
 	if (b->address != NULL)
 		freeaddrinfo(b->address);
@@ -247,9 +248,12 @@ static void
 send_handshake(struct bench *b, struct bench_conn *c)
 {
 	struct buf *s = &b->scratch;
-	char *own = b->o.has_token_each ? own_token(b, c) : NULL;
-	const char *token = own != NULL ? own : b->target.token;
+	const char *token = b->target.token;
 
+	if (b->o.has_token_each && c->token == NULL)
+		c->token = own_token(b, c);
+	if (c->token != NULL)
+		token = c->token;
 	buf_reset(s);
 	add_path(b, c);
 	if (token != NULL)
@@ -265,7 +269,6 @@ send_handshake(struct bench *b, struct bench_conn *c)
 	if (s->failed)
 		bench_fail(b, "no memory");
 	bench_send_raw(b, c, buf_slice(s));
-	mem_free(own);
 }
 
 void

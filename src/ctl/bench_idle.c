@@ -1,5 +1,7 @@
 #include "ctl/bench.h"
 
+#include "base/mem.h"
+
 #define SETTLE_NS  (1500ull * 1000000u) /* until what a handshake left behind is gone */
 #define WARM_CONNS 16 /* there before memory is looked at: caches and tables exist then */
 
@@ -96,6 +98,8 @@ begin_some(struct bench *b, struct connects *k)
 		c->kind = b->o.is_sse ? BENCH_EVENTS : BENCH_CHAT;
 		c->expected = 0;
 		c->number = (uint32_t)(k->begun++);
+		mem_free(c->token);
+		c->token = NULL; /* that was somebody else's */
 		bench_open(b, c);
 		if (k->interval_ns > 0)
 			c->started_ns = k->due_ns; /* its time runs from here */

@@ -25,7 +25,7 @@ FOLDER = pathlib.Path("bench")
 
 CONFIG = """
 listen = ( {{ address = "127.0.0.1"; port = {port}; }} );
-workers = 1;
+workers = {workers};
 web = {{ root = ""; }};
 echo = true;
 auth = {{ secret_file = "secret"; }};
@@ -69,6 +69,16 @@ MEASURES = [
     Measure("connect and join", "connect -n 4000", "plain", "connects_per_s", "k/s", 1e-3, also="cpu_ns_per_connection"),
 ]
 
+# Two workers against one, nothing pinned: the daemon and the client share all processors.
+WORKERS = [
+    Measure("2 workers, 64 in flight", "fanout -n 1000 -w 64", "", "deliveries_per_s", "M/s", 1e-6, at_least=0.7,
+            also="cpu_ns_per_delivery"),
+    Measure("2 workers, one in flight", "fanout -n 1000", "", "deliveries_per_s", "k/s", 1e-3, at_least=1.0, also="cpu_ns_per_delivery"),
+    Measure("2 workers, each frame compressed", "rooms -r 200 -n 2 -w 64 -s 4096 --deflate", "", "deliveries_per_s", "k/s", 1e-3,
+            at_least=1.0),
+    Measure("2 workers, one order at random", "churn -n 400 -r 8 --rate 1000", "", "messages_per_s", "/s"),
+]
+
 MEMORY = [
     ("idle, one token for all", "idle -n {n}", 600),
     ("idle, a token each", "idle -n {n} --tokens", 1024),
@@ -97,9 +107,10 @@ def free_port():
 class Server:
     """A started daemon or floor, and how the load generator finds it."""
 
-    def __init__(self, command, port, config=None):
+    def __init__(self, command, port, config=None, is_pinned=True):
         self.log = open(FOLDER / "servers.log", "a")
-        self.process = subprocess.Popen(pinned(SERVER_CPU, command), stdout=self.log, stderr=self.log)
+        self.cpus = (SERVER_CPU, CLIENT_CPU) if is_pinned else (None, None)
+        self.process = subprocess.Popen(pinned(self.cpus[0], command), stdout=self.log, stderr=self.log)
         self.config = config
         self.url = f"http://127.0.0.1:{port}"
         for _ in range(100):
@@ -118,7 +129,7 @@ class Server:
             env["BELFRY_URL"] = self.url
         else:
             command += ["-c", str(self.config)]
-        done = subprocess.run(pinned(CLIENT_CPU, command), env=env, capture_output=True, text=True, timeout=120, check=False)
+        done = subprocess.run(pinned(self.cpus[1], command), env=env, capture_output=True, text=True, timeout=600, check=False)
         if done.returncode not in (0, 70) or not done.stdout:
             self.stop()
             sys.exit(f"{' '.join(command)}: {done.stderr}")
@@ -134,11 +145,11 @@ class Server:
         self.log.close()
 
 
-def start_daemon():
+def start_daemon(workers=1, is_pinned=True, text=CONFIG):
     port = free_port()
-    config = FOLDER / "belfryd.conf"
-    config.write_text(CONFIG.format(port=port))
-    return Server(["./belfryd", "-c", str(config)], port, config)
+    config = FOLDER / f"belfryd-{port}.conf"
+    config.write_text(text.format(port=port, workers=workers))
+    return Server(["./belfryd", "-c", str(config)], port, config, is_pinned)
 
 
 def start_floor(kind):
@@ -166,13 +177,14 @@ def progress(text):
         print(f"{text:72}", end="\r", file=sys.stderr, flush=True)
 
 
-def rounds(measures, daemon, floors):
+def rounds(measures, daemon, others):
+    """others: by the name of the measure's floor, what the daemon is compared with."""
     results = {m.name: {"daemon": [], "floor": []} for m in measures}
     for number in range(ROUNDS):
         for m in measures:
             time_args = ["-t", f"{int(SECONDS * m.seconds * 1000)}ms", "--warmup", m.warmup]
             progress(f"round {number + 1} of {ROUNDS}: {m.name}")
-            results[m.name]["floor"].append(floors[m.floor].measure(m.args, *time_args))
+            results[m.name]["floor"].append(others[m.floor].measure(m.args, *time_args))
             results[m.name]["daemon"].append(daemon.measure(m.args, *time_args))
     progress("")
     return results
@@ -221,11 +233,56 @@ def slow_reader(daemon):
     return {"name": "slow reader", "quiet": quiet, "slow": slow}
 
 
-def main():
+def workers():
+    """Lines of two workers against one."""
+    measures = [m for m in WORKERS if ONLY.search(m.name)]
+    if not measures:
+        return []
+    show("", "two workers", "one", "ratio", "goal", "")
+    one, two = start_daemon(1, False), start_daemon(2, False)
+    try:
+        results = rounds(measures, two, {"": one})
+    finally:
+        one.stop()
+        two.stop()
+    return [judge(m, results[m.name]) for m in measures]
+
+
+def storm():
+    """5,000 clients come back within a second while a room of 1,000 is live."""
+    name = "storm: 5,000 come back within 1 s"
+    if not ONLY.search(name):
+        return []
+    results = []
+    for number in range(ROUNDS):
+        progress(f"round {number + 1} of {ROUNDS}: storm")
+        daemon = start_daemon()
+        results.append(daemon.measure("storm"))
+        daemon.stop()
+    progress("")
+    level = max(r["level_s"] for r in results)
+    ratio = statistics.median(r["p99_ratio"] for r in results)
+    quiet, stormy = (statistics.median(r[key] for r in results) / 1000 for key in ("quiet_p99_us", "storm_p99_us"))
+    bad = "; ".join(filter(None, (fault(r) for r in results)))
+    missed = ratio > 2 or level > 5 or any(r["level"] < r["connections"] for r in results)
+    show("", "in the storm", "quiet", "ratio", "goal", "")
+    show(name, f"{stormy:.2f} ms p99", f"{quiet:.2f}", f"{ratio:.2f}", "≤ 2.00", bad or ("missed" if missed else "reached"))
+    show("  … the last one level after", f"{level:.2f} s", "", "", "≤ 5", "missed" if level > 5 else "reached")
+    return [{"name": name, "p99_ratio": ratio, "level_s": level, "missed": missed, "fault": bad, "rounds": results}]
+
+
+def prepare():
+    """A folder for the daemon's files, with a secret."""
     FOLDER.mkdir(exist_ok=True)
     (FOLDER / "servers.log").write_text("")
+    for old in FOLDER.glob("belfryd-*.conf"):
+        old.unlink()
     if not (FOLDER / "secret").exists():
         subprocess.run(["./belfryctl", "secret", str(FOLDER / "secret")], check=True, stdout=subprocess.DEVNULL)
+
+
+def main():
+    prepare()
     measures = [m for m in MEASURES if ONLY.search(m.name)]
     lines = []
     show("", "the daemon", "the floor", "ratio", "goal", "")
@@ -240,6 +297,8 @@ def main():
         for server in (daemon, *floors.values()):
             server.stop()
     lines += [memory(*row) for row in MEMORY if ONLY.search(row[0])]
+    lines += workers()
+    lines += storm()
     pathlib.Path("bench.json").write_text(json.dumps({"rounds": ROUNDS, "seconds": SECONDS, "lines": lines}, indent=1) + "\n")
     print(f"\nMedians of {ROUNDS} rounds; every figure of every round is in {pathlib.Path('bench.json').resolve()}.")
     return 1 if any(line.get("fault") for line in lines) else 0
