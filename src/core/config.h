@@ -164,6 +164,7 @@ struct config {
 	struct {
 		char *default_room;
 		uint64_t heartbeat_ms, typing_timeout_ms, leave_grace_ms, edit_window_ms;
+		uint32_t presence_limit;
 		bool compression;
 	} chat;
 	struct config_limits limits;

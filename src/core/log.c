@@ -67,6 +67,8 @@ log_new(const struct log_options *options, struct store *store)
 	(void)pthread_mutex_init(&l->lock, NULL); /* cannot fail without attributes */
 	map_init(&l->topics);
 	TAILQ_INIT(&l->leaving);
+	TAILQ_INIT(&l->crowds);
+	l->crowd = options->crowd;
 	l->ring_cap = RING_FIRST_CAP;
 	l->n_workers = options->n_workers;
 	l->begin = options->now_us;
@@ -119,6 +121,14 @@ log_set_max_topics(struct log *l, uint32_t max)
 	log_lock(l);
 	l->max_topics = max;
 	l->is_full = false;
+	log_unlock(l);
+}
+
+void
+log_set_crowd(struct log *l, uint32_t members)
+{
+	log_lock(l);
+	l->crowd = members;
 	log_unlock(l);
 }
 

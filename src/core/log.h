@@ -209,7 +209,12 @@ void presence_leave(struct log *l, struct slice topic, struct slice user_id, uin
 MUST_CHECK int presence_members(
     struct log *l, struct slice topic, struct buf *members, struct presence_view *out);
 bool presence_has(struct log *l, struct slice topic, struct slice user_id);
-/* Announce those whose grace is over; once a fraction of a second, main thread. */
+/* More are in the room than chat.presence_limit: who comes, goes or types is not told. */
+bool presence_is_crowded(struct log *l, struct slice topic);
+/*
+ * Announce those whose grace is over, and once a second the count of a crowded room that has
+ * changed; several times a second, main thread.
+ */
 void presence_expire(struct log *l, int64_t now_ms);
 
 /* --- life --- */
@@ -217,12 +222,15 @@ struct log_options {
 	unsigned n_workers;
 	uint64_t now_us;     /* wall clock: a new log begins here */
 	uint32_t max_topics; /* limits.topics; 0: no limit */
+	uint32_t crowd;      /* chat.presence_limit; 0: no limit */
 };
 
 /* Takes the store, even on failure. NULL on no memory. */
 MUST_CHECK struct log *log_new(const struct log_options *options, struct store *store);
 void log_free(struct log *l);
 void log_set_max_topics(struct log *l, uint32_t max);
+/* chat.presence_limit of a reload. */
+void log_set_crowd(struct log *l, uint32_t members);
 /* Retention; once a second, main thread. */
 void log_sweep(struct log *l, int64_t now_ms);
 

@@ -12,6 +12,7 @@
 
 struct room;
 TAILQ_HEAD(leaving_list, room_member);
+TAILQ_HEAD(crowd_list, room);
 
 struct log_topic {
 	struct slice name; /* bytes behind the struct */
@@ -69,6 +70,8 @@ struct log {
 	unsigned n_workers;
 	struct log_worker workers[LOG_MAX_WORKERS + 1];
 	struct leaving_list leaving;
+	uint32_t crowd;           /* members above which only a room's count is told; 0: never */
+	struct crowd_list crowds; /* rooms whose count is to be told */
 };
 
 static inline void

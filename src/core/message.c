@@ -301,6 +301,28 @@ message_presence(
 }
 
 struct message *
+message_count(struct slice topic, size_t count, struct slice members)
+{
+	struct slice type = members.p == NULL ? SLICE("count") : SLICE("members");
+	struct parts parts = {.topic = topic};
+	struct message *m;
+	struct draft d UNCLEARED;
+
+	start(&d, type.p);
+	(void)json_add_member_string(&d.json, "room", topic_room(topic));
+	(void)json_add_member_u64(&d.json, "count", count);
+	if (members.p != NULL)
+		(void)json_add_member_raw(&d.json, "members", members);
+	(void)buf_add_char(&d.json, '}');
+	m = finish(&d, &parts);
+	if (m == NULL)
+		return NULL;
+	m->kind = MESSAGE_COUNT;
+	m->event = type;
+	return m;
+}
+
+struct message *
 message_raw(struct slice topic, uint8_t opcode, struct slice payload, uint64_t origin)
 {
 	struct parts parts = {.topic = topic};

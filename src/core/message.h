@@ -26,6 +26,7 @@ enum message_kind {
 	MESSAGE_TYPING,
 	MESSAGE_USER_JOINED,
 	MESSAGE_USER_LEFT,
+	MESSAGE_COUNT, /* of a crowded room, in place of each coming and going */
 	/* a frame between `format=raw` connections */
 	MESSAGE_RAW,
 };
@@ -119,6 +120,11 @@ MUST_CHECK struct message *message_typing(
     struct slice topic, struct message_from user, bool typing, uint64_t origin);
 MUST_CHECK struct message *message_presence(
     struct slice topic, struct message_from user, bool joined, size_t count, uint64_t origin);
+/*
+ * How many are in a room; members: a JSON array of (the first of) them, absent: only the count. NULL
+ * on no memory.
+ */
+MUST_CHECK struct message *message_count(struct slice topic, size_t count, struct slice members);
 MUST_CHECK struct message *message_raw(
     struct slice topic, uint8_t opcode, struct slice payload, uint64_t origin);
 

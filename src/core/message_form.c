@@ -99,6 +99,7 @@ message_line(struct buf *out, const struct message *m)
 		(void)BUF_ADD_LIT(out, ": ");
 		add_indented(out, m->content.p != NULL ? m->content : m->sse);
 		break;
+	case MESSAGE_COUNT:
 	case MESSAGE_TYPING:
 	case MESSAGE_RAW:
 		break;
@@ -140,6 +141,7 @@ make_events(struct buf *out, const struct message *m)
 		break;
 	case MESSAGE_CHAT:
 		break;
+	case MESSAGE_COUNT:
 	case MESSAGE_TYPING:
 	case MESSAGE_USER_JOINED:
 	case MESSAGE_USER_LEFT:

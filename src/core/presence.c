@@ -19,10 +19,22 @@ struct room_member {
 	TAILQ_ENTRY(room_member) leaving; /* in the log's list, while leave_at_ms != 0 */
 };
 
+/*
+ * A room of thousands would tell thousands of each that comes: beyond a size it is crowded, and only
+ * its count is told, at most once a second. It is quiet again when a quarter fewer than that are
+ * left; then all are told who is there.
+ */
 struct room {
 	struct map members; /* by user id */
 	TAILQ_HEAD(, room_member) order;
+	struct log_topic *topic;
+	bool is_crowded;
+	bool is_due;        /* in the log's list of crowds: its count has changed */
+	int64_t counted_ms; /* when it was told last */
+	TAILQ_ENTRY(room) crowd;
 };
+
+#define COUNT_EVERY_MS 1000
 
 size_t
 presence_count(const struct room *room)
@@ -31,12 +43,13 @@ presence_count(const struct room *room)
 }
 
 static struct room *
-room_new(void)
+room_new(struct log_topic *t)
 {
 	struct room *room = mem_alloc(sizeof(*room));
 
 	if (room == NULL)
 		return NULL;
+	*room = (struct room){.topic = t};
 	map_init(&room->members);
 	TAILQ_INIT(&room->order);
 	return room;
@@ -90,6 +103,16 @@ member_new(struct log_topic *t, const struct message_from *user)
 }
 
 static void
+room_remove(struct log *l, struct log_topic *t)
+{
+	if (t->room->is_due)
+		TAILQ_REMOVE(&l->crowds, t->room, crowd);
+	presence_free_room(t->room);
+	t->room = NULL;
+	l->n_rooms--;
+}
+
+static void
 member_remove(struct log *l, struct room_member *m)
 {
 	struct log_topic *t = m->topic;
@@ -98,11 +121,8 @@ member_remove(struct log *l, struct room_member *m)
 	(void)map_remove(&t->room->members, m->user_id);
 	TAILQ_REMOVE(&t->room->order, m, order);
 	mem_free(m);
-	if (t->room->members.n == 0) {
-		presence_free_room(t->room);
-		t->room = NULL;
-		l->n_rooms--;
-	}
+	if (t->room->members.n == 0)
+		room_remove(l, t);
 }
 
 static void
@@ -124,19 +144,74 @@ add_members(struct buf *out, const struct room *room)
 	(void)buf_add_char(out, ']');
 }
 
-/* Tell the room. 0, -ENOMEM, or -EAGAIN when the tail is full. */
+/* Takes msg, NULL for no memory. 0, -ENOMEM, or -EAGAIN when the tail is full. */
 static int
-announce(struct log *l, const struct room_member *m, bool joined, size_t count, uint64_t origin,
-    unsigned caller, uint64_t *wakes)
+tell(struct log *l, struct message *msg, unsigned caller, uint64_t *wakes)
 {
-	struct message_from user = {m->user_id, m->name};
-	struct message *msg = message_presence(m->topic->name, user, joined, count, origin);
 	int r = msg == NULL ? -ENOMEM : log_reserve(l, 1);
 
 	if (r == 0)
 		log_link(l, msg, NULL, caller, wakes);
 	message_unref(msg);
 	return r;
+}
+
+/* Tell the room, now or, if it is crowded, its count soon. As tell. */
+static int
+announce(struct log *l, const struct room_member *m, bool joined, size_t count, uint64_t origin,
+    unsigned caller, uint64_t *wakes)
+{
+	struct message_from user = {m->user_id, m->name};
+	struct room *room = m->topic->room;
+
+	room->is_crowded = room->is_crowded || (l->crowd != 0 && count > l->crowd);
+	if (!room->is_crowded)
+		return tell(l, message_presence(m->topic->name, user, joined, count, origin),
+		    caller, wakes);
+	if (!room->is_due)
+		TAILQ_INSERT_TAIL(&l->crowds, room, crowd);
+	room->is_due = true;
+	return 0;
+}
+
+/* What a crowded room is told after a while. 0, -ENOMEM or -EAGAIN: it is tried again. */
+static int
+tell_count(struct log *l, struct room *room, uint64_t *wakes)
+{
+	bool is_crowded = l->crowd != 0 && room->members.n > l->crowd - l->crowd / 4;
+	struct buf members = BUF_INIT(64 * 1024);
+	struct message *msg;
+	int r;
+
+	if (!is_crowded)
+		add_members(&members, room);
+	msg = members.failed ? NULL
+			     : message_count(room->topic->name, room->members.n,
+				   is_crowded ? SLICE_NONE : buf_slice(&members));
+	buf_done(&members);
+	r = tell(l, msg, LOG_NO_WORKER, wakes);
+	if (r == 0)
+		room->is_crowded = is_crowded;
+	return r;
+}
+
+static void
+tell_counts(struct log *l, int64_t now_ms, uint64_t *wakes)
+{
+	struct room *room;
+	struct room *next;
+
+	TAILQ_FOREACH_SAFE (room, &l->crowds, crowd, next) {
+		/* the clock may have been set back */
+		bool is_early =
+		    room->counted_ms + COUNT_EVERY_MS > now_ms && room->counted_ms <= now_ms;
+
+		if (is_early || tell_count(l, room, wakes) < 0)
+			continue;
+		TAILQ_REMOVE(&l->crowds, room, crowd);
+		room->is_due = false;
+		room->counted_ms = now_ms;
+	}
 }
 
 /* Whom the room was not told of stays until it can be told: presence_expire tries again. */
@@ -165,7 +240,7 @@ presence_join(struct log *l, struct slice topic, struct message_from user, uint6
 	if (t == NULL)
 		goto out;
 	if (t->room == NULL) {
-		t->room = room_new();
+		t->room = room_new(t);
 		if (t->room == NULL) {
 			r = -ENOMEM;
 			goto out;
@@ -177,11 +252,8 @@ presence_join(struct log *l, struct slice topic, struct message_from user, uint6
 		m = member_new(t, &user);
 		if (m == NULL) {
 			r = -ENOMEM;
-			if (t->room->members.n == 0) {
-				presence_free_room(t->room);
-				t->room = NULL;
-				l->n_rooms--;
-			}
+			if (t->room->members.n == 0)
+				room_remove(l, t);
 			goto out;
 		}
 		r = announce(l, m, true, t->room->members.n, origin, caller, &wakes);
@@ -252,6 +324,19 @@ presence_has(struct log *l, struct slice topic, struct slice user_id)
 	return has;
 }
 
+bool
+presence_is_crowded(struct log *l, struct slice topic)
+{
+	struct log_topic *t;
+	bool is_crowded;
+
+	log_lock(l);
+	t = log_topic_find(l, topic);
+	is_crowded = t != NULL && t->room != NULL && t->room->is_crowded;
+	log_unlock(l);
+	return is_crowded;
+}
+
 void
 presence_expire(struct log *l, int64_t now_ms)
 {
@@ -265,6 +350,7 @@ presence_expire(struct log *l, int64_t now_ms)
 			continue; /* a reload may have changed the grace: the list is not quite in order */
 		leave_now(l, m, 0, LOG_NO_WORKER, &wakes);
 	}
+	tell_counts(l, now_ms, &wakes);
 	log_unlock(l);
 	log_wake(l, wakes);
 }

@@ -182,7 +182,8 @@ reader_fall_behind(struct hub *h, struct subscriber *s)
 		s->ops->fail(s);
 		return;
 	}
-	r->is_catch_up = s->readers->catch_up == NULL; /* a later one parks and is merged into the first */
+	r->is_catch_up =
+	    s->readers->catch_up == NULL; /* a later one parks and is merged into the first */
 	r->cursor = h->position;
 	if (r->is_catch_up)
 		s->readers->catch_up = r;

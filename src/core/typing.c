@@ -14,6 +14,7 @@ struct typing {
 	LIST_ENTRY(typing) link;
 	const struct sub *sub;
 	uint64_t due_ms; /* monotonic */
+	uint64_t told_ms;
 };
 
 /* 0, or -ENOMEM. A full tail drops it: under load typing is the first to go. */
@@ -21,8 +22,11 @@ static int
 tell(struct session *s, const struct sub *sub, bool typing)
 {
 	struct hub *h = s->who.hub;
-	struct append *a = append_new(1);
+	struct append *a;
 
+	if (presence_is_crowded(h->log, sub_pattern(sub)))
+		return 0; /* nobody could read that many */
+	a = append_new(1);
 	if (a != NULL)
 		a->items[0].message =
 		    message_typing(sub_pattern(sub), session_user(s), typing, s->who.number);
@@ -64,6 +68,8 @@ session_type(struct session *s, struct sub *sub, bool typing, struct refusal *wh
 {
 	struct typing *t = find(s, sub);
 	struct hub *h = s->who.hub;
+	uint64_t timeout_ms = h->config->chat.typing_timeout_ms;
+	uint64_t now_ms = h->mono_us / 1000;
 
 	if (!typing) {
 		if (t != NULL)
@@ -77,9 +83,13 @@ session_type(struct session *s, struct sub *sub, bool typing, struct refusal *wh
 		t->sub = sub;
 		LIST_INSERT_HEAD(&s->typing, t, link);
 	}
-	t->due_ms = h->mono_us / 1000 + h->config->chat.typing_timeout_ms;
+	t->due_ms = now_ms + timeout_ms;
 	if (session_ops_of(s)->deadline_changed != NULL)
 		session_ops_of(s)->deadline_changed(s);
+	/* a page says so at each key: the room knows it already */
+	if (t->told_ms != 0 && now_ms - t->told_ms < timeout_ms / 4)
+		return 0;
+	t->told_ms = now_ms;
 	return tell(s, sub, true) < 0 ? append_refusal(-ENOMEM, why) : 0;
 }
 

@@ -260,6 +260,7 @@ reload(struct server *s)
 	for (unsigned i = 0; i < s->n_workers; i++)
 		worker_reload(&s->workers[i], setup);
 	log_set_max_topics(s->log, setup->config->limits.topics);
+	log_set_crowd(s->log, setup->config->chat.presence_limit);
 	setup_unref(s->setup);
 	s->setup = setup;
 	use_logging(s);
@@ -392,8 +393,10 @@ static int
 prepare(struct server *s)
 {
 	const struct config *c = s->setup->config;
-	struct log_options options = {
-	    .n_workers = s->n_workers, .now_us = clock_wall_us(), .max_topics = c->limits.topics};
+	struct log_options options = {.n_workers = s->n_workers,
+	    .now_us = clock_wall_us(),
+	    .max_topics = c->limits.topics,
+	    .crowd = c->chat.presence_limit};
 
 	s->log = log_new(&options, memory_store_new(c->storage.cache, c->storage.keys));
 	s->guests = limiter_new(GUEST_BUCKETS);

@@ -88,6 +88,9 @@ note_message(const struct world *w, struct notes *n, const struct message *m)
 	case MESSAGE_USER_LEFT:
 		note(n, "-%.*s", SLICE_ARG(m->name));
 		break;
+	case MESSAGE_COUNT:
+		note(n, "%.*s", SLICE_ARG(slice_skip(m->json, 8)));
+		break;
 	case MESSAGE_RAW:
 		note(n, "raw %.*s", SLICE_ARG(m->json));
 		break;

@@ -98,6 +98,56 @@ START_TEST(graces)
 }
 END_TEST
 
+/* Beyond chat.presence_limit only the count is told, once a second; then all who are there. */
+START_TEST(crowds)
+{
+	struct presence_view view;
+	struct world w;
+	struct peer bob;
+	char id[2] = "c";
+
+	ck_assert(world_init(&w, NULL));
+	log_set_crowd(w.log, 4);
+	ck_assert(peer_open(&w, 0, &bob, "bob"));
+	peer_do(&bob, "{'type':'join','room':'a'}");
+	(void)peer_take(&bob);
+	for (; id[0] < 'f'; id[0]++)
+		ck_assert_int_eq(enter(&w, id, &view), 0);
+	world_turn(&w);
+	ck_assert_str_eq(peer_take(&bob), "+c; +d; +e");
+	ck_assert(!presence_is_crowded(w.log, room));
+	for (; id[0] < 'k'; id[0]++)
+		ck_assert_int_eq(enter(&w, id, &view), 0);
+	ck_assert(presence_is_crowded(w.log, room));
+	world_turn(&w);
+	ck_assert_str_eq(peer_take(&bob), "");
+	peer_do(&bob, "{'type':'typing','room':'a'}");
+	presence_expire(w.log, w.now_ms);
+	world_turn(&w);
+	ck_assert_str_eq(peer_take(&bob), "\"count\",\"room\":\"a\",\"count\":9}");
+	/* the next one only a second later, or when the clock was set back */
+	presence_leave(w.log, room, SLICE("c"), 0, 0, 0);
+	presence_expire(w.log, w.now_ms + 999);
+	world_turn(&w);
+	ck_assert_str_eq(peer_take(&bob), "");
+	presence_expire(w.log, w.now_ms + 1000);
+	world_turn(&w);
+	ck_assert_str_eq(peer_take(&bob), "\"count\",\"room\":\"a\",\"count\":8}");
+	for (id[0] = 'd'; id[0] < 'i'; id[0]++)
+		presence_leave(w.log, room, slice_str(id), 0, 0, 0);
+	presence_expire(w.log, w.now_ms - 5000);
+	world_turn(&w);
+	ck_assert_str_eq(peer_take(&bob),
+	    "\"members\",\"room\":\"a\",\"count\":3,\"members\":[{\"id\":\"bob\",\"name\":\"bob\"},"
+	    "{\"id\":\"i\",\"name\":\"i\"},{\"id\":\"j\",\"name\":\"j\"}]}");
+	presence_leave(w.log, room, SLICE("i"), 0, 0, 0);
+	world_turn(&w);
+	ck_assert_str_eq(peer_take(&bob), "-i");
+	peer_close(&bob, false);
+	world_done(&w);
+}
+END_TEST
+
 /* Without memory to tell the room nobody enters, and nobody is gone. */
 START_TEST(no_memory)
 {
@@ -156,7 +206,7 @@ int
 main(void)
 {
 	const TTest *const tests[] = {
-	    snapshot, listed_at_most, graces, no_memory, topics_limit, NULL};
+	    snapshot, listed_at_most, graces, crowds, no_memory, topics_limit, NULL};
 
 	return run_tests("presence", tests);
 }

@@ -60,6 +60,10 @@ START_TEST(ends_by_itself)
 	world_turn(&w);
 	GOT(&ada, "typing bob");
 	ck_assert_uint_eq(session_typing_due(&bob.session), due);
+	/* said at each key, it is told once in a while */
+	peer_do(&bob, "{'type':'typing','room':'b'}");
+	world_turn(&w);
+	GOT(&ada, "");
 	/* said again, it lasts longer */
 	world_pass(&w, 1000);
 	peer_do(&bob, "{'type':'typing','room':'a'}");

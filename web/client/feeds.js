@@ -214,6 +214,10 @@ export class Room extends Feed {
 		case 'members':
 			this.setPeople(message.members, message.count);
 			break;
+		case 'count': // of a crowded room, in place of each coming and going
+			this.count = message.count;
+			this.dispatchEvent(new BelfryEvent('people', { people: this.people, count: this.count }));
+			break;
 		case 'user_joined':
 		case 'user_left':
 			if (message.type === 'user_joined')
