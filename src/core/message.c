@@ -387,3 +387,21 @@ message_memory(const struct message *m)
 	return sizeof(*m) + WS_SERVER_HEAD + m->json.n + m->topic.n + m->content.n + m->name.n +
 	       m->user_id.n + m->key.n + 32;
 }
+
+void
+message_count(struct message *m, _Atomic int64_t *account)
+{
+	m->account = account;
+	atomic_fetch_add_explicit(account,
+	    atomic_load_explicit(&m->forms_bytes, memory_order_relaxed), memory_order_relaxed);
+}
+
+void
+message_uncount(struct message *m)
+{
+	uint32_t n = atomic_exchange_explicit(
+	    &m->forms_bytes, MESSAGE_UNCOUNTED, memory_order_relaxed);
+
+	if (m->account != NULL && n != MESSAGE_UNCOUNTED)
+		atomic_fetch_sub_explicit(m->account, n, memory_order_relaxed);
+}

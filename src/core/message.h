@@ -74,7 +74,11 @@ struct message {
 	struct slice key;     /* absent: none */
 	char *frame;          /* start of the WebSocket frame: head right before json */
 	struct message_blob *_Atomic forms[MESSAGE_FORMS];
+	_Atomic uint32_t forms_bytes; /* what they take; MESSAGE_UNCOUNTED: nobody counts any more */
+	_Atomic int64_t *account;     /* the store's count of all its messages' forms; NULL: none */
 };
+
+#define MESSAGE_UNCOUNTED UINT32_MAX
 
 struct message_from {
 	struct slice user_id;
@@ -136,6 +140,13 @@ void message_commit(struct message *m, uint64_t id);
 bool message_is_content(const struct message *m);
 /* Bytes it takes without its forms. */
 size_t message_memory(const struct message *m);
+/*
+ * From now on what its forms take is counted in *account, too, by whichever thread makes them. Before
+ * anybody else sees it; the account must live until message_uncount.
+ */
+void message_count(struct message *m, _Atomic int64_t *account);
+/* Takes them out of the account, for good: the store has given the message up. */
+void message_uncount(struct message *m);
 
 /*
  * The bytes of a form: made at the first call. Borrowed, live as long as m. Empty when this

@@ -215,6 +215,21 @@ make(struct buf *out, const struct message *m, enum message_form form)
 	return 0;
 }
 
+/* A form was added to those of the message: its store counts it, unless it has let go of it. */
+static void
+count(struct message *m, size_t n)
+{
+	uint32_t had = atomic_load_explicit(&m->forms_bytes, memory_order_relaxed);
+
+	do {
+		if (had == MESSAGE_UNCOUNTED)
+			return;
+	} while (!atomic_compare_exchange_weak_explicit(&m->forms_bytes, &had, had + (uint32_t)n,
+	    memory_order_relaxed, memory_order_relaxed));
+	if (m->account != NULL)
+		atomic_fetch_add_explicit(m->account, (int64_t)n, memory_order_relaxed);
+}
+
 /* Keep what was made; another thread may have been first: then its blob serves. */
 static int
 keep(struct message *m, enum message_form form, struct slice made, struct slice *out)
@@ -230,6 +245,8 @@ keep(struct message *m, enum message_form form, struct slice made, struct slice 
 	if (!atomic_compare_exchange_strong(&m->forms[form], &first, blob)) {
 		mem_free(blob);
 		blob = first;
+	} else {
+		count(m, sizeof(*blob) + made.n);
 	}
 	*out = slice_of(blob->bytes, blob->n);
 	return 0;

@@ -15,7 +15,8 @@ struct memory_store {
 	/* every stored message by id; taken ones leave a hole until the ring is packed */
 	struct ring all;
 	size_t n_holes;
-	size_t bytes;
+	size_t bytes; /* of the messages without their forms */
+	_Atomic int64_t forms_bytes;
 	size_t n_messages;
 	uint64_t max_bytes;
 	struct keys keys;
@@ -39,6 +40,14 @@ has_expired(const struct message *m, int64_t now_ms)
 	return m->expires_ms != 0 && m->expires_ms <= now_ms;
 }
 
+static size_t
+all_bytes(const struct memory_store *s)
+{
+	int64_t forms = atomic_load_explicit(&s->forms_bytes, memory_order_relaxed);
+
+	return s->bytes + (forms > 0 ? (size_t)forms : 0);
+}
+
 /* --- retention --- */
 
 /* A message that its topic has given up goes. Its place in `all` becomes a hole. */
@@ -48,6 +57,7 @@ drop(struct memory_store *s, struct message *m)
 	struct ring_entry *hole = ring_find(&s->all, m->id);
 
 	s->bytes -= message_memory(m);
+	message_uncount(m);
 	s->n_messages--;
 	if (hole != NULL) {
 		hole->message = NULL;
@@ -131,7 +141,7 @@ trim_topic(struct memory_store *s, struct log_topic *t, int64_t now_ms)
 static void
 trim_all(struct memory_store *s, int64_t now_ms)
 {
-	while (s->bytes > s->max_bytes && s->all.n > 0) {
+	while (all_bytes(s) > s->max_bytes && s->all.n > 0) {
 		const struct message *m = ring_at(&s->all, 0)->message;
 
 		take_oldest(s, log_topic_find(s->store.log, m->topic), now_ms);
@@ -152,6 +162,7 @@ memory_sweep(struct store *store, int64_t now_ms)
 		take_expired(s, t, now_ms);
 		trim_topic(s, t, now_ms);
 	}
+	trim_all(s, now_ms); /* forms may have been made since the last append */
 	keys_expire(&s->keys, now_ms);
 	log_unlock(store->log);
 }
@@ -226,6 +237,7 @@ store_message(struct memory_store *s, struct message *m, int64_t now_ms)
 		shelf->next_end_ms = m->expires_ms;
 	ring_push(&s->all, m->id, m); /* one reference serves both: they are taken together */
 	s->bytes += message_memory(m);
+	message_count(m, &s->forms_bytes);
 	s->n_messages++;
 	t->n_stored++;
 	t->last_id = m->id;
@@ -469,7 +481,17 @@ memory_extent(struct store *store, struct log_extent *out)
 	const struct memory_store *s = of(store);
 
 	out->messages = s->n_messages;
-	out->bytes = s->bytes;
+	out->bytes = all_bytes(s);
+}
+
+/* A connection that still holds it must not find the account of a store that is gone. */
+static void
+drop_last(struct message *m)
+{
+	if (m == NULL)
+		return;
+	message_uncount(m);
+	message_unref(m);
 }
 
 static void
@@ -478,7 +500,7 @@ memory_free(struct store *store)
 	struct memory_store *s = of(store);
 
 	for (size_t i = 0; i < s->all.n; i++)
-		message_unref(ring_at(&s->all, i)->message);
+		drop_last(ring_at(&s->all, i)->message);
 	ring_done(&s->all);
 	keys_done(&s->keys);
 	mem_free(s);

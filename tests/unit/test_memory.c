@@ -124,6 +124,71 @@ START_TEST(by_bytes)
 }
 END_TEST
 
+static void
+note_read(struct log_read *r)
+{
+	(void)r; /* the memory store is done before log_read returns */
+}
+
+/* Every message of the log is asked for in another form, as replays do. */
+static void
+make_forms(struct log *l, enum message_form form)
+{
+	struct log_filter all = {.pattern = SLICE("**")};
+	struct log_read r = {
+	    .mode = LOG_FORWARD, .filters = &all, .n_filters = 1, .upto = UINT64_MAX};
+	struct slice bytes;
+
+	r.count = LOG_READ_MAX;
+	r.max_bytes = SIZE_MAX;
+	r.done = note_read;
+	log_read(l, &r);
+	ck_assert_int_eq(r.status, 0);
+	for (unsigned i = 0; i < r.n; i++) {
+		ck_assert_int_eq(message_form(r.messages[i], form, &bytes), 0);
+		ck_assert_uint_gt(bytes.n, 1000);
+	}
+	log_read_release(&r);
+}
+
+/* The forms that readers have had made take memory, too, and the bound holds for all of it. */
+START_TEST(by_bytes_of_forms)
+{
+	static const struct world_options options = {.max_bytes = 20000};
+	char text[1000];
+	struct world w;
+	struct log_extent before;
+	struct log_extent e;
+
+	ck_assert(world_init(&w, &options));
+	memset(text, 'x', sizeof(text) - 1);
+	text[sizeof(text) - 1] = '\0';
+	for (int i = 0; i < 5; i++)
+		SAY("a", text);
+	world_turn(&w);
+	log_extent(w.log, &before);
+	make_forms(w.log, FORM_EVENTS);
+	make_forms(w.log, FORM_EVENTS);
+	log_extent(w.log, &e);
+	ck_assert_uint_eq(e.messages, 5);
+	ck_assert_uint_gt(e.bytes, before.bytes + 5 * 1000);
+	ck_assert_uint_lt(e.bytes, before.bytes + 5 * 2000);
+	make_forms(w.log, FORM_LINE);
+	make_forms(w.log, FORM_CHAT_SSE);
+	log_extent(w.log, &e);
+	ck_assert_uint_gt(e.bytes, 20000);
+	log_sweep(w.log, w.now_ms);
+	log_extent(w.log, &e);
+	ck_assert_uint_le(e.bytes, 20000);
+	ck_assert_uint_ge(e.messages, 3);
+	for (int i = 0; i < 20; i++)
+		SAY("b", text);
+	log_extent(w.log, &e);
+	ck_assert_uint_ge(e.messages, 7); /* what went has taken its forms along */
+	world_done(&w);
+}
+END_TEST
+
 /* What ended by its own time is not there, and was no loss. */
 START_TEST(by_ttl)
 {
@@ -337,8 +402,8 @@ END_TEST
 int
 main(void)
 {
-	const TTest *const tests[] = {by_count, holes, by_age, by_bytes, by_ttl, ttl_and_count,
-	    keyed, keys_are_bounded, batch, rings, NULL};
+	const TTest *const tests[] = {by_count, holes, by_age, by_bytes, by_bytes_of_forms,
+	    by_ttl, ttl_and_count, keyed, keys_are_bounded, batch, rings, NULL};
 
 	return run_tests("memory", tests);
 }
