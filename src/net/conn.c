@@ -180,8 +180,8 @@ finished(struct conn *c)
 void
 conn_flush(struct conn *c)
 {
-	size_t before = c->out.bytes;
-	size_t memory = outq_memory(&c->out);
+	size_t before;
+	size_t memory;
 	ssize_t n;
 
 	if (c->is_doomed && c->doom_code == 0) {
@@ -198,6 +198,8 @@ conn_flush(struct conn *c)
 		c->ends_soon = false;
 		conn_finish(c, CLOSE_DONE);
 	}
+	before = c->out.bytes;
+	memory = outq_memory(&c->out);
 	n = outq_flush(&c->out, event_get_fd(&c->event));
 	c->net->queued -= before - c->out.bytes;
 	c->net->memory -= memory - outq_memory(&c->out);
@@ -206,6 +208,8 @@ conn_flush(struct conn *c)
 		conn_close(c, CLOSE_RESET);
 		return;
 	}
+	if (n > 0)
+		c->has_stalled = false;
 	/*
 	 * not read on purpose, or an answer taken slowly: then writing that makes progress is a
 	 * sign of life

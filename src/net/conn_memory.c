@@ -73,3 +73,20 @@ conn_check_input(struct conn *c)
 	    !c->is_doomed)
 		turn_away(c);
 }
+
+void
+conn_drop_stalled(struct net *n)
+{
+	struct conn *c;
+	struct conn *next;
+
+	if (n->now_ms < n->looked_ms + STALLED_MS)
+		return;
+	n->looked_ms = n->now_ms;
+	TAILQ_FOREACH_SAFE (c, &n->conns, all, next) {
+		if (c->has_stalled)
+			conn_close(c, CLOSE_SLOW);
+		else
+			c->has_stalled = c->out.n > 0;
+	}
+}

@@ -65,6 +65,7 @@ struct conn {
 	bool came_early : 1; /* input arrived while it was answering, and waits in the socket */
 	bool is_resumed : 1; /* its event is active for the sake of `rest` */
 	bool has_begun : 1;  /* a part of a request head is there: its deadline runs */
+	bool has_stalled : 1; /* took nothing of its queue since limits.memory was last looked after */
 	uint32_t rest_n;
 	char *rest;      /* unfinished input; NULL: none */
 	const void *ops; /* struct ws_ops or struct stream_ops, by state */
@@ -95,6 +96,8 @@ _Static_assert(sizeof(struct conn) <= 296, "an idle connection must stay small")
 	4096             /* unfinished input that everybody may have, whatever limits.memory says */
 #define READ_SPARED 2048 /* what is read at once above limits.memory */
 
+#define STALLED_MS 30000
+
 /* --- conn_memory.c --- */
 /* Count what it holds of unfinished input anew: after anything that takes or frees some. */
 void conn_count_input(struct conn *c);
@@ -103,6 +106,11 @@ void conn_count_input(struct conn *c);
  * turned away: a request with 503, a WebSocket with 1013.
  */
 void conn_check_input(struct conn *c);
+/*
+ * Above limits.memory, each STALLED_MS: who has taken nothing of his queue since the last time is
+ * let go, or he would keep others out for as long as he likes.
+ */
+void conn_drop_stalled(struct net *n);
 
 /* --- conn.c --- */
 void conn_enter(struct conn *c, enum conn_state to);

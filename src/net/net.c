@@ -165,6 +165,8 @@ net_turn(struct net *n)
 		if (c->state != CONN_DEAD)
 			conn_flush(c);
 	}
+	if (net_is_full(n))
+		conn_drop_stalled(n);
 	free_dead(n);
 	ws_inflater_trim(n->inflater);
 	counter_set(n->counters, COUNTER_MEMORY_BYTES, n->memory);

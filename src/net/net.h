@@ -52,6 +52,7 @@ struct net {
 	size_t memory;        /* bytes in queues and unfinished input of this worker */
 	size_t memory_limit;  /* what it may have of limits.memory: what the others leave */
 	size_t queued;        /* bytes waiting in its queues */
+	uint64_t looked_ms;   /* when stalled readers were last looked for */
 	bool is_draining;
 	uint32_t drain_spread_ms;
 	struct ws_inflater *inflater;

@@ -498,12 +498,62 @@ START_TEST(queues_shrink)
 }
 END_TEST
 
+static void
+pass(uint64_t ms)
+{
+	net_clock(&p.net);
+	p.net.now_ms += ms;
+	(void)net_turn(&p.net);
+}
+
+/* Above the limit, who takes nothing goes; who takes a little stays. */
+START_TEST(stalled_ones_go)
+{
+	static char some[300000]; /* more than the socket takes */
+	static char piece[sizeof(some)];
+	unsigned n;
+
+	open_place();
+	say(UPGRADE);
+	(void)hear(NULL);
+	p.net.memory_limit = 100000;
+	for (int i = 0; i < 8; i++)
+		ck_assert_int_eq(conn_push_bytes(the_conn(), slice_of(some, sizeof(some))), 0);
+	turn();
+	ck_assert(net_is_full(&p.net));
+	for (n = 1; n < 4; n++) {
+		while (recv(p.peer, piece, sizeof(piece), MSG_DONTWAIT) > 0)
+			;
+		turn();
+		pass(n * STALLED_MS);
+		ck_assert_uint_eq(p.n_gone, 0);
+		ck_assert(net_is_full(&p.net));
+	}
+	p.net.memory_limit = 10000000; /* with room for all it may take its time */
+	for (; n < 8; n++)
+		pass(n * STALLED_MS);
+	ck_assert_uint_eq(p.n_gone, 0);
+	while (recv(p.peer, piece, sizeof(piece), MSG_DONTWAIT) > 0)
+		;
+	turn();
+	p.net.memory_limit = 100000;
+	pass(n * STALLED_MS);
+	ck_assert_uint_eq(p.n_gone, 0);
+	pass((n + 1) * STALLED_MS - 1000);
+	ck_assert_uint_eq(p.n_gone, 0);
+	pass((n + 1) * STALLED_MS + 1000);
+	ck_assert_uint_eq(p.n_gone, 1);
+	ck_assert_uint_eq(p.net.memory, 0);
+	close_place();
+}
+END_TEST
+
 int
 main(void)
 {
 	const TTest *const tests[] = {heads, bodies, frames, queues, last_byte_of_a_head,
 	    last_byte_of_a_body, last_byte_of_a_message, a_little_is_spared, held_ones_are_spared,
-	    queues_shrink, NULL};
+	    queues_shrink, stalled_ones_go, NULL};
 
 	return run_tests("conn", tests);
 }
