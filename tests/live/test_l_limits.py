@@ -353,6 +353,7 @@ def test_memory_is_one_for_all_workers(start):
                 c.send(b"x" * 100_000)
                 time.sleep(0.01)
             c.response().ok()
+        until(lambda: metric(d, "belfry_queue_memory_bytes") == 0)
 
 
 def test_bomb(start):
