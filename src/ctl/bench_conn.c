@@ -192,7 +192,15 @@ bench_close(struct bench *b, struct bench_conn *c)
 static void
 ended(struct bench *b, struct bench_conn *c, const char *why)
 {
-	bench_fail(b, "connection %u: %s", c->number, why);
+	static const char *const when[] = {
+	    [BENCH_CONNECTING] = "while connecting",
+	    [BENCH_HANDSHAKE] = "before its answer",
+	    [BENCH_JOINING] = "while joining",
+	    [BENCH_OPEN] = "while open",
+	};
+
+	bench_fail(b, "connection %u %s, %llu ms old: %s", c->number, when[c->state],
+	    (unsigned long long)((bench_now_ns() - c->started_ns) / 1000000u), why);
 	bench_close(b, c);
 }
 

@@ -23,12 +23,12 @@ listen = ( {{ address = "127.0.0.1"; port = {port}; }} );
 workers = {workers};
 web = {{ root = ""; }};
 auth = {{ secret_file = "secret"; }};
-storage = {{ backend = "memory"; keys = 10000; }};
+storage = {{ backend = "memory"; keys = 100000; }};
 topics = ( {{ match = "server/**"; history = 0; }},
            {{ match = "chat/*"; history = 200; presence = true; }},
            {{ match = "**"; history = 200; }} );
 chat = {{ leave_grace = "1s"; }};
-limits = {{ messages_per_second = 0; }};
+limits = {{ messages_per_second = 0; request_timeout = "60s"; }};
 logging = {{ level = "warning"; }};
 """
 
