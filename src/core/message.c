@@ -301,7 +301,7 @@ message_presence(
 }
 
 struct message *
-message_count(struct slice topic, size_t count, struct slice members)
+message_crowd(struct slice topic, size_t count, struct slice members)
 {
 	struct slice type = members.p == NULL ? SLICE("count") : SLICE("members");
 	struct parts parts = {.topic = topic};

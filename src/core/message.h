@@ -128,7 +128,7 @@ MUST_CHECK struct message *message_presence(
  * How many are in a room; members: a JSON array of (the first of) them, absent: only the count. NULL
  * on no memory.
  */
-MUST_CHECK struct message *message_count(struct slice topic, size_t count, struct slice members);
+MUST_CHECK struct message *message_crowd(struct slice topic, size_t count, struct slice members);
 MUST_CHECK struct message *message_raw(
     struct slice topic, uint8_t opcode, struct slice payload, uint64_t origin);
 

@@ -186,7 +186,7 @@ tell_count(struct log *l, struct room *room, uint64_t *wakes)
 	if (!is_crowded)
 		add_members(&members, room);
 	msg = members.failed ? NULL
-			     : message_count(room->topic->name, room->members.n,
+			     : message_crowd(room->topic->name, room->members.n,
 				   is_crowded ? SLICE_NONE : buf_slice(&members));
 	buf_done(&members);
 	r = tell(l, msg, LOG_NO_WORKER, wakes);
