@@ -389,7 +389,7 @@ message_memory(const struct message *m)
 }
 
 void
-message_count(struct message *m, _Atomic int64_t *account)
+message_account(struct message *m, _Atomic int64_t *account)
 {
 	m->account = account;
 	atomic_fetch_add_explicit(account,
@@ -397,7 +397,7 @@ message_count(struct message *m, _Atomic int64_t *account)
 }
 
 void
-message_uncount(struct message *m)
+message_unaccount(struct message *m)
 {
 	uint32_t n = atomic_exchange_explicit(
 	    &m->forms_bytes, MESSAGE_UNCOUNTED, memory_order_relaxed);

@@ -142,11 +142,11 @@ bool message_is_content(const struct message *m);
 size_t message_memory(const struct message *m);
 /*
  * From now on what its forms take is counted in *account, too, by whichever thread makes them. Before
- * anybody else sees it; the account must live until message_uncount.
+ * anybody else sees it; the account must live until message_unaccount.
  */
-void message_count(struct message *m, _Atomic int64_t *account);
+void message_account(struct message *m, _Atomic int64_t *account);
 /* Takes them out of the account, for good: the store has given the message up. */
-void message_uncount(struct message *m);
+void message_unaccount(struct message *m);
 
 /*
  * The bytes of a form: made at the first call. Borrowed, live as long as m. Empty when this

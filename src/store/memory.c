@@ -57,7 +57,7 @@ drop(struct memory_store *s, struct message *m)
 	struct ring_entry *hole = ring_find(&s->all, m->id);
 
 	s->bytes -= message_memory(m);
-	message_uncount(m);
+	message_unaccount(m);
 	s->n_messages--;
 	if (hole != NULL) {
 		hole->message = NULL;
@@ -237,7 +237,7 @@ store_message(struct memory_store *s, struct message *m, int64_t now_ms)
 		shelf->next_end_ms = m->expires_ms;
 	ring_push(&s->all, m->id, m); /* one reference serves both: they are taken together */
 	s->bytes += message_memory(m);
-	message_count(m, &s->forms_bytes);
+	message_account(m, &s->forms_bytes);
 	s->n_messages++;
 	t->n_stored++;
 	t->last_id = m->id;
@@ -490,7 +490,7 @@ drop_last(struct message *m)
 {
 	if (m == NULL)
 		return;
-	message_uncount(m);
+	message_unaccount(m);
 	message_unref(m);
 }
 
