@@ -399,8 +399,8 @@ message_account(struct message *m, _Atomic int64_t *account)
 void
 message_unaccount(struct message *m)
 {
-	uint32_t n = atomic_exchange_explicit(
-	    &m->forms_bytes, MESSAGE_UNCOUNTED, memory_order_relaxed);
+	uint32_t n =
+	    atomic_exchange_explicit(&m->forms_bytes, MESSAGE_UNCOUNTED, memory_order_relaxed);
 
 	if (m->account != NULL && n != MESSAGE_UNCOUNTED)
 		atomic_fetch_sub_explicit(m->account, n, memory_order_relaxed);

@@ -74,8 +74,9 @@ struct message {
 	struct slice key;     /* absent: none */
 	char *frame;          /* start of the WebSocket frame: head right before json */
 	struct message_blob *_Atomic forms[MESSAGE_FORMS];
-	_Atomic uint32_t forms_bytes; /* what they take; MESSAGE_UNCOUNTED: nobody counts any more */
-	_Atomic int64_t *account;     /* the store's count of all its messages' forms; NULL: none */
+	_Atomic uint32_t
+	    forms_bytes;          /* what they take; MESSAGE_UNCOUNTED: nobody counts any more */
+	_Atomic int64_t *account; /* the store's count of all its messages' forms; NULL: none */
 };
 
 #define MESSAGE_UNCOUNTED UINT32_MAX

@@ -224,8 +224,8 @@ count(struct message *m, size_t n)
 	do {
 		if (had == MESSAGE_UNCOUNTED)
 			return;
-	} while (!atomic_compare_exchange_weak_explicit(&m->forms_bytes, &had, had + (uint32_t)n,
-	    memory_order_relaxed, memory_order_relaxed));
+	} while (!atomic_compare_exchange_weak_explicit(
+	    &m->forms_bytes, &had, had + (uint32_t)n, memory_order_relaxed, memory_order_relaxed));
 	if (m->account != NULL)
 		atomic_fetch_add_explicit(m->account, (int64_t)n, memory_order_relaxed);
 }

@@ -65,7 +65,8 @@ struct conn {
 	bool came_early : 1; /* input arrived while it was answering, and waits in the socket */
 	bool is_resumed : 1; /* its event is active for the sake of `rest` */
 	bool has_begun : 1;  /* a part of a request head is there: its deadline runs */
-	bool has_stalled : 1; /* took nothing of its queue since limits.memory was last looked after */
+	bool
+	    has_stalled : 1; /* took nothing of its queue since limits.memory was last looked after */
 	uint32_t rest_n;
 	char *rest;      /* unfinished input; NULL: none */
 	const void *ops; /* struct ws_ops or struct stream_ops, by state */

@@ -402,8 +402,8 @@ END_TEST
 int
 main(void)
 {
-	const TTest *const tests[] = {by_count, holes, by_age, by_bytes, by_bytes_of_forms,
-	    by_ttl, ttl_and_count, keyed, keys_are_bounded, batch, rings, NULL};
+	const TTest *const tests[] = {by_count, holes, by_age, by_bytes, by_bytes_of_forms, by_ttl,
+	    ttl_and_count, keyed, keys_are_bounded, batch, rings, NULL};
 
 	return run_tests("memory", tests);
 }
