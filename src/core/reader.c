@@ -383,24 +383,31 @@ tell_gap(struct reader *r)
 	}
 }
 
-/* Retention overtook the reader. */
+/*
+ * Retention overtook the reader. A gap that is still to be told then reaches further. What a
+ * question met gone is no gap, but what came after it was asked is.
+ */
 static void
 note_trimmed(struct reader *r)
 {
 	uint64_t trimmed = r->read.trimmed;
+	struct log_resume now;
 
 	if (r->accept_trimmed) {
 		r->accept_trimmed = false;
-		r->known_trimmed = trimmed;
+		r->known_trimmed = min_u64(trimmed, r->asked_upto);
 	}
-	if (trimmed <= max_u64(r->cursor, r->known_trimmed) || r->gap_due)
+	if (trimmed <= max_u64(r->cursor, r->known_trimmed))
 		return;
-	log_resume(r->hub->log, r->filters, r->n_filters, r->cursor, &r->gap);
-	r->gap.reason = LOG_GAP_TRIMMED;
-	r->gap.gap_id = r->who->is_stream ? trimmed : 0;
-	r->gap_asked = r->cursor;
-	r->gap_due = true;
+	log_resume(r->hub->log, r->filters, r->n_filters, r->cursor, &now);
 	r->known_trimmed = trimmed;
+	if (!r->gap_due) {
+		r->gap_due = true;
+		r->gap.reason = LOG_GAP_TRIMMED;
+		r->gap_asked = r->cursor;
+	}
+	r->gap.oldest = now.oldest;
+	r->gap.gap_id = r->who->is_stream ? trimmed : 0;
 }
 
 /*

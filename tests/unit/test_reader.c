@@ -358,6 +358,39 @@ START_TEST(overtaken)
 }
 END_TEST
 
+/* Retention goes on before a gap is told, and before a question is looked for. */
+START_TEST(overtaken_before_reading)
+{
+	static const char *const topics[] = {"three/x", "news", NULL};
+	struct position from;
+	struct world w;
+	struct stream st;
+	struct stream all;
+
+	ck_assert(world_init(&w, NULL));
+	for (int i = 1; i <= 6; i++)
+		SAY("three/x", "x");
+	from = from_id(world_id(&w, 1));
+	w.store->is_slow = true;
+	ck_assert(stream_open(&w, 0, &st, topics, &from, NULL));
+	ck_assert(stream_open(&w, 0, &all, topics, &from_all, NULL));
+	for (int i = 7; i <= 10; i++)
+		SAY("three/x", "x");
+	world_answer_reads(&w);
+	world_turn(&w);
+	world_answer_reads(&w);
+	world_turn(&w);
+	CAME(&st,
+	    "gap@#7 after=#1 oldest=#8 trimmed; three/x#8 x; three/x#9 x; three/x#10 x; level");
+	/* those up to 6 were gone when it was looked; 7 came while it was there already */
+	CAME(&all,
+	    "gap@#7 after=#0 oldest=#8 trimmed; three/x#8 x; three/x#9 x; three/x#10 x; level");
+	stream_close(&st);
+	stream_close(&all);
+	world_done(&w);
+}
+END_TEST
+
 /* Live, once, however many subscriptions match and whichever of them are behind. */
 START_TEST(overlap)
 {
@@ -624,8 +657,8 @@ int
 main(void)
 {
 	const TTest *const tests[] = {positions, after, trimmed, stream_gaps, slow_reader,
-	    slow_and_ephemeral, slow_and_trimmed, overtaken, overlap, overlap_later, cursors,
-	    asked_anew, slow_store, long_replay, clock_set_back, NULL};
+	    slow_and_ephemeral, slow_and_trimmed, overtaken, overtaken_before_reading, overlap,
+	    overlap_later, cursors, asked_anew, slow_store, long_replay, clock_set_back, NULL};
 
 	return run_tests("reader", tests);
 }
