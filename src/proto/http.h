@@ -11,7 +11,7 @@
 #include "base/buf.h"
 #include "base/slice.h"
 
-#define HTTP_MAX_HEADERS 100
+#define HTTP_MAX_HEADERS 200
 #define HTTP_MAX_TARGET                                                                            \
 	8000 /* bytes of the request target (RFC 9112 section 3 wants 8000 at least for a line) */
 

@@ -69,7 +69,7 @@ static const struct {
     {HTTP_E_TARGET_TOO_LONG, 414, "The request target is longer than 8000 bytes."},
     {HTTP_E_BAD_TARGET, 400, "The request target is malformed."},
     {HTTP_E_HEAD_TOO_LARGE, 431, "The request's head is too large."},
-    {HTTP_E_TOO_MANY_HEADERS, 431, "The request has too many header fields."},
+    {HTTP_E_TOO_MANY_HEADERS, 431, "The request has more than 200 header fields."},
     {HTTP_E_BAD_HEADER, 400, "A header field is malformed."},
     {HTTP_E_BARE_LF, 400, "A line of the head ends without a carriage return."},
     {HTTP_E_BARE_CR, 400, "The head has a carriage return that ends no line."},

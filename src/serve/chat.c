@@ -444,7 +444,7 @@ redirect(struct exchange *x)
 	struct refusal why;
 
 	(void)buf_add_char(&to, '/');
-	if (query_get(&q, "room", &room, &why) > 0) {
+	if (query_get(&q, "room", &room, &why) > 0 && room.n > 0) {
 		(void)BUF_ADD_LIT(&to, "?room=");
 		(void)url_encode(&to, buf_slice(&room), "");
 	}
