@@ -490,8 +490,6 @@ complete(struct hub *h, struct append *a)
 {
 	if (a->status >= 0)
 		counter_latency(h->counters, h->mono_us - a->started_us);
-	for (unsigned i = 0; a->status >= 0 && i < a->n; i++)
-		counter_add(h->counters, COUNTER_DUPLICATES, a->items[i].duplicate ? 1 : 0);
 	a->done(a);
 }
 
@@ -547,6 +545,7 @@ hub_tail(struct hub *h)
 bool
 hub_read(struct hub *h)
 {
+	log_reads_finish(h->log, h->worker);
 	for (unsigned i = 0; i < READS_A_TURN; i++) {
 		struct reader *r = TAILQ_FIRST(&h->ready);
 

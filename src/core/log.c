@@ -76,7 +76,20 @@ log_new(const struct log_options *options, struct store *store)
 	l->max_topics = options->max_topics;
 	l->store = store;
 	store->log = l;
+	for (unsigned i = 0; i <= LOG_MAX_WORKERS; i++)
+		TAILQ_INIT(&l->workers[i].reads);
+	if (store->ops->start != NULL && store->ops->start(store) < 0) {
+		log_free(l);
+		return NULL;
+	}
 	return l;
+}
+
+void
+log_stop(struct log *l)
+{
+	if (l != NULL && l->store->ops->stop != NULL)
+		l->store->ops->stop(l->store);
 }
 
 static void
@@ -95,6 +108,7 @@ log_free(struct log *l)
 
 	if (l == NULL)
 		return;
+	log_stop(l);
 	for (; l->released < l->next; l->released++) {
 		struct tail_slot *slot = &l->ring[l->released & (l->ring_cap - 1)];
 
@@ -321,7 +335,7 @@ log_next_id(struct log *l, uint64_t now_us)
 int
 log_reserve(struct log *l, size_t n)
 {
-	size_t used = (size_t)(l->next - l->released);
+	size_t used = (size_t)(l->next - l->released) + l->promised;
 	size_t cap = l->ring_cap;
 	struct tail_slot *bigger;
 
@@ -340,6 +354,22 @@ log_reserve(struct log *l, size_t n)
 	l->ring = bigger;
 	l->ring_cap = cap;
 	return 0;
+}
+
+int
+log_promise(struct log *l, size_t n)
+{
+	int r = log_reserve(l, n);
+
+	if (r == 0)
+		l->promised += n;
+	return r;
+}
+
+void
+log_promised_done(struct log *l, size_t n)
+{
+	l->promised -= n;
 }
 
 static uint64_t
@@ -471,141 +501,7 @@ log_take(struct log *l, unsigned worker, struct tail_slot *out, unsigned max, ui
 	return n;
 }
 
-/* --- what is known without reading --- */
-
-void
-log_read(struct log *l, struct log_read *r)
-{
-	r->n = 0;
-	r->status = 0;
-	r->more = false;
-	l->store->ops->read(l->store, r);
-}
-
-void
-log_read_release(struct log_read *r)
-{
-	for (unsigned i = 0; i < r->n; i++)
-		message_unref(r->messages[i]);
-	r->n = 0;
-}
-
-struct extent_of {
-	uint64_t trimmed;
-	uint64_t oldest;
-};
-
-static void
-add_topic(struct extent_of *e, const struct log_topic *t)
-{
-	e->trimmed = max_u64(e->trimmed, t->trimmed_id);
-	if (t->first_id != 0 && (e->oldest == 0 || t->first_id < e->oldest))
-		e->oldest = t->first_id;
-}
-
-static void
-add_filter(struct log *l, struct extent_of *e, const struct log_filter *f)
-{
-	struct log_topic *t;
-	size_t at = 0;
-
-	if (f->is_topic) {
-		t = log_topic_find(l, f->pattern);
-		if (t != NULL)
-			add_topic(e, t);
-		else
-			e->trimmed = max_u64(e->trimmed, l->folded);
-		return;
-	}
-	e->trimmed = max_u64(e->trimmed, l->folded);
-	while ((t = map_next(&l->topics, &at)) != NULL) {
-		if (pattern_matches(f->pattern, t->name))
-			add_topic(e, t);
-	}
-}
-
-uint64_t
-log_trimmed(struct log *l, const struct log_filter *filters, size_t n, uint64_t after)
-{
-	struct extent_of e = {0};
-
-	if (l->trimmed <= after)
-		return 0;
-	for (size_t i = 0; i < n; i++)
-		add_filter(l, &e, &filters[i]);
-	return e.trimmed > after ? e.trimmed : 0;
-}
-
-void
-log_resume(struct log *l, const struct log_filter *filters, size_t n, uint64_t after,
-    struct log_resume *out)
-{
-	struct extent_of e = {0};
-
-	log_lock(l);
-	for (size_t i = 0; i < n; i++)
-		add_filter(l, &e, &filters[i]);
-	*out = (struct log_resume){.oldest = e.oldest, .start = after};
-	if (after > l->last || after < l->begin) {
-		out->reason = LOG_GAP_OUTSIDE;
-		out->gap_id = e.trimmed != 0 ? e.trimmed : l->begin;
-		out->start = l->begin; /* all that the log has follows */
-	} else if (e.trimmed > after) {
-		out->reason = LOG_GAP_TRIMMED;
-		out->gap_id = e.trimmed;
-	}
-	log_unlock(l);
-}
-
-void
-log_extent(struct log *l, struct log_extent *out)
-{
-	log_lock(l);
-	*out = (struct log_extent){.begin = l->begin, .last = l->last, .topics = l->topics.n};
-	l->store->ops->extent(l->store, out);
-	log_unlock(l);
-}
-
-uint64_t
-log_topic_last(struct log *l, struct slice topic)
-{
-	struct log_topic *t;
-	uint64_t last;
-
-	log_lock(l);
-	t = log_topic_find(l, topic);
-	last = t == NULL ? 0 : t->last_id;
-	log_unlock(l);
-	return last;
-}
-
-size_t
-log_rooms(struct log *l)
-{
-	size_t n;
-
-	log_lock(l);
-	n = l->n_rooms;
-	log_unlock(l);
-	return n;
-}
-
-void
-log_each_topic(struct log *l, bool (*each)(const struct log_topic_info *t, void *ctx), void *ctx)
-{
-	struct log_topic *t;
-	size_t at = 0;
-
-	log_lock(l);
-	while ((t = map_next(&l->topics, &at)) != NULL) {
-		struct log_topic_info info = {
-		    t->name, t->n_stored, presence_count(t->room), t->last_id};
-
-		if ((info.messages > 0 || info.members > 0) && !each(&info, ctx))
-			break;
-	}
-	log_unlock(l);
-}
+/* --- retention --- */
 
 void
 log_sweep(struct log *l, int64_t now_ms)

@@ -137,11 +137,15 @@ struct log_read {
 	 */
 	uint64_t trimmed;
 	void (*done)(struct log_read *r); /* possibly before log_read returns */
+	TAILQ_ENTRY(log_read) link;       /* the store's, then the log's, until done */
 };
+TAILQ_HEAD(log_read_list, log_read);
 
 void log_read(struct log *l, struct log_read *r);
 /* Drop the references a read returned. */
 void log_read_release(struct log_read *r);
+/* Calls done() of this worker's reads that a thread of the store has finished. */
+void log_reads_finish(struct log *l, unsigned worker);
 
 enum log_gap_reason {
 	LOG_GAP_NONE,
@@ -225,24 +229,44 @@ struct log_options {
 	uint32_t crowd;      /* chat.presence_limit; 0: no limit */
 };
 
-/* Takes the store, even on failure. NULL on no memory. */
+/* Takes the store, even on failure. NULL on no memory, or when the store cannot start. */
 MUST_CHECK struct log *log_new(const struct log_options *options, struct store *store);
+/*
+ * Before the workers' hubs go: what is under way in the store is finished, or fails; from then on
+ * nothing is appended, and what is read fails at once.
+ */
+void log_stop(struct log *l);
 void log_free(struct log *l);
 void log_set_max_topics(struct log *l, uint32_t max);
 /* chat.presence_limit of a reload. */
 void log_set_crowd(struct log *l, uint32_t members);
 /* Retention; once a second, main thread. */
 void log_sweep(struct log *l, int64_t now_ms);
+/*
+ * How the store is: 0; 1 with a warning in text; -1 when it takes nothing, with the reason. Any
+ * thread.
+ */
+int log_health(struct log *l, int64_t now_ms, char *text, size_t n);
 
 /* --- the store behind the log: what a file under src/store/ provides --- */
 struct store_ops {
 	const char *name;
 	/*
+	 * The log is there, its options set: tell it what is stored (begin, last, topics), start
+	 * threads. 0 or negative. May be NULL.
+	 */
+	int (*start)(struct store *s);
+	/* See log_stop. May be NULL. */
+	void (*stop)(struct store *s);
+	/* 0, or -1 with the reason why nothing can be stored. Any thread. May be NULL. */
+	int (*health)(struct store *s, char *text, size_t n);
+	/*
 	 * Assigns ids and keeps the messages, then log_publish. Called without the log's lock,
-	 * on any thread; may finish later on a thread of its own. On failure sets a->status and
-	 * publishes that.
+	 * on any thread; may finish later on a thread of its own (log_promise before, so that
+	 * there is room in the tail then). On failure sets a->status and publishes that.
 	 */
 	int (*append)(struct store *s, struct append *a, unsigned caller);
+	/* Without the lock. Calls r->done here and now, or log_read_done on a thread of its own. */
 	void (*read)(struct store *s, struct log_read *r);
 	void (*sweep)(struct store *s, int64_t now_ms);
 	void (*forget)(struct store *s,

@@ -42,6 +42,8 @@ struct log_worker {
 	bool is_woken;
 	void (*wake)(void *ctx);
 	void *ctx;
+	struct log_read_list reads; /* finished, not yet taken */
+	_Atomic bool has_reads;
 };
 
 struct log {
@@ -65,6 +67,7 @@ struct log {
 	size_t ring_bytes; /* of the messages in it */
 	uint64_t released;
 	uint64_t next;
+	size_t promised; /* slots kept for appends that a thread of the store will publish */
 
 	size_t n_rooms; /* topics with somebody present */
 	unsigned n_workers;
@@ -94,6 +97,12 @@ uint64_t log_next_id(struct log *l, uint64_t now_us);
 /* Room for n more slots: 0, -EAGAIN, -ENOMEM. */
 int log_reserve(struct log *l, size_t n);
 /*
+ * The same for later: they stay kept until log_promised_done(l, n), after which they can be linked
+ * under the same hold of the lock.
+ */
+int log_promise(struct log *l, size_t n);
+void log_promised_done(struct log *l, size_t n);
+/*
  * Link one slot (log_reserve came before). Takes a reference of its own to m. Adds to *wakes
  * the workers to wake: pass it to log_wake after unlocking.
  */
@@ -102,6 +111,9 @@ void log_link(struct log *l, struct message *m, struct append *a, unsigned calle
 void log_wake(struct log *l, uint64_t wakes);
 /* A committed append: its messages (ids set) and its completion. */
 void log_publish(struct log *l, struct append *a, unsigned caller, uint64_t *wakes);
+
+/* A read that a thread of the store has finished, without the lock: its worker calls done(). */
+void log_read_done(struct log *l, struct log_read *r);
 
 /* The highest id above `after` that retention took from topics of these filters; 0: none. */
 uint64_t log_trimmed(struct log *l, const struct log_filter *filters, size_t n, uint64_t after);

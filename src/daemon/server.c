@@ -16,7 +16,7 @@
 #include "core/limiter.h"
 #include "daemon/config_read.h"
 #include "daemon/notify.h"
-#include "store/memory.h"
+#include "daemon/storage.h"
 
 #define TICK_MS       100
 #define SWEEP_MS      1000
@@ -123,7 +123,7 @@ process_ready(void *ctx, char *text, size_t n)
 		(void)snprintf(text, n, "the server is starting");
 		return -1;
 	}
-	return 0;
+	return log_health(s->log, (int64_t)(clock_wall_us() / 1000), text, n);
 }
 
 static bool
@@ -390,7 +390,7 @@ prepare_loop(struct server *s)
 }
 
 static int
-prepare(struct server *s)
+prepare(struct server *s, int *exit_code)
 {
 	const struct config *c = s->setup->config;
 	struct log_options options = {.n_workers = s->n_workers,
@@ -398,7 +398,11 @@ prepare(struct server *s)
 	    .max_topics = c->limits.topics,
 	    .crowd = c->chat.presence_limit};
 
-	s->log = log_new(&options, memory_store_new(c->storage.cache, c->storage.keys));
+	struct store *store = storage_open(s->setup->config, &s->diag, exit_code);
+
+	if (store == NULL)
+		return -1;
+	s->log = log_new(&options, store);
 	s->guests = limiter_new(GUEST_BUCKETS);
 	s->workers = mem_calloc(s->n_workers, sizeof(*s->workers));
 	if (gate_init(&s->gate) < 0 || s->log == NULL || s->guests == NULL || s->workers == NULL)
@@ -423,6 +427,7 @@ server_close(struct server *s)
 	listeners_free(s->listeners);
 	for (unsigned i = 0; s->workers != NULL && i < s->n_workers; i++)
 		worker_stop(&s->workers[i]);
+	log_stop(s->log);
 	for (unsigned i = 0; s->workers != NULL && i < s->n_workers; i++)
 		worker_leave(&s->workers[i]);
 	for (unsigned i = 0; s->workers != NULL && i < s->n_workers; i++)
@@ -450,6 +455,8 @@ server_open(struct server *s, struct setup *setup, const char *config_path)
 	struct listener_ops ops = {.ctx = s, .accepted = on_accepted, .bound = on_bound};
 	char error[512];
 	unsigned line = 0;
+	int code = EX_OSERR;
+	int r;
 
 	s->setup = setup_ref(setup);
 	s->config_path = mem_strdup(slice_str(config_path));
@@ -473,10 +480,15 @@ server_open(struct server *s, struct setup *setup, const char *config_path)
 		(void)fprintf(stderr, "%s:%u: %s\n", config_path, line, error);
 		return EX_UNAVAILABLE; /* not the file's fault: it may be another moment's */
 	}
-	if (s->config_path == NULL || prepare(s) < 0 || init_workers(s) < 0 ||
-	    listeners_start(s->listeners, s->base, &s->diag, &ops) < 0) {
-		(void)fprintf(stderr, "not enough memory to start\n");
-		return EX_OSERR;
+	r = s->config_path == NULL ? -ENOMEM : prepare(s, &code);
+	if (r == 0)
+		r = init_workers(s);
+	if (r == 0)
+		r = listeners_start(s->listeners, s->base, &s->diag, &ops);
+	if (r < 0) {
+		if (code == EX_OSERR)
+			(void)fprintf(stderr, "not enough memory to start\n");
+		return code;
 	}
 	return EX_OK;
 }
@@ -487,7 +499,7 @@ say_ready(struct server *s)
 	atomic_store(&s->is_ready, true);
 	diag_log(&s->diag, DIAG_NOTICE, "server.ready",
 	    "version=%s workers=%u storage=%s pid=%d listen=\"%.*s\"", BELFRY_VERSION, s->n_workers,
-	    "memory", (int)getpid(), SLICE_ARG(buf_slice(&s->listens)));
+	    storage_name(s->setup->config), (int)getpid(), SLICE_ARG(buf_slice(&s->listens)));
 	notify("READY=1");
 }
 

@@ -367,7 +367,8 @@ worker_leave(struct worker *w)
 		return;
 	run_inbox(w);
 	net_done(&w->net);
-	hub_tail(&w->hub); /* completions that were under way find their owners gone */
+	hub_tail(&w->hub);       /* completions that were under way find their owners gone */
+	(void)hub_read(&w->hub); /* and so do reads */
 }
 
 void

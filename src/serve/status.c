@@ -2,7 +2,7 @@
 #include "proto/json.h"
 #include "serve/private.h"
 
-#define REASON_MAX  200
+#define REASON_MAX  300
 #define METRICS_MAX (1024 * 1024)
 
 void
@@ -32,16 +32,33 @@ answer_not_ready(struct exchange *x, const char *reason)
 	buf_done(&body);
 }
 
+static void
+answer_with_warning(struct exchange *x, const char *warning)
+{
+	struct buf body = BUF_INIT(2048);
+
+	(void)BUF_ADD_LIT(&body, "{\"status\":\"ok\""); /* failures stick */
+	(void)json_add_member_string(&body, "warning", slice_str(warning));
+	(void)buf_add_char(&body, '}');
+	serve_json(x, 200, body.failed ? SLICE("{\"status\":\"ok\"}") : buf_slice(&body));
+	buf_done(&body);
+}
+
 void
 serve_readyz(struct exchange *x)
 {
 	const struct serve_process *p = serve_of(x)->process;
 	char reason[REASON_MAX] = "";
+	int r = 0;
 
+	if (p != NULL)
+		r = p->ready(p->ctx, reason, sizeof(reason));
 	if (x->net->is_draining || (p != NULL && p->is_draining(p->ctx)))
 		answer_not_ready(x, "the daemon is stopping");
-	else if (p != NULL && p->ready(p->ctx, reason, sizeof(reason)) != 0)
+	else if (r < 0)
 		answer_not_ready(x, reason[0] != '\0' ? reason : "not ready yet");
+	else if (r > 0)
+		answer_with_warning(x, reason);
 	else
 		serve_json(x, 200, SLICE("{\"status\":\"ok\"}"));
 }

@@ -11,11 +11,9 @@ struct key_entry {
 	struct slice text; /* user NUL topic NUL key, behind the struct */
 };
 
-#define KEY_TEXT_MAX 512 /* user 128, topic 200, key 64, two NULs */
-
 /* The parts hold no NUL, so the text is unambiguous. */
-static struct slice
-text_of(const struct message *m, char out[KEY_TEXT_MAX])
+struct slice
+key_text(const struct message *m, char out[KEY_TEXT_MAX])
 {
 	const struct slice parts[] = {m->user_id, m->topic, m->key};
 	size_t n = 0;
@@ -69,7 +67,7 @@ int
 keys_reserve(struct keys *k, const struct message *m, int64_t now_ms)
 {
 	char text[KEY_TEXT_MAX];
-	struct slice key = text_of(m, text);
+	struct slice key = key_text(m, text);
 	struct key_entry *e = map_get(&k->map, key);
 
 	if (e != NULL && e->id != 0 && e->time_ms + KEYS_LIFE_MS <= now_ms) {
@@ -95,7 +93,7 @@ bool
 keys_find(const struct keys *k, const struct message *m, uint64_t *id)
 {
 	char text[KEY_TEXT_MAX];
-	const struct key_entry *e = map_get(&k->map, text_of(m, text));
+	const struct key_entry *e = map_get(&k->map, key_text(m, text));
 
 	if (e == NULL || e->id == 0)
 		return false;
@@ -107,7 +105,7 @@ void
 keys_add(struct keys *k, const struct message *m, int64_t now_ms)
 {
 	char text[KEY_TEXT_MAX];
-	struct key_entry *e = map_get(&k->map, text_of(m, text));
+	struct key_entry *e = map_get(&k->map, key_text(m, text));
 
 	if (e == NULL || e->id != 0)
 		return;

@@ -11,6 +11,11 @@
 
 #define KEYS_LIFE_MS ((int64_t)24 * 3600 * 1000)
 
+#define KEY_TEXT_MAX 512 /* user 128, topic 200, key 64, two NULs */
+
+/* `user NUL topic NUL key` of a message: what its key is unique by. */
+struct slice key_text(const struct message *m, char out[KEY_TEXT_MAX]);
+
 TAILQ_HEAD(key_list, key_entry);
 
 struct keys {

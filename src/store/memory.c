@@ -4,28 +4,14 @@
 
 #include "base/mem.h"
 #include "core/log_private.h"
-#include "core/topic.h"
 #include "store/keys.h"
-#include "store/ring.h"
-
-#define SCAN_MAX 4096 /* messages looked at under the lock in one read */
+#include "store/shelf.h"
 
 struct memory_store {
 	struct store store;
-	/* every stored message by id; taken ones leave a hole until the ring is packed */
-	struct ring all;
-	size_t n_holes;
-	size_t bytes; /* of the messages without their forms */
-	_Atomic int64_t forms_bytes;
-	size_t n_messages;
+	struct shelves shelves;
 	uint64_t max_bytes;
 	struct keys keys;
-};
-
-/* What the store keeps of a topic. */
-struct shelf {
-	struct ring ring;
-	int64_t next_end_ms; /* no message here ends by its ttl before; 0: none has one */
 };
 
 static struct memory_store *
@@ -34,45 +20,7 @@ of(struct store *s)
 	return CONTAINER(s, struct memory_store, store);
 }
 
-static bool
-has_expired(const struct message *m, int64_t now_ms)
-{
-	return m->expires_ms != 0 && m->expires_ms <= now_ms;
-}
-
-static size_t
-all_bytes(const struct memory_store *s)
-{
-	int64_t forms = atomic_load_explicit(&s->forms_bytes, memory_order_relaxed);
-
-	return s->bytes + (forms > 0 ? (size_t)forms : 0);
-}
-
 /* --- retention --- */
-
-/* A message that its topic has given up goes. Its place in `all` becomes a hole. */
-static void
-drop(struct memory_store *s, struct message *m)
-{
-	struct ring_entry *hole = ring_find(&s->all, m->id);
-
-	s->bytes -= message_memory(m);
-	message_unaccount(m);
-	s->n_messages--;
-	if (hole != NULL) {
-		hole->message = NULL;
-		s->n_holes++;
-	}
-	message_unref(m);
-	while (s->all.n > 0 && ring_at(&s->all, 0)->message == NULL) {
-		(void)ring_pop(&s->all);
-		s->n_holes--;
-	}
-	if (s->n_holes > 1024 && s->n_holes > s->all.n / 2) {
-		ring_pack(&s->all);
-		s->n_holes = 0;
-	}
-}
 
 static void
 shrunk(struct log_topic *t, const struct ring *ring, int64_t now_ms)
@@ -86,38 +34,24 @@ static void
 take_oldest(struct memory_store *s, struct log_topic *t, int64_t now_ms)
 {
 	struct shelf *shelf = t->stored;
-	struct message *m = ring_pop(&shelf->ring);
+	struct message *m = shelves_pop(&s->shelves, shelf);
 
-	if (!has_expired(m, now_ms)) { /* what ended by its own ttl is no gap */
+	if (!message_has_ended(m, now_ms)) { /* what ended by its own ttl is no gap */
 		t->trimmed_id = m->id;
 		s->store.log->trimmed = max_u64(s->store.log->trimmed, m->id);
 	}
-	drop(s, m);
+	message_unref(m);
 	shrunk(t, &shelf->ring, now_ms);
 }
 
-/* What has ended by its ttl goes, wherever it stands: it shall not count for what is kept. */
+/* What has ended by its ttl shall not count for what is kept. */
 static void
-take_expired(struct memory_store *s, struct log_topic *t, int64_t now_ms)
+take_ended(struct memory_store *s, struct log_topic *t, int64_t now_ms)
 {
 	struct shelf *shelf = t->stored;
 
-	if (shelf->next_end_ms == 0 || shelf->next_end_ms > now_ms)
-		return;
-	shelf->next_end_ms = 0;
-	for (size_t i = 0; i < shelf->ring.n; i++) {
-		struct ring_entry *e = ring_at(&shelf->ring, i);
-		int64_t end = e->message->expires_ms;
-
-		if (has_expired(e->message, now_ms)) {
-			drop(s, e->message);
-			e->message = NULL;
-		} else if (end != 0 && (shelf->next_end_ms == 0 || end < shelf->next_end_ms)) {
-			shelf->next_end_ms = end;
-		}
-	}
-	ring_pack(&shelf->ring);
-	shrunk(t, &shelf->ring, now_ms);
+	if (shelves_take_ended(&s->shelves, shelf, now_ms))
+		shrunk(t, &shelf->ring, now_ms);
 }
 
 static bool
@@ -132,7 +66,7 @@ trim_topic(struct memory_store *s, struct log_topic *t, int64_t now_ms)
 	struct shelf *shelf = t->stored;
 
 	if (t->n_stored > t->keep_count)
-		take_expired(s, t, now_ms);
+		take_ended(s, t, now_ms);
 	while (shelf->ring.n > 0 && (t->n_stored > t->keep_count ||
 					is_old(t, ring_at(&shelf->ring, 0)->message, now_ms)))
 		take_oldest(s, t, now_ms);
@@ -141,8 +75,10 @@ trim_topic(struct memory_store *s, struct log_topic *t, int64_t now_ms)
 static void
 trim_all(struct memory_store *s, int64_t now_ms)
 {
-	while (all_bytes(s) > s->max_bytes && s->all.n > 0) {
-		const struct message *m = ring_at(&s->all, 0)->message;
+	const struct shelves *all = &s->shelves;
+
+	while (shelves_bytes(all) > s->max_bytes && all->all.n > 0) {
+		const struct message *m = ring_at(&all->all, 0)->message;
 
 		take_oldest(s, log_topic_find(s->store.log, m->topic), now_ms);
 	}
@@ -159,7 +95,7 @@ memory_sweep(struct store *store, int64_t now_ms)
 	while ((t = map_next(&store->log->topics, &at)) != NULL) {
 		if (t->stored == NULL)
 			continue;
-		take_expired(s, t, now_ms);
+		take_ended(s, t, now_ms);
 		trim_topic(s, t, now_ms);
 	}
 	trim_all(s, now_ms); /* forms may have been made since the last append */
@@ -193,7 +129,7 @@ prepare(struct memory_store *s, const struct append *a)
 	int r = log_reserve(l, a->n + 1);
 
 	if (r == 0)
-		r = ring_reserve(&s->all, a->n);
+		r = ring_reserve(&s->shelves.all, a->n);
 	for (unsigned i = 0; r == 0 && i < a->n; i++) {
 		const struct message *m = a->items[i].message;
 		struct log_topic *t;
@@ -230,15 +166,8 @@ static void
 store_message(struct memory_store *s, struct message *m, int64_t now_ms)
 {
 	struct log_topic *t = log_topic_find(s->store.log, m->topic);
-	struct shelf *shelf = t->stored;
 
-	ring_push(&shelf->ring, m->id, message_ref(m));
-	if (m->expires_ms != 0 && (shelf->next_end_ms == 0 || m->expires_ms < shelf->next_end_ms))
-		shelf->next_end_ms = m->expires_ms;
-	ring_push(&s->all, m->id, m); /* one reference serves both: they are taken together */
-	s->bytes += message_memory(m);
-	message_account(m, &s->forms_bytes);
-	s->n_messages++;
+	shelves_push(&s->shelves, t->stored, m);
 	t->n_stored++;
 	t->last_id = m->id;
 	if (t->first_id == 0)
@@ -289,187 +218,17 @@ memory_append(struct store *store, struct append *a, unsigned caller)
 
 /* --- reading --- */
 
-static bool
-matches(const struct log_read *r, const struct message *m)
-{
-	if (has_expired(m, r->now_ms))
-		return false;
-	for (size_t i = 0; i < r->n_filters; i++) {
-		const struct log_filter *f = &r->filters[i];
-
-		if (f->is_topic ? slice_eq(f->pattern, m->topic)
-				: pattern_matches(f->pattern, m->topic))
-			return true;
-	}
-	return false;
-}
-
-static bool
-contains_word(struct slice text, struct slice word)
-{
-	for (size_t i = 0; i + word.n <= text.n; i++) {
-		if (slice_eq_nocase(slice_of(text.p + i, word.n), word))
-			return true;
-	}
-	return false;
-}
-
-/* Every word of the question, in any order. */
-static bool
-is_found(struct slice question, const struct message *m)
-{
-	struct slice rest = question;
-
-	while (rest.p != NULL) {
-		struct slice word = slice_trim(slice_cut(&rest, ' '));
-
-		if (word.n > 0 && !contains_word(m->content, word))
-			return false;
-	}
-	return true;
-}
-
-/*
- * The ring that holds all that a read can want: a single topic's own, else the one of
- * everything. NULL: nothing is stored.
- */
-static struct ring *
-ring_of(struct memory_store *s, const struct log_read *r)
-{
-	struct log_topic *t;
-
-	if (r->n_filters != 1 || !r->filters[0].is_topic)
-		return &s->all;
-	t = log_topic_find(s->store.log, r->filters[0].pattern);
-	return t == NULL || t->stored == NULL ? NULL : &((struct shelf *)t->stored)->ring;
-}
-
-static bool
-take(struct log_read *r, struct message *m, size_t *bytes)
-{
-	if (r->n == min_size(r->count, LOG_READ_MAX) ||
-	    (r->n > 0 && *bytes + m->json.n > r->max_bytes))
-		return false;
-	*bytes += m->json.n;
-	r->messages[r->n++] = message_ref(m);
-	return true;
-}
-
-static void
-read_forward(struct log_read *r, const struct ring *ring)
-{
-	size_t at = ring_above(ring, r->after);
-	size_t end = at + SCAN_MAX;
-	size_t bytes = 0;
-
-	r->reached = r->upto;
-	for (; at < ring->n; at++) {
-		const struct ring_entry *e = ring_at(ring, at);
-
-		if (e->id > r->upto)
-			return;
-		if (at == end || (e->message != NULL && matches(r, e->message) &&
-				     (r->search.p == NULL || is_found(r->search, e->message)) &&
-				     !take(r, e->message, &bytes))) {
-			r->reached = e->id - 1;
-			r->more = true;
-			return;
-		}
-	}
-}
-
-static void
-read_backward(struct log_read *r, const struct ring *ring)
-{
-	size_t at = r->before == 0 ? ring->n : ring_above(ring, r->before - 1);
-	size_t scanned = 0;
-	size_t bytes = 0;
-
-	r->reached = 0;
-	while (at > 0) {
-		const struct ring_entry *e = ring_at(ring, --at);
-
-		if (++scanned > SCAN_MAX ||
-		    (e->message != NULL && matches(r, e->message) &&
-			(r->search.p == NULL || is_found(r->search, e->message)) &&
-			!take(r, e->message, &bytes))) {
-			r->reached = e->id + 1;
-			r->more = true;
-			return;
-		}
-	}
-}
-
-static void
-seek_last(struct log_read *r, const struct ring *ring)
-{
-	size_t at = ring_above(ring, r->before == 0 ? r->upto : r->before - 1);
-	unsigned scanned = 0;
-
-	if (r->before == 0)
-		r->reached = r->upto;
-	while (at > 0 && r->count > 0) {
-		const struct ring_entry *e = ring_at(ring, --at);
-
-		if (scanned++ == SCAN_MAX) {
-			r->before = e->id + 1;
-			r->more = true;
-			return;
-		}
-		if (e->message == NULL || !matches(r, e->message) ||
-		    !message_is_content(e->message))
-			continue;
-		r->count--;
-		r->reached = e->id - 1;
-	}
-}
-
-static void
-seek_time(struct log_read *r, const struct ring *ring)
-{
-	/*
-	 * an id is never below its message's time: only a clock set back makes the first of
-	 * these an older one
-	 */
-	uint64_t least = r->time_ms <= 0 ? 0 : (uint64_t)r->time_ms * 1000 - 1;
-
-	r->reached = r->upto;
-	for (size_t at = ring_above(ring, least); at < ring->n; at++) {
-		const struct ring_entry *e = ring_at(ring, at);
-
-		if (e->message != NULL && e->message->time_ms >= r->time_ms) {
-			r->reached = min_u64(e->id - 1, r->upto);
-			return;
-		}
-	}
-}
-
 static void
 memory_read(struct store *store, struct log_read *r)
 {
-	const struct ring empty = {0};
-	const struct ring *ring;
+	struct log *l = store->log;
 
-	log_lock(store->log);
-	ring = ring_of(of(store), r);
-	if (ring == NULL)
-		ring = &empty;
-	switch (r->mode) {
-	case LOG_FORWARD:
-		r->trimmed = log_trimmed(store->log, r->filters, r->n_filters, r->after);
-		read_forward(r, ring);
-		break;
-	case LOG_BACKWARD:
-		read_backward(r, ring);
-		break;
-	case LOG_SEEK_LAST:
-		seek_last(r, ring);
-		break;
-	case LOG_SEEK_TIME:
-		seek_time(r, ring);
-		break;
-	}
-	log_unlock(store->log);
+	log_lock(l);
+	if (!shelves_read(&of(store)->shelves, l, r))
+		r->status = -EIO; /* never: all of it is here */
+	if (r->mode == LOG_FORWARD)
+		r->trimmed = log_trimmed(l, r->filters, r->n_filters, r->after);
+	log_unlock(l);
 	r->done(r);
 }
 
@@ -480,18 +239,8 @@ memory_extent(struct store *store, struct log_extent *out)
 {
 	const struct memory_store *s = of(store);
 
-	out->messages = s->n_messages;
-	out->bytes = all_bytes(s);
-}
-
-/* A connection that still holds it must not find the account of a store that is gone. */
-static void
-drop_last(struct message *m)
-{
-	if (m == NULL)
-		return;
-	message_unaccount(m);
-	message_unref(m);
+	out->messages = s->shelves.n_messages;
+	out->bytes = shelves_bytes(&s->shelves);
 }
 
 static void
@@ -499,9 +248,7 @@ memory_free(struct store *store)
 {
 	struct memory_store *s = of(store);
 
-	for (size_t i = 0; i < s->all.n; i++)
-		drop_last(ring_at(&s->all, i)->message);
-	ring_done(&s->all);
+	shelves_done(&s->shelves);
 	keys_done(&s->keys);
 	mem_free(s);
 }

@@ -9,6 +9,7 @@
 #ifndef TESTS_UNIT_SUPPORT_HUB_H
 #define TESTS_UNIT_SUPPORT_HUB_H
 
+#include <check.h>
 #include <stdatomic.h>
 
 #include "core/command.h"
@@ -27,6 +28,12 @@ struct world_rule {
 	bool presence;
 };
 
+enum world_sync {
+	WORLD_SYNC_OFF,
+	WORLD_SYNC_NORMAL,
+	WORLD_SYNC_FULL
+};
+
 struct world_options {
 	unsigned n_hubs; /* 0: one */
 	const struct world_rule
@@ -35,6 +42,9 @@ struct world_options {
 	uint32_t max_topics;
 	uint64_t max_bytes; /* 0: 64 MiB */
 	uint64_t max_keys;  /* 0: 1000 */
+	uint64_t max_size;  /* of the database; 0: any */
+	const char *vfs;    /* of the database; NULL: SQLite's own */
+	enum world_sync sync;
 };
 
 #define WORLD_READS 32
@@ -42,6 +52,9 @@ struct world_options {
 struct world_store {
 	struct store store;
 	struct store *inner;
+	char folder[64]; /* of the database; "": the store in memory */
+	bool is_kept;    /* the folder outlives it */
+	bool is_hasty;   /* appends are not waited for */
 	struct log_read *waiting[WORLD_READS];
 	unsigned n_waiting;
 	bool is_slow;      /* reads wait until world_answer_reads */
@@ -50,6 +63,7 @@ struct world_store {
 };
 
 struct world {
+	struct world_options options;
 	struct config *config;
 	struct world_store *store;
 	struct log *log;
@@ -59,8 +73,30 @@ struct world {
 	_Atomic unsigned wakes[WORLD_HUBS];
 	int64_t now_ms;
 	uint64_t begin;
+	bool crashed;
 	_Atomic uint64_t n_numbers;
 };
+
+/*
+ * Whether worlds have their log in a database, as the environment's BELFRY_TEST_STORE says. What
+ * the store does on threads of its own is waited for, so that tests see the same as with the one in
+ * memory.
+ */
+bool world_is_sqlite(void);
+/*
+ * As run_tests, on each of the two stores; memory_only (may be NULL) on the one in memory, as they look
+ * at when something happens, or at limits of memory.
+ */
+int world_run_tests(const char *name, const TTest *const *tests, const TTest *const *memory_only);
+/* Wait until the database's writer has nothing to do. */
+void world_settle(struct world *w);
+/* world_say of the same n times, a turn now and then; what it did is waited for at the end only. */
+int world_say_often(struct world *w, const char *topic, const char *text, unsigned n);
+/*
+ * End the world as a clean stop of the daemon does, and begin it anew on the same database; after a
+ * crash on what log.kept and log-wal.kept beside it hold.
+ */
+bool world_restart(struct world *w);
 
 /* False without memory: then world_done all the same. */
 bool world_init(struct world *w, const struct world_options *options);

@@ -218,5 +218,5 @@ main(void)
 {
 	const TTest *const tests[] = {not_joined, in_a_room, read_only, refs, too_large, NULL};
 
-	return run_tests("command", tests);
+	return world_run_tests("command", tests, NULL);
 }

@@ -174,17 +174,12 @@ START_TEST(big_ones)
 	ck_assert_uint_eq(page.messages, 5);
 	ck_assert(!page.more);
 	/* 1,000 and one more; the scan of the others' messages is bounded, and goes on */
-	for (int i = 0; i < 1001; i++)
-		SAY("small", "s");
+	ck_assert_int_eq(world_say_often(&w, "small", "s", 1001), 0);
 	request = (struct history_request){.topic = SLICE("small"), .limit = HISTORY_LIMIT};
 	ck_assert_int_eq(history_read(&w.hubs[0], &request, on_page, &page), 0);
 	ck_assert_uint_eq(page.messages, 1000);
 	ck_assert(page.more);
-	for (int i = 0; i < 9000; i++) {
-		SAY("other", "o");
-		if (i % 1000 == 0)
-			world_turn(&w);
-	}
+	ck_assert_int_eq(world_say_often(&w, "other", "o", 9000), 0);
 	request = (struct history_request){.topic = SLICE("small/**"), .limit = 10};
 	ck_assert_int_eq(history_read(&w.hubs[0], &request, on_page, &page), 0);
 	ck_assert_uint_eq(page.messages, 0);
@@ -238,5 +233,5 @@ main(void)
 {
 	const TTest *const tests[] = {pages, of_a_room, fields, by_time, big_ones, no_memory, NULL};
 
-	return run_tests("history", tests);
+	return world_run_tests("history", tests, NULL);
 }

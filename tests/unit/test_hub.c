@@ -282,8 +282,9 @@ END_TEST
 int
 main(void)
 {
-	const TTest *const tests[] = {patterns, joined_and_subscribed, two_workers, wakes,
-	    lagging_worker, tail_is_bounded, raw_frames, rules, NULL};
+	const TTest *const tests[] = {
+	    joined_and_subscribed, two_workers, lagging_worker, raw_frames, NULL};
+	const TTest *const memory_only[] = {wakes, tail_is_bounded, rules, patterns, NULL};
 
-	return run_tests("hub", tests);
+	return world_run_tests("hub", tests, memory_only);
 }

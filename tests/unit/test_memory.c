@@ -58,13 +58,9 @@ START_TEST(holes)
 
 	ck_assert(world_init(&w, NULL));
 	SAY("a", "first");
-	for (int i = 0; i < 5000; i++) {
-		SAY("three/x", "m");
-		if (i == 2500)
-			SAY("a", "second");
-		if (i % 1000 == 0)
-			world_turn(&w);
-	}
+	ck_assert_int_eq(world_say_often(&w, "three/x", "m", 2501), 0);
+	SAY("a", "second");
+	ck_assert_int_eq(world_say_often(&w, "three/x", "m", 2499), 0);
 	ck_assert_str_eq(stored(&w, "**", got),
 	    "a#1 first; a#2503 second; three/x#5000 m; three/x#5001 m; three/x#5002 m; level");
 	log_extent(w.log, &e);
@@ -93,7 +89,8 @@ START_TEST(by_age)
 	ck_assert_str_eq(stored(&w, "*", got), "level");
 	log_extent(w.log, &e);
 	ck_assert_uint_eq(e.messages, 0);
-	ck_assert_uint_eq(e.bytes, 0);
+	if (!world_is_sqlite()) /* a database is never empty */
+		ck_assert_uint_eq(e.bytes, 0);
 	world_done(&w);
 }
 END_TEST
@@ -402,8 +399,9 @@ END_TEST
 int
 main(void)
 {
-	const TTest *const tests[] = {by_count, holes, by_age, by_bytes, by_bytes_of_forms, by_ttl,
-	    ttl_and_count, keyed, keys_are_bounded, batch, rings, NULL};
+	const TTest *const tests[] = {
+	    by_count, holes, by_age, by_ttl, ttl_and_count, keyed, keys_are_bounded, batch, NULL};
+	const TTest *const memory_only[] = {by_bytes, by_bytes_of_forms, rings, NULL};
 
-	return run_tests("memory", tests);
+	return world_run_tests("memory", tests, memory_only);
 }

@@ -208,5 +208,5 @@ main(void)
 	const TTest *const tests[] = {
 	    snapshot, listed_at_most, graces, crowds, no_memory, topics_limit, NULL};
 
-	return run_tests("presence", tests);
+	return world_run_tests("presence", tests, NULL);
 }

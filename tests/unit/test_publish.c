@@ -269,5 +269,5 @@ main(void)
 {
 	const TTest *const tests[] = {refused, taken, headers, failed_appends, no_memory, NULL};
 
-	return run_tests("publish", tests);
+	return world_run_tests("publish", tests, NULL);
 }

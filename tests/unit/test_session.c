@@ -504,5 +504,5 @@ main(void)
 	    subscribe_then_join, gone_before_the_ack, own_messages, failed_later, errors, welcome,
 	    NULL};
 
-	return run_tests("session", tests);
+	return world_run_tests("session", tests, NULL);
 }

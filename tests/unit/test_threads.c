@@ -144,5 +144,5 @@ main(void)
 {
 	const TTest *const tests[] = {one_order, NULL};
 
-	return run_tests("threads", tests);
+	return world_run_tests("threads", tests, NULL);
 }

@@ -1,0 +1,198 @@
+#include <stdio.h>
+
+#include "core/log_private.h"
+#include "core/topic.h"
+
+#define AHEAD_MAX_S 60 /* that ids may run before the clock without a warning */
+
+/* Reading the log, and what is known of it without reading. */
+
+void
+log_read(struct log *l, struct log_read *r)
+{
+	r->n = 0;
+	r->status = 0;
+	r->more = false;
+	l->store->ops->read(l->store, r);
+}
+
+void
+log_read_release(struct log_read *r)
+{
+	for (unsigned i = 0; i < r->n; i++)
+		message_unref(r->messages[i]);
+	r->n = 0;
+}
+
+void
+log_read_done(struct log *l, struct log_read *r)
+{
+	struct log_worker *w = &l->workers[r->worker];
+	bool wakes;
+
+	log_lock(l);
+	TAILQ_INSERT_TAIL(&w->reads, r, link);
+	atomic_store_explicit(&w->has_reads, true, memory_order_release);
+	wakes = !w->is_woken && w->wake != NULL;
+	w->is_woken = w->is_woken || wakes;
+	log_unlock(l);
+	if (wakes)
+		w->wake(w->ctx);
+}
+
+void
+log_reads_finish(struct log *l, unsigned worker)
+{
+	struct log_worker *w = &l->workers[worker];
+	struct log_read_list mine = TAILQ_HEAD_INITIALIZER(mine);
+	struct log_read *r;
+
+	if (!atomic_load_explicit(&w->has_reads, memory_order_acquire))
+		return;
+	log_lock(l);
+	TAILQ_CONCAT(&mine, &w->reads, link);
+	atomic_store_explicit(&w->has_reads, false, memory_order_relaxed);
+	log_unlock(l);
+	while ((r = TAILQ_FIRST(&mine)) != NULL) {
+		TAILQ_REMOVE(&mine, r, link);
+		r->done(r);
+	}
+}
+
+struct extent_of {
+	uint64_t trimmed;
+	uint64_t oldest;
+};
+
+static void
+add_topic(struct extent_of *e, const struct log_topic *t)
+{
+	e->trimmed = max_u64(e->trimmed, t->trimmed_id);
+	if (t->first_id != 0 && (e->oldest == 0 || t->first_id < e->oldest))
+		e->oldest = t->first_id;
+}
+
+static void
+add_filter(struct log *l, struct extent_of *e, const struct log_filter *f)
+{
+	struct log_topic *t;
+	size_t at = 0;
+
+	if (f->is_topic) {
+		t = log_topic_find(l, f->pattern);
+		if (t != NULL)
+			add_topic(e, t);
+		else
+			e->trimmed = max_u64(e->trimmed, l->folded);
+		return;
+	}
+	e->trimmed = max_u64(e->trimmed, l->folded);
+	while ((t = map_next(&l->topics, &at)) != NULL) {
+		if (pattern_matches(f->pattern, t->name))
+			add_topic(e, t);
+	}
+}
+
+uint64_t
+log_trimmed(struct log *l, const struct log_filter *filters, size_t n, uint64_t after)
+{
+	struct extent_of e = {0};
+
+	if (l->trimmed <= after)
+		return 0;
+	for (size_t i = 0; i < n; i++)
+		add_filter(l, &e, &filters[i]);
+	return e.trimmed > after ? e.trimmed : 0;
+}
+
+void
+log_resume(struct log *l, const struct log_filter *filters, size_t n, uint64_t after,
+    struct log_resume *out)
+{
+	struct extent_of e = {0};
+
+	log_lock(l);
+	for (size_t i = 0; i < n; i++)
+		add_filter(l, &e, &filters[i]);
+	*out = (struct log_resume){.oldest = e.oldest, .start = after};
+	if (after > l->last || after < l->begin) {
+		out->reason = LOG_GAP_OUTSIDE;
+		out->gap_id = e.trimmed != 0 ? e.trimmed : l->begin;
+		out->start = l->begin; /* all that the log has follows */
+	} else if (e.trimmed > after) {
+		out->reason = LOG_GAP_TRIMMED;
+		out->gap_id = e.trimmed;
+	}
+	log_unlock(l);
+}
+
+void
+log_extent(struct log *l, struct log_extent *out)
+{
+	log_lock(l);
+	*out = (struct log_extent){.begin = l->begin, .last = l->last, .topics = l->topics.n};
+	l->store->ops->extent(l->store, out);
+	log_unlock(l);
+}
+
+uint64_t
+log_topic_last(struct log *l, struct slice topic)
+{
+	struct log_topic *t;
+	uint64_t last;
+
+	log_lock(l);
+	t = log_topic_find(l, topic);
+	last = t == NULL ? 0 : t->last_id;
+	log_unlock(l);
+	return last;
+}
+
+size_t
+log_rooms(struct log *l)
+{
+	size_t n;
+
+	log_lock(l);
+	n = l->n_rooms;
+	log_unlock(l);
+	return n;
+}
+
+void
+log_each_topic(struct log *l, bool (*each)(const struct log_topic_info *t, void *ctx), void *ctx)
+{
+	struct log_topic *t;
+	size_t at = 0;
+
+	log_lock(l);
+	while ((t = map_next(&l->topics, &at)) != NULL) {
+		struct log_topic_info info = {
+		    t->name, t->n_stored, presence_count(t->room), t->last_id};
+
+		if ((info.messages > 0 || info.members > 0) && !each(&info, ctx))
+			break;
+	}
+	log_unlock(l);
+}
+
+int
+log_health(struct log *l, int64_t now_ms, char *text, size_t n)
+{
+	int64_t ahead_s;
+	uint64_t last;
+
+	if (l->store->ops->health != NULL && l->store->ops->health(l->store, text, n) < 0)
+		return -1;
+	log_lock(l);
+	last = l->last;
+	log_unlock(l);
+	ahead_s = ((int64_t)(last / 1000) - now_ms) / 1000;
+	if (ahead_s <= AHEAD_MAX_S)
+		return 0;
+	(void)snprintf(text, n,
+	    "the newest message id is %lld s ahead of the clock: the clock was set back, ids go on "
+	    "by ones until it is there again",
+	    (long long)ahead_s);
+	return 1;
+}

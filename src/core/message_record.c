@@ -1,0 +1,90 @@
+#include "core/message_record.h"
+
+#include "base/mem.h"
+#include "proto/ws.h"
+
+void
+message_to_record(const struct message *m, struct message_record *out)
+{
+	*out = (struct message_record){.kind = m->kind,
+	    .is_logged = m->is_logged,
+	    .is_data_text = m->is_data_text,
+	    .id_at = m->id_at,
+	    .id = m->id,
+	    .time_ms = m->time_ms,
+	    .expires_ms = m->expires_ms,
+	    .origin = m->origin,
+	    .json = m->json,
+	    .topic = m->topic,
+	    .event = m->event,
+	    .content = m->content,
+	    .name = m->name,
+	    .user_id = m->user_id,
+	    .key = m->key};
+	if (m->sse.p != NULL && m->sse.n > 0) {
+		out->sse_at = (uint32_t)(m->sse.p - m->json.p);
+		out->sse_n = (uint32_t)m->sse.n;
+	}
+}
+
+/* What is read from a disk is believed only where it cannot lead outside. */
+static bool
+is_sound(const struct message_record *r)
+{
+	return r->json.n > 0 && r->json.n <= MESSAGE_JSON_MAX && r->topic.n > 0 &&
+	       r->kind <= MESSAGE_RAW && r->sse_n <= r->json.n &&
+	       r->sse_at <= r->json.n - r->sse_n &&
+	       (r->id_at == 0 ? !r->is_logged : (size_t)r->id_at + MESSAGE_ID_DIGITS <= r->json.n);
+}
+
+static struct slice
+place(char **at, struct slice s)
+{
+	char *to = *at;
+
+	if (s.p == NULL)
+		return SLICE_NONE;
+	if (s.n > 0)
+		memcpy(to, s.p, s.n);
+	*at += s.n;
+	return slice_of(to, s.n);
+}
+
+struct message *
+message_from_record(const struct message_record *r)
+{
+	uint8_t head[WS_SERVER_HEAD];
+	struct message *m;
+	size_t head_n;
+	char *at;
+
+	if (!is_sound(r))
+		return NULL;
+	m = mem_alloc(sizeof(*m) + WS_SERVER_HEAD + r->json.n + r->topic.n + r->event.n +
+		      r->content.n + r->name.n + r->user_id.n + r->key.n);
+	if (m == NULL)
+		return NULL;
+	*m = (struct message){.kind = r->kind,
+	    .is_logged = r->is_logged,
+	    .is_data_text = r->is_data_text,
+	    .id_at = r->id_at,
+	    .id = r->id,
+	    .time_ms = r->time_ms,
+	    .expires_ms = r->expires_ms,
+	    .origin = r->origin};
+	atomic_init(&m->refs, 1);
+	at = (char *)(m + 1) + WS_SERVER_HEAD;
+	m->json = place(&at, r->json);
+	head_n = ws_head_encode(head, WS_TEXT, false, m->json.n);
+	m->frame = (char *)(m + 1) + WS_SERVER_HEAD - head_n;
+	memcpy(m->frame, head, head_n);
+	if (r->sse_n > 0)
+		m->sse = slice_of(m->json.p + r->sse_at, r->sse_n);
+	m->topic = place(&at, r->topic);
+	m->event = place(&at, r->event);
+	m->content = place(&at, r->content);
+	m->name = place(&at, r->name);
+	m->user_id = place(&at, r->user_id);
+	m->key = place(&at, r->key);
+	return m;
+}

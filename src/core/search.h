@@ -1,0 +1,25 @@
+/*
+ * What history's q asks for (CONTRACT 3): words and "phrases" that a message must all have, in any
+ * order; a * behind one takes every word that begins so. Any input is a question. Pure. Any thread.
+ */
+#ifndef CORE_SEARCH_H
+#define CORE_SEARCH_H
+
+#include "base/buf.h"
+
+enum search_kind {
+	SEARCH_ALL,     /* white space: restricts nothing */
+	SEARCH_NOTHING, /* no word in it: nothing can have it */
+	SEARCH_WORDS,
+};
+
+enum search_kind search_kind(struct slice q);
+/*
+ * Whether a text has what q, of kind SEARCH_WORDS, asks for. A word is a run of letters and
+ * digits; case does not count (beyond Latin, Greek and Cyrillic letters it does).
+ */
+bool search_matches(struct slice q, struct slice text);
+/* The same question to SQLite's FTS5, whatever is in q. 0, or negative as buf. */
+MUST_CHECK int search_to_fts5(struct slice q, struct buf *out);
+
+#endif

@@ -1,0 +1,287 @@
+#include "store/shelf.h"
+
+#include "core/search.h"
+#include "core/topic.h"
+
+#define SCAN_MAX      4096 /* messages looked at under the lock in one read */
+#define HOLES_ALLOWED 1024
+
+void
+shelves_done(struct shelves *s)
+{
+	for (size_t i = 0; i < s->all.n; i++) {
+		struct message *m = ring_at(&s->all, i)->message;
+
+		if (m == NULL)
+			continue;
+		/* a connection that still holds it must not find an account that is gone */
+		message_unaccount(m);
+		message_unref(m);
+	}
+	ring_done(&s->all);
+}
+
+void
+shelves_push(struct shelves *s, struct shelf *shelf, struct message *m)
+{
+	ring_push(&shelf->ring, m->id, message_ref(m));
+	if (m->expires_ms != 0 && (shelf->next_end_ms == 0 || m->expires_ms < shelf->next_end_ms))
+		shelf->next_end_ms = m->expires_ms;
+	ring_push(&s->all, m->id, m); /* one reference serves both: they are taken together */
+	s->bytes += message_memory(m);
+	message_account(m, &s->forms_bytes);
+	s->n_messages++;
+}
+
+/* Its place in `all` becomes a hole. */
+static void
+leave_hole(struct shelves *s, struct message *m)
+{
+	struct ring_entry *hole = ring_find(&s->all, m->id);
+
+	s->bytes -= message_memory(m);
+	message_unaccount(m);
+	s->n_messages--;
+	if (hole != NULL) {
+		hole->message = NULL;
+		s->n_holes++;
+	}
+	while (s->all.n > 0 && ring_at(&s->all, 0)->message == NULL) {
+		(void)ring_pop(&s->all);
+		s->n_holes--;
+	}
+	if (s->n_holes > HOLES_ALLOWED && s->n_holes > s->all.n / 2) {
+		ring_pack(&s->all);
+		s->n_holes = 0;
+	}
+}
+
+struct message *
+shelves_pop(struct shelves *s, struct shelf *shelf)
+{
+	struct message *m = ring_pop(&shelf->ring);
+
+	leave_hole(s, m);
+	return m;
+}
+
+bool
+shelves_take_ended(struct shelves *s, struct shelf *shelf, int64_t now_ms)
+{
+	if (shelf->next_end_ms == 0 || shelf->next_end_ms > now_ms)
+		return false;
+	shelf->next_end_ms = 0;
+	for (size_t i = 0; i < shelf->ring.n; i++) {
+		struct ring_entry *e = ring_at(&shelf->ring, i);
+		int64_t end = e->message->expires_ms;
+
+		if (message_has_ended(e->message, now_ms)) {
+			leave_hole(s, e->message);
+			message_unref(e->message);
+			e->message = NULL;
+		} else if (end != 0 && (shelf->next_end_ms == 0 || end < shelf->next_end_ms)) {
+			shelf->next_end_ms = end;
+		}
+	}
+	ring_pack(&shelf->ring);
+	return true;
+}
+
+/* --- reading --- */
+
+bool
+read_wants(const struct log_read *r, struct slice topic, int64_t expires_ms)
+{
+	if (expires_ms != 0 && expires_ms <= r->now_ms)
+		return false;
+	for (size_t i = 0; i < r->n_filters; i++) {
+		const struct log_filter *f = &r->filters[i];
+
+		if (f->is_topic ? slice_eq(f->pattern, topic) : pattern_matches(f->pattern, topic))
+			return true;
+	}
+	return false;
+}
+
+static bool
+is_wanted(const struct log_read *r, const struct message *m)
+{
+	return read_wants(r, m->topic, m->expires_ms);
+}
+
+bool
+read_take(struct log_read *r, struct message *m, size_t *bytes)
+{
+	if (r->n == min_size(r->count, LOG_READ_MAX) ||
+	    (r->n > 0 && *bytes + m->json.n > r->max_bytes))
+		return false;
+	*bytes += m->json.n;
+	r->messages[r->n++] = message_ref(m);
+	return true;
+}
+
+/* Where a read looks, and what lies below it. */
+struct place {
+	const struct ring *ring;
+	uint64_t cold_id;
+	enum search_kind search;
+};
+
+/* A single topic's own ring, else the one of everything. */
+static struct place
+place_of(const struct shelves *s, struct log *l, const struct log_read *r)
+{
+	static const struct ring empty = {0};
+	struct place p = {.ring = &s->all};
+	bool are_topics = true;
+
+	p.search = r->search.p == NULL ? SEARCH_ALL : search_kind(r->search);
+	for (size_t i = 0; i < r->n_filters; i++) {
+		const struct shelf *shelf = NULL;
+
+		are_topics = are_topics && r->filters[i].is_topic;
+		if (!are_topics)
+			break;
+		shelf = shelf_of(log_topic_find(l, r->filters[i].pattern));
+		p.cold_id = max_u64(p.cold_id, shelf == NULL ? 0 : shelf->cold_id);
+		if (r->n_filters == 1)
+			p.ring = shelf == NULL ? &empty : &shelf->ring;
+	}
+	if (!are_topics)
+		p.cold_id = s->cold_id;
+	return p;
+}
+
+static bool
+is_found(const struct place *p, const struct log_read *r, const struct message *m)
+{
+	return p->search == SEARCH_ALL ||
+	       (p->search == SEARCH_WORDS && search_matches(r->search, m->content));
+}
+
+static bool
+read_forward(struct log_read *r, const struct place *p)
+{
+	size_t at = ring_above(p->ring, r->after);
+	size_t end = at + SCAN_MAX;
+	size_t bytes = 0;
+
+	if (r->after < p->cold_id)
+		return false;
+	r->reached = r->upto;
+	for (; at < p->ring->n; at++) {
+		const struct ring_entry *e = ring_at(p->ring, at);
+
+		if (e->id > r->upto)
+			break;
+		if (at == end ||
+		    (e->message != NULL && is_wanted(r, e->message) && is_found(p, r, e->message) &&
+			!read_take(r, e->message, &bytes))) {
+			r->reached = e->id - 1;
+			r->more = true;
+			break;
+		}
+	}
+	return true;
+}
+
+static bool
+read_backward(struct log_read *r, const struct place *p)
+{
+	size_t at = r->before == 0 ? p->ring->n : ring_above(p->ring, r->before - 1);
+	size_t scanned = 0;
+	size_t bytes = 0;
+
+	if (p->cold_id != 0 && (r->before == 0 ? at == 0 : r->before <= p->cold_id + 1))
+		return false;
+	r->reached = 0;
+	while (at > 0) {
+		const struct ring_entry *e = ring_at(p->ring, --at);
+
+		if (++scanned > SCAN_MAX ||
+		    (e->message != NULL && is_wanted(r, e->message) && is_found(p, r, e->message) &&
+			!read_take(r, e->message, &bytes))) {
+			r->reached = e->id + 1;
+			r->more = true;
+			return true;
+		}
+	}
+	if (p->cold_id != 0) {
+		r->reached = p->cold_id + 1;
+		r->more = true;
+	}
+	return true;
+}
+
+static bool
+seek_last(struct log_read *r, const struct place *p)
+{
+	uint64_t upto = r->before == 0 ? r->upto : r->before - 1;
+	size_t at = ring_above(p->ring, upto);
+	unsigned scanned = 0;
+
+	if (p->cold_id != 0 && upto <= p->cold_id)
+		return false;
+	if (r->before == 0)
+		r->reached = r->upto;
+	while (at > 0 && r->count > 0) {
+		const struct ring_entry *e = ring_at(p->ring, --at);
+
+		if (scanned++ == SCAN_MAX) {
+			r->before = e->id + 1;
+			r->more = true;
+			return true;
+		}
+		if (e->message == NULL || !is_wanted(r, e->message) ||
+		    !message_is_content(e->message))
+			continue;
+		r->count--;
+		r->reached = e->id - 1;
+	}
+	if (r->count > 0 && p->cold_id != 0) {
+		r->before = p->cold_id + 1;
+		r->more = true;
+	}
+	return true;
+}
+
+static bool
+seek_time(struct log_read *r, const struct place *p)
+{
+	/*
+	 * an id is never below its message's time: only a clock set back makes the first of
+	 * these an older one
+	 */
+	uint64_t least = r->time_ms <= 0 ? 0 : (uint64_t)r->time_ms * 1000 - 1;
+
+	if (least < p->cold_id)
+		return false;
+	r->reached = r->upto;
+	for (size_t at = ring_above(p->ring, least); at < p->ring->n; at++) {
+		const struct ring_entry *e = ring_at(p->ring, at);
+
+		if (e->message != NULL && e->message->time_ms >= r->time_ms) {
+			r->reached = min_u64(e->id - 1, r->upto);
+			break;
+		}
+	}
+	return true;
+}
+
+bool
+shelves_read(const struct shelves *s, struct log *l, struct log_read *r)
+{
+	struct place p = place_of(s, l, r);
+
+	switch (r->mode) {
+	case LOG_FORWARD:
+		return read_forward(r, &p);
+	case LOG_BACKWARD:
+		return read_backward(r, &p);
+	case LOG_SEEK_LAST:
+		return seek_last(r, &p);
+	case LOG_SEEK_TIME:
+		return seek_time(r, &p);
+	}
+	return true;
+}

@@ -1,0 +1,282 @@
+#include "store/sqlite_db.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#define BUSY_MS 5000 /* that somebody else (a backup, the sqlite3 tool) may hold the lock */
+
+static const char *const queries[] = {
+#define X(name, sql) sql,
+    DB_QUERIES(X)
+#undef X
+};
+_Static_assert(ARRAY_LEN(queries) == DB_QUERY_COUNT, "the text of each query");
+
+const char *
+db_text(const struct db *db)
+{
+	return db->text[0] == '\0' ? sqlite3_errstr(db->code) : db->text;
+}
+
+static int
+failed(struct db *db)
+{
+	db->code = db->handle == NULL ? SQLITE_NOMEM : sqlite3_extended_errcode(db->handle);
+	(void)snprintf(db->text, sizeof(db->text), "%s",
+	    db->handle == NULL ? sqlite3_errstr(db->code) : sqlite3_errmsg(db->handle));
+	return -1;
+}
+
+int
+db_exec(struct db *db, const char *sql)
+{
+	return sqlite3_exec(db->handle, sql, NULL, NULL, NULL) == SQLITE_OK ? 0 : failed(db);
+}
+
+static const char *
+sync_pragma(enum config_sync sync)
+{
+	switch (sync) {
+	case SYNC_FULL:
+		return "PRAGMA synchronous = FULL";
+	case SYNC_NORMAL:
+		return "PRAGMA synchronous = NORMAL";
+	case SYNC_OFF:
+		break;
+	}
+	return "PRAGMA synchronous = OFF";
+}
+
+int
+db_init(struct db *db, const struct db_open *o)
+{
+	int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE | SQLITE_OPEN_READWRITE;
+
+	*db = (struct db){0};
+	if (sqlite3_open_v2(o->path, &db->handle, flags, o->vfs) != SQLITE_OK)
+		return failed(db);
+	(void)sqlite3_extended_result_codes(db->handle, 1);
+	(void)sqlite3_busy_timeout(db->handle, BUSY_MS);
+	if (!o->may_write)
+		return db_exec(db, "PRAGMA query_only = ON; PRAGMA cache_size = -4096");
+	/* auto_vacuum has to be there before the first table */
+	if (db_exec(db,
+		"PRAGMA page_size = 4096; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL;"
+		"PRAGMA cache_size = -16384; PRAGMA temp_store = MEMORY") < 0)
+		return -1;
+	return db_exec(db, sync_pragma(o->sync));
+}
+
+void
+db_done(struct db *db)
+{
+	for (size_t i = 0; i < DB_QUERY_COUNT; i++)
+		(void)sqlite3_finalize(db->stmts[i]); /* tells of the last failure once more */
+	if (db->handle != NULL && sqlite3_close(db->handle) != SQLITE_OK) {
+		/* cannot be: nothing of it is left open */
+	}
+	*db = (struct db){0};
+}
+
+sqlite3_stmt *
+db_stmt(struct db *db, enum db_query query)
+{
+	sqlite3_stmt **s = &db->stmts[query];
+
+	if (*s == NULL) {
+		if (sqlite3_prepare_v3(db->handle, queries[query], -1, SQLITE_PREPARE_PERSISTENT, s,
+			NULL) != SQLITE_OK) {
+			(void)failed(db);
+			return NULL;
+		}
+	} else {
+		(void)sqlite3_reset(*s); /* tells of the last failure once more */
+	}
+	return *s;
+}
+
+int
+db_step(struct db *db, sqlite3_stmt *s)
+{
+	int r = s == NULL ? SQLITE_NOMEM : sqlite3_step(s);
+
+	if (r == SQLITE_ROW)
+		return 1;
+	if (s != NULL && r != SQLITE_DONE)
+		(void)failed(db);
+	if (s != NULL)
+		(void)sqlite3_reset(s);
+	return r == SQLITE_DONE ? 0 : -1;
+}
+
+int
+db_run(struct db *db, sqlite3_stmt *s)
+{
+	int r;
+
+	while ((r = db_step(db, s)) > 0)
+		continue;
+	return r;
+}
+
+int
+db_u64(struct db *db, sqlite3_stmt *s, uint64_t *out)
+{
+	int r = db_step(db, s);
+
+	if (r <= 0)
+		return r;
+	if (sqlite3_column_type(s, 0) == SQLITE_INTEGER)
+		*out = db_column_u64(s, 0);
+	(void)sqlite3_reset(s);
+	return 0;
+}
+
+void
+db_bind_text(sqlite3_stmt *s, int at, struct slice text)
+{
+	if (text.p == NULL)
+		(void)sqlite3_bind_null(s, at);
+	else
+		(void)sqlite3_bind_blob64(s, at, text.p, text.n, SQLITE_STATIC);
+}
+
+/* A failure to bind is only possible for a wrong number. */
+void
+db_bind_u64(sqlite3_stmt *s, int at, uint64_t v)
+{
+	(void)sqlite3_bind_int64(s, at, (sqlite3_int64)v);
+}
+
+struct slice
+db_column(sqlite3_stmt *s, int at)
+{
+	const void *p = sqlite3_column_blob(s, at);
+	int n = sqlite3_column_bytes(s, at);
+
+	if (sqlite3_column_type(s, at) == SQLITE_NULL)
+		return SLICE_NONE;
+	return p == NULL ? SLICE("") : slice_of(p, (size_t)n);
+}
+
+uint64_t
+db_column_u64(sqlite3_stmt *s, int at)
+{
+	sqlite3_int64 v = sqlite3_column_int64(s, at);
+
+	return v < 0 ? 0 : (uint64_t)v;
+}
+
+int
+db_meta_get(struct db *db, const char *name, uint64_t *out)
+{
+	sqlite3_stmt *s = db_stmt(db, DB_META_GET);
+
+	if (s == NULL)
+		return -1;
+	(void)sqlite3_bind_text(s, 1, name, -1, SQLITE_STATIC);
+	return db_u64(db, s, out);
+}
+
+int
+db_meta_set(struct db *db, const char *name, uint64_t value)
+{
+	sqlite3_stmt *s = db_stmt(db, DB_META_SET);
+
+	if (s == NULL)
+		return -1;
+	(void)sqlite3_bind_text(s, 1, name, -1, SQLITE_STATIC);
+	db_bind_u64(s, 2, value);
+	return db_run(db, s);
+}
+
+/* --- the schema --- */
+
+/*
+ * From version i to i + 1, each in a transaction of its own. Times are wall-clock milliseconds,
+ * ids microseconds since 1970 (CONTRACT 1); texts are blobs, compared as bytes.
+ */
+static const char *const steps[] = {
+    "CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;"
+    /* trimmed: the highest id that retention took */
+    "CREATE TABLE topics (tid INTEGER PRIMARY KEY, name BLOB NOT NULL UNIQUE,"
+    " trimmed INTEGER NOT NULL, used INTEGER NOT NULL);"
+    /*
+     * flags: 1 data was a string. content NULL: it stands in json as it is, at content_at. target:
+     * the message that a record of another kind changes.
+     */
+    "CREATE TABLE messages (id INTEGER PRIMARY KEY, tid INTEGER NOT NULL, kind INTEGER NOT NULL,"
+    " flags INTEGER NOT NULL, time INTEGER NOT NULL, ends INTEGER NOT NULL,"
+    " origin INTEGER NOT NULL, target INTEGER, id_at INTEGER NOT NULL, sse_at INTEGER NOT NULL,"
+    " sse_n INTEGER NOT NULL, content_at INTEGER NOT NULL, content_n INTEGER NOT NULL,"
+    " json BLOB NOT NULL, content BLOB, event BLOB, name BLOB, user BLOB, key BLOB);"
+    "CREATE INDEX messages_of_topic ON messages (tid);" /* the id is behind it anyway */
+    "CREATE INDEX messages_that_end ON messages (tid, ends) WHERE ends > 0;"
+    "CREATE INDEX messages_that_change ON messages (target) WHERE target IS NOT NULL;"
+    "CREATE TABLE keys (text BLOB PRIMARY KEY, id INTEGER NOT NULL, time INTEGER NOT NULL)"
+    " WITHOUT ROWID;"
+    "CREATE INDEX keys_by_age ON keys (id);"
+    "CREATE VIRTUAL TABLE search USING fts5 (content, content = '',"
+    " tokenize = 'unicode61 remove_diacritics 2');",
+};
+_Static_assert(ARRAY_LEN(steps) == DB_VERSION, "a step to each version");
+
+static int
+pragma_get(struct db *db, const char *sql, int *out)
+{
+	sqlite3_stmt *s = NULL;
+	int r = -1;
+
+	if (sqlite3_prepare_v2(db->handle, sql, -1, &s, NULL) == SQLITE_OK &&
+	    sqlite3_step(s) == SQLITE_ROW) {
+		*out = sqlite3_column_int(s, 0);
+		r = 0;
+	} else {
+		(void)failed(db);
+	}
+	(void)sqlite3_finalize(s);
+	return r;
+}
+
+static int
+take_step(struct db *db, int version)
+{
+	char pragmas[128];
+
+	(void)snprintf(pragmas, sizeof(pragmas),
+	    "PRAGMA user_version = %d; PRAGMA application_id = %d", version + 1, DB_APPLICATION_ID);
+	if (db_exec(db, "BEGIN IMMEDIATE") < 0)
+		return -1;
+	if (db_exec(db, steps[version]) < 0 || db_exec(db, pragmas) < 0 ||
+	    db_exec(db, "COMMIT") < 0) {
+		int code = db->code;
+
+		if (db_exec(db, "ROLLBACK") < 0) {
+			/* it was rolled back by the failure itself */
+		}
+		db->code = code;
+		return -1;
+	}
+	return 0;
+}
+
+int
+db_migrate(struct db *db, int *version)
+{
+	int application = 0;
+	int tables = 0;
+
+	if (pragma_get(db, "PRAGMA user_version", version) < 0 ||
+	    pragma_get(db, "PRAGMA application_id", &application) < 0 ||
+	    pragma_get(db, "SELECT count(*) FROM sqlite_schema", &tables) < 0)
+		return -1;
+	if (tables > 0 && application != DB_APPLICATION_ID)
+		return -EPROTO;
+	if (*version > DB_VERSION || *version < 0)
+		return -EPROTO;
+	for (int at = *version; at < DB_VERSION; at++) {
+		if (take_step(db, at) < 0)
+			return -1;
+	}
+	return 0;
+}

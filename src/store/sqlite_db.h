@@ -1,0 +1,141 @@
+/*
+ * A connection to the database with its prepared statements. A connection belongs to one thread.
+ */
+#ifndef STORE_SQLITE_DB_H
+#define STORE_SQLITE_DB_H
+
+#include <sqlite3.h>
+
+#include "core/config.h"
+
+#define DB_VERSION        1
+#define DB_PAGE           4096
+#define DB_APPLICATION_ID 0x42656c66 /* "Belf" */
+
+/* Columns of a message in each query that reads messages, in this order. */
+#define DB_MESSAGE                                                                                 \
+	"m.id, m.kind, m.flags, m.time, m.ends, m.origin, m.id_at, m.sse_at, m.sse_n,"             \
+	" m.content_at, m.content_n, m.json, m.content, m.event, m.name, m.user, m.key, t.name"
+#define DB_MESSAGES "SELECT " DB_MESSAGE " FROM messages m CROSS JOIN topics t ON t.tid = m.tid"
+#define DB_FOUND                                                                                   \
+	"SELECT " DB_MESSAGE " FROM search s CROSS JOIN messages m ON m.id = s.rowid"              \
+	" CROSS JOIN topics t ON t.tid = m.tid WHERE search MATCH ?1 AND s.rowid > ?2 AND"         \
+	" s.rowid <= ?3 ORDER BY s.rowid"
+
+/* clang-format off */
+#define DB_QUERIES(X)                                                                              \
+	X(BEGIN_WRITE, "BEGIN IMMEDIATE")                                                          \
+	X(BEGIN_READ, "BEGIN")                                                                     \
+	X(COMMIT, "COMMIT")                                                                        \
+	X(ROLLBACK, "ROLLBACK")                                                                    \
+	X(META_GET, "SELECT value FROM meta WHERE name = ?1")                                      \
+	X(META_SET, "INSERT INTO meta VALUES (?1, ?2)"                                             \
+		" ON CONFLICT (name) DO UPDATE SET value = ?2")                                    \
+	X(TOPIC_ADD, "INSERT INTO topics (name, trimmed, used) VALUES (?1, ?2, ?3)"                \
+		" ON CONFLICT (name) DO UPDATE SET trimmed = ?2, used = ?3 RETURNING tid")         \
+	X(TOPIC_TRIMMED, "UPDATE topics SET trimmed = ?2, used = ?3 WHERE tid = ?1")               \
+	X(TOPIC_DROP, "DELETE FROM topics WHERE tid = ?1")                                         \
+	X(TOPIC_TRIM_GET, "SELECT trimmed FROM topics WHERE tid = ?1")                             \
+	X(TOPICS_TRIMMED_MAX, "SELECT max(trimmed) FROM topics")                                   \
+	X(TOPICS_TRIMMED, "SELECT name, trimmed FROM topics WHERE trimmed > ?1")                   \
+	X(TOPICS, "SELECT tid, name, trimmed, used FROM topics ORDER BY tid")                      \
+	X(TOPICS_RAISE, "UPDATE topics SET trimmed = ?1 WHERE trimmed < ?1")                       \
+	X(COUNTS, "SELECT tid, count(*), min(id), max(id) FROM messages GROUP BY tid ORDER BY tid") \
+	X(ENDS, "SELECT tid, min(ends) FROM messages WHERE ends > 0 GROUP BY tid ORDER BY tid")    \
+	X(LAST_ID, "SELECT max(id) FROM messages")                                                 \
+	X(MESSAGE_ADD, "INSERT INTO messages (id, tid, kind, flags, time, ends, origin, id_at,"    \
+		" sse_at, sse_n, content_at, content_n, json, content, event, name, user, key)"    \
+		" VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18)")        \
+	X(NTH_OLDEST, "SELECT id FROM messages WHERE tid = ?1 ORDER BY id LIMIT 1 OFFSET ?2")      \
+	X(OLDEST, "SELECT id, time, ends FROM messages WHERE tid = ?1 ORDER BY id LIMIT ?2")       \
+	X(OLDEST_OF_ALL, "SELECT t.name, m.id FROM messages m CROSS JOIN topics t"                 \
+		" ON t.tid = m.tid ORDER BY m.id LIMIT ?1")                                        \
+	X(NEXT_END, "SELECT min(ends) FROM messages WHERE tid = ?1 AND ends > 0")                  \
+	X(DROP_UPTO, "DELETE FROM messages WHERE tid = ?1 AND id <= ?2")                           \
+	X(DROP_ENDED, "DELETE FROM messages WHERE tid = ?1 AND ends > 0 AND ends <= ?2")           \
+	X(UNINDEX_UPTO, "INSERT INTO search (search, rowid, content) SELECT 'delete', id,"         \
+		" coalesce(content, substr(json, content_at + 1, content_n)) FROM messages"        \
+		" WHERE tid = ?1 AND id <= min(?2, ?3) AND content_n > 0")                         \
+	X(UNINDEX_ENDED, "INSERT INTO search (search, rowid, content) SELECT 'delete', id,"        \
+		" coalesce(content, substr(json, content_at + 1, content_n)) FROM messages"        \
+		" WHERE tid = ?1 AND ends > 0 AND ends <= ?2 AND id <= ?3 AND content_n > 0")      \
+	X(TO_INDEX, "SELECT id, coalesce(content, substr(json, content_at + 1, content_n))"        \
+		" FROM messages WHERE id > ?1 ORDER BY id LIMIT ?2")                               \
+	X(INDEX_ADD, "INSERT INTO search (rowid, content) VALUES (?1, ?2)")                        \
+	X(KEY_GET, "SELECT id, time FROM keys WHERE text = ?1")                                    \
+	X(KEY_ADD, "INSERT OR REPLACE INTO keys VALUES (?1, ?2, ?3)")                              \
+	X(KEY_COUNT, "SELECT count(*) FROM keys")                                                  \
+	X(KEY_DROP_OLDEST, "DELETE FROM keys WHERE id IN"                                          \
+		" (SELECT id FROM keys ORDER BY id LIMIT ?1)")                                     \
+	X(KEY_DROP_OLD, "DELETE FROM keys WHERE id IN"                                             \
+		" (SELECT id FROM keys ORDER BY id LIMIT ?1) AND time <= ?2")                      \
+	X(PAGE_COUNT, "PRAGMA page_count")                                                         \
+	X(FREE_COUNT, "PRAGMA freelist_count")                                                     \
+	X(VACUUM, "PRAGMA incremental_vacuum(256)")                                                \
+	X(SCAN_UP, DB_MESSAGES " WHERE m.id > ?2 AND m.id <= ?3 ORDER BY m.id")                    \
+	X(SCAN_DOWN, DB_MESSAGES " WHERE m.id > ?2 AND m.id <= ?3 ORDER BY m.id DESC")             \
+	X(FIND_UP, DB_FOUND)                                                                       \
+	X(FIND_DOWN, DB_FOUND " DESC")                                                             \
+	X(SINCE, "SELECT id FROM messages WHERE id > ?1 AND time >= ?2 ORDER BY id LIMIT 1")
+/* clang-format on */
+
+/* Of one topic; a read of several topics has several of them. */
+#define DB_TOPIC_UP   DB_MESSAGES " WHERE m.tid = ?1 AND m.id > ?2 AND m.id <= ?3 ORDER BY m.id"
+#define DB_TOPIC_DOWN DB_TOPIC_UP " DESC"
+
+enum db_query {
+#define X(name, sql) DB_##name,
+	DB_QUERIES(X)
+#undef X
+	DB_QUERY_COUNT
+};
+
+struct db {
+	sqlite3 *handle;
+	sqlite3_stmt *stmts[DB_QUERY_COUNT];
+	int code; /* SQLite's, of the last failure */
+	char text[128];
+};
+
+struct db_open {
+	const char *path;
+	const char *vfs;
+	bool may_write;
+	enum config_sync sync;
+};
+
+/* 0; or -1, why is in db->code (db_done is still due). */
+MUST_CHECK int db_init(struct db *db, const struct db_open *o);
+void db_done(struct db *db);
+/* Of the last failure, for people. */
+const char *db_text(const struct db *db);
+/* Run SQL without results. 0 or -1. */
+MUST_CHECK int db_exec(struct db *db, const char *sql);
+/*
+ * A statement, ready to be bound: the db's, until the next call with the same query. NULL on
+ * failure.
+ */
+MUST_CHECK sqlite3_stmt *db_stmt(struct db *db, enum db_query query);
+/* 1: a row; 0: the end, and the statement is reset; -1. s may be NULL (-1). */
+MUST_CHECK int db_step(struct db *db, sqlite3_stmt *s);
+/* Step to the end. 0 or -1. */
+MUST_CHECK int db_run(struct db *db, sqlite3_stmt *s);
+/* The first column of the first row of a statement; *out stays when there is none or NULL. */
+MUST_CHECK int db_u64(struct db *db, sqlite3_stmt *s, uint64_t *out);
+/* Absent: NULL. Borrowed until the statement was stepped. */
+void db_bind_text(sqlite3_stmt *s, int at, struct slice text);
+void db_bind_u64(sqlite3_stmt *s, int at, uint64_t v);
+struct slice db_column(sqlite3_stmt *s, int at);
+uint64_t db_column_u64(sqlite3_stmt *s, int at);
+
+/* Rows of the table meta. *out stays when the name is not there. 0 or -1. */
+MUST_CHECK int db_meta_get(struct db *db, const char *name, uint64_t *out);
+MUST_CHECK int db_meta_set(struct db *db, const char *name, uint64_t value);
+
+/*
+ * Make the tables, or bring an older database up to this version. 0; -1; or -EPROTO when it is
+ * no database of ours, or of a later version.
+ */
+MUST_CHECK int db_migrate(struct db *db, int *version);
+
+#endif

@@ -1,0 +1,167 @@
+#include <errno.h>
+
+#include "base/mem.h"
+#include "core/hub.h"
+#include "store/sqlite_private.h"
+
+/* What the log has to know at its start: its beginning and end, and each topic. No thread runs. */
+
+struct load {
+	struct sqlite_store *s;
+	struct log *l;
+	uint64_t last;
+};
+
+static int
+add_topic(struct load *at, sqlite3_stmt *row, struct log_topic **out)
+{
+	struct slice name = db_column(row, 1);
+	const struct topic_rule *rule = config_rule(at->s->config, name);
+	struct disk_topic *d = mem_calloc(1, sizeof(*d));
+	int r = -ENOMEM;
+	struct log_topic *t = d == NULL ? NULL : log_topic_get(at->l, name, &r);
+
+	if (t == NULL) {
+		mem_free(d);
+		return r;
+	}
+	d->topic = t;
+	d->tid = sqlite3_column_int64(row, 0);
+	t->stored = d;
+	t->trimmed_id = db_column_u64(row, 2);
+	t->used_ms = sqlite3_column_int64(row, 3);
+	t->keep_count = rule->history;
+	t->keep_ms = rule->keep_ms;
+	at->l->trimmed = max_u64(at->l->trimmed, t->trimmed_id);
+	at->last = max_u64(at->last, t->trimmed_id);
+	*out = t;
+	return 0;
+}
+
+/* Rows of (tid, …) in ascending order, to be found again by the walk over the topics. */
+struct by_tid {
+	sqlite3_stmt *rows;
+	int state; /* as db_step */
+};
+
+static bool
+stands_at(struct db *db, struct by_tid *b, int64_t tid)
+{
+	while (b->state > 0 && sqlite3_column_int64(b->rows, 0) < tid)
+		b->state = db_step(db, b->rows);
+	return b->state > 0 && sqlite3_column_int64(b->rows, 0) == tid;
+}
+
+static void
+take_counts(struct load *at, struct log_topic *t, sqlite3_stmt *row)
+{
+	t->n_stored = (uint32_t)min_u64(db_column_u64(row, 1), UINT32_MAX);
+	t->first_id = db_column_u64(row, 2);
+	t->last_id = db_column_u64(row, 3);
+	disk_of(t)->shelf.cold_id = t->last_id;
+	at->s->n_messages += t->n_stored;
+	at->last = max_u64(at->last, t->last_id);
+	at->s->hot.cold_id = max_u64(at->s->hot.cold_id, t->last_id);
+}
+
+static int
+load_topics(struct load *at)
+{
+	struct db *db = &at->s->db;
+	sqlite3_stmt *topics = db_stmt(db, DB_TOPICS);
+	struct by_tid counts = {.rows = db_stmt(db, DB_COUNTS)};
+	struct by_tid ends = {.rows = db_stmt(db, DB_ENDS)};
+	struct log_topic *t = NULL;
+	int r = 0;
+	int state;
+
+	counts.state = db_step(db, counts.rows);
+	ends.state = db_step(db, ends.rows);
+	while (r == 0 && (state = db_step(db, topics)) != 0) {
+		r = state < 0 ? -EIO : add_topic(at, topics, &t);
+		if (r < 0)
+			break;
+		if (stands_at(db, &counts, disk_of(t)->tid))
+			take_counts(at, t, counts.rows);
+		if (stands_at(db, &ends, disk_of(t)->tid))
+			disk_of(t)->next_end_ms = sqlite3_column_int64(ends.rows, 1);
+	}
+	if (counts.state < 0 || ends.state < 0)
+		r = -EIO;
+	(void)sqlite3_reset(topics); /* none of them may stand in its rows when it is written */
+	(void)sqlite3_reset(counts.rows);
+	(void)sqlite3_reset(ends.rows);
+	return r;
+}
+
+/* The rest was lost, how much nobody knows: who resumes is told so. */
+static int
+mark_gap(struct load *at)
+{
+	struct log_topic *t;
+	size_t i = 0;
+	sqlite3_stmt *s = db_stmt(&at->s->db, DB_TOPICS_RAISE);
+
+	at->last = max_u64(at->last + 1, at->l->begin); /* which is now, in a log just made */
+	at->s->folded = at->last;
+	while ((t = map_next(&at->l->topics, &i)) != NULL)
+		t->trimmed_id = at->last;
+	at->l->trimmed = at->last;
+	if (s == NULL)
+		return -1;
+	db_bind_u64(s, 1, at->last);
+	sqlite_tell(at->s, true, "storage.unclean",
+	    "the last run ended without closing the database, and storage.sync is not full: its last "
+	    "messages may be lost, and whoever resumes is told of a gap");
+	return db_run(&at->s->db, s);
+}
+
+/* From now on until it is closed the database counts as not closed. */
+static int
+write_start(struct load *at, uint64_t begin)
+{
+	struct sqlite_store *s = at->s;
+
+	if (db_run(&s->db, db_stmt(&s->db, DB_BEGIN_WRITE)) < 0 ||
+	    (s->has_gap && mark_gap(at) < 0) || db_meta_set(&s->db, "begin", begin) < 0 ||
+	    db_meta_set(&s->db, "last", at->last) < 0 ||
+	    db_meta_set(&s->db, "folded", s->folded) < 0 || db_meta_set(&s->db, "clean", 0) < 0 ||
+	    db_meta_set(&s->db, "sync", (uint64_t)s->options.sync) < 0 ||
+	    db_run(&s->db, db_stmt(&s->db, DB_COMMIT)) < 0)
+		return -EIO;
+	return 0;
+}
+
+int
+sqlite_load(struct sqlite_store *s)
+{
+	struct log *l = s->store.log;
+	struct load at = {.s = s, .l = l};
+	uint32_t max_topics = l->max_topics;
+	uint64_t begin = l->begin;
+	int r;
+
+	if (db_meta_get(&s->db, "begin", &begin) < 0 || db_meta_get(&s->db, "last", &at.last) < 0 ||
+	    db_meta_get(&s->db, "folded", &s->folded) < 0 ||
+	    db_meta_get(&s->db, "indexed", &s->indexed) < 0)
+		return -EIO;
+	l->max_topics = 0; /* what is there is there */
+	r = load_topics(&at);
+	l->max_topics = max_topics;
+	if (r < 0)
+		return r;
+	at.last = max_u64(at.last, max_u64(begin, s->folded));
+	r = write_start(&at, begin);
+	if (r < 0) {
+		if (!sqlite3_get_autocommit(s->db.handle) && db_exec(&s->db, "ROLLBACK") < 0)
+			r = -EIO;
+		return r;
+	}
+	l->begin = begin;
+	l->last = at.last;
+	l->folded = s->folded;
+	l->trimmed = max_u64(l->trimmed, s->folded);
+	s->last = at.last;
+	s->indexed_done = s->indexed;
+	return 0;
+}

@@ -1,0 +1,198 @@
+/*
+ * The inside of the SQLite store, for its own files. What a field belongs to is said with it: one
+ * thread, or a lock. The log's lock is taken before `lock`, never after it.
+ */
+#ifndef STORE_SQLITE_PRIVATE_H
+#define STORE_SQLITE_PRIVATE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "core/message_record.h"
+#include "store/shelf.h"
+#include "store/sqlite.h"
+#include "store/sqlite_db.h"
+
+#define SQLITE_QUEUE_MAX     8192 /* appends that wait: beyond it publishers are told to come again */
+#define SQLITE_QUEUE_BYTES   ((size_t)64 * 1024 * 1024)
+#define SQLITE_BATCH_MAX     512 /* appends of one transaction */
+#define SQLITE_BATCH_BYTES   ((size_t)16 * 1024 * 1024)
+#define SQLITE_READERS       2        /* the second is for searches */
+#define SQLITE_STALL_US      2000000  /* a disk that answers no sooner is stalled */
+#define SQLITE_SCAN_TOPICS   32       /* topics that one read merges; more are filtered */
+#define SQLITE_SCAN_MAX      4096     /* rows looked at in one read */
+#define SQLITE_READ_US       10000000 /* a read that takes longer is given up */
+#define SQLITE_SEARCH_US     3000000
+#define SQLITE_STEP_TOPICS   64       /* topics trimmed in one step beside the traffic */
+#define SQLITE_STEP_MESSAGES 512      /* messages trimmed in one step */
+#define SQLITE_STEP_INDEX    64       /* messages indexed in one step */
+#define SQLITE_INDEX_LAG_US  30000000 /* after which indexing waits no longer for an idle moment */
+
+/* What one transaction changes in a topic; taken over when it is committed. */
+struct change {
+	bool is_in; /* in the batch's list */
+	int64_t tid;
+	uint32_t n_new;
+	uint32_t n_gone;
+	uint64_t last_id;  /* of the new ones */
+	uint64_t first_id; /* afterwards: the oldest one there */
+	int64_t first_ms;
+	bool is_first_known;
+	uint64_t cut_id;  /* trimmed up to here; 0: not */
+	int64_t ended_ms; /* what ended by then went; 0: not */
+	int64_t next_end_ms;
+	uint32_t keep_count;
+	uint64_t keep_ms;
+};
+
+/* log_topic.stored */
+struct disk_topic {
+	struct shelf shelf;
+	struct log_topic *topic;
+	uint32_t n_planned; /* pushes reserved for the batch in hand */
+	/* written by the writer under the log's lock: others read them under it, the writer always */
+	int64_t tid;                  /* 0: no row yet */
+	int64_t first_ms;             /* time of the oldest message; 0: not known */
+	int64_t next_end_ms;          /* no message ends by its ttl before; 0: none has one */
+	struct change change;         /* the writer's */
+	TAILQ_ENTRY(disk_topic) link; /* in the batch, then in the list of forgotten ones */
+};
+TAILQ_HEAD(disk_topic_list, disk_topic);
+
+struct reader_thread {
+	struct sqlite_store *store;
+	pthread_t thread;
+	bool is_running;
+	struct db db;
+	/* for reads of a few topics, made at their first need */
+	sqlite3_stmt *up[SQLITE_SCAN_TOPICS];
+	sqlite3_stmt *down[SQLITE_SCAN_TOPICS];
+	uint64_t deadline_us;
+	struct log_read_list queue; /* under lock */
+};
+
+/* A transaction in the making; the writer's. */
+struct batch {
+	struct append *appends[SQLITE_BATCH_MAX];
+	unsigned n;
+	size_t n_items;
+	struct log_topic **topics; /* of each item, in order; NULL: none */
+	struct disk_topic_list touched;
+	uint64_t last;
+	int64_t now_ms;
+	uint64_t n_keys;
+	bool is_unfinished; /* a topic still has more than its rule keeps */
+};
+
+/* How far a sweep is. */
+struct sweep {
+	bool is_tidied;
+	size_t topic; /* in the log's map */
+};
+
+struct sqlite_store {
+	struct store store;
+	char *path;
+	char *vfs;
+	int lock_fd;
+	struct config *config;
+	struct sqlite_options options; /* its pointers are the fields above */
+	bool is_new;
+	bool has_gap; /* an unclean end may have lost something */
+
+	/* under the log's lock */
+	struct shelves hot;
+	size_t n_messages;
+	struct disk_topic_list gone; /* forgotten: their rows are still there */
+	uint64_t folded;             /* of the log, as it is written down */
+
+	pthread_mutex_t lock; /* of what follows */
+	pthread_cond_t work;  /* for the writer */
+	pthread_cond_t reads; /* for the readers */
+	pthread_cond_t indexed_more;
+	struct append *queue[SQLITE_QUEUE_MAX];
+	unsigned queue_at;
+	unsigned n_queued;
+	size_t queue_bytes;
+	int64_t sweep_ms; /* a sweep is due; 0: not */
+	uint64_t index_wanted;
+	uint64_t indexed_done; /* as committed */
+	bool is_stopping;
+	bool is_resting; /* the writer has nothing to do */
+	bool has_trouble;
+	char trouble[256];
+
+	_Atomic uint64_t busy_since_us; /* the writer waits for the disk; 0: not */
+	_Atomic uint64_t n_bytes;       /* of the database */
+	_Atomic uint64_t n_disk_reads;
+
+	/* the writer's */
+	pthread_t thread;
+	bool is_running;
+	struct db db;
+	uint64_t last;    /* newest id given */
+	uint64_t indexed; /* messages up to this id are in the search index */
+	uint64_t n_keys;
+	uint64_t n_free; /* unused pages of the file */
+	unsigned n_sweeps;
+	bool is_index_broken;
+	bool is_lazy; /* the connection does not wait for the disk at this moment */
+
+	struct reader_thread readers[SQLITE_READERS];
+};
+
+static inline struct sqlite_store *
+sqlite_of(struct store *s)
+{
+	return CONTAINER(s, struct sqlite_store, store);
+}
+
+static inline struct disk_topic *
+disk_of(const struct log_topic *t)
+{
+	return t->stored;
+}
+
+/* --- sqlite_open.c --- */
+/* What the log has to know of what is stored; no thread runs yet. 0 or negative. */
+MUST_CHECK int sqlite_load(struct sqlite_store *s);
+void sqlite_tell(const struct sqlite_store *s, bool is_error, const char *event, const char *text);
+
+/* --- sqlite_write.c --- */
+void *sqlite_writer(void *arg);
+/* The batch's transaction is over: 0, or negative: nothing of it was kept. */
+void sqlite_publish(struct sqlite_store *s, struct batch *b, int status);
+/* BEGIN, and COMMIT or ROLLBACK; note how the disk is. 0 or -1. */
+MUST_CHECK int sqlite_begin(struct sqlite_store *s, bool is_lazy);
+MUST_CHECK int sqlite_end(struct sqlite_store *s, int status);
+/* The topic is in the batch from here on. */
+struct change *sqlite_touch(struct batch *b, struct log_topic *t);
+
+/* --- sqlite_trim.c --- */
+/* Within the batch's transaction: what the rules no longer keep of the topics it has touched. */
+MUST_CHECK int sqlite_trim_batch(struct sqlite_store *s, struct batch *b);
+/* One step of what a sweep has to do, in a transaction of its own. True when there is more. */
+bool sqlite_sweep_step(struct sqlite_store *s, int64_t now_ms, struct sweep *at);
+
+/* --- sqlite_row.c --- */
+MUST_CHECK int sqlite_add_message(struct db *db, const struct message *m, int64_t tid);
+/* The row under a statement of DB_MESSAGE; what it borrows lives until the next step. */
+void sqlite_row(sqlite3_stmt *row, struct message_record *out);
+
+/* --- sqlite_search.c --- */
+/*
+ * Up to n messages more, within a transaction; upto: the newest id. 0 or -1; *indexed is how far it
+ * is then.
+ */
+MUST_CHECK int sqlite_index(struct db *db, unsigned n, uint64_t upto, uint64_t *indexed);
+/* A step of indexing in a transaction of its own. True: there is more. */
+bool sqlite_index_step(struct sqlite_store *s);
+/* Wait until what was there when it was asked can be found, or the time is over. Readers. */
+void sqlite_index_wait(struct sqlite_store *s, uint64_t upto);
+
+/* --- sqlite_read.c --- */
+void *sqlite_reader(void *arg);
+MUST_CHECK int sqlite_reader_open(struct sqlite_store *s, unsigned i);
+void sqlite_reader_close(struct reader_thread *t);
+
+#endif

@@ -1,0 +1,453 @@
+#include <errno.h>
+
+#include "base/clock.h"
+#include "core/search.h"
+#include "core/topic.h"
+#include "store/sqlite_private.h"
+
+/*
+ * Reading what is not in memory, on threads and connections of their own. A read sees one snapshot:
+ * what it finds and how far retention had come then are of the same moment, so nothing can go
+ * unnoticed between the two.
+ */
+
+#define PROGRESS 1000 /* SQLite's instructions between two looks at the clock */
+
+/* Messages in the order of their ids, of one query or merged from one for each topic. */
+struct scan {
+	struct db *db;
+	unsigned n;
+	bool is_down;
+	sqlite3_stmt *stmts[SQLITE_SCAN_TOPICS];
+	uint64_t ids[SQLITE_SCAN_TOPICS]; /* of the row under each; 0: at its end */
+	unsigned at;                      /* the one whose row was given out last */
+	bool has_given;
+	unsigned n_looked;
+};
+
+/* The topics that a read is about, when they are few. */
+struct plan {
+	unsigned n;
+	bool is_many; /* more: look at everything */
+	int64_t tids[SQLITE_SCAN_TOPICS];
+};
+
+static void
+plan_add(struct plan *p, const struct log_topic *t)
+{
+	const struct disk_topic *d = t == NULL ? NULL : disk_of(t);
+
+	if (d == NULL || d->tid == 0)
+		return;
+	for (unsigned i = 0; i < p->n; i++) {
+		if (p->tids[i] == d->tid)
+			return;
+	}
+	if (p->n == SQLITE_SCAN_TOPICS)
+		p->is_many = true;
+	else
+		p->tids[p->n++] = d->tid;
+}
+
+static void
+make_plan(struct sqlite_store *s, const struct log_read *r, struct plan *p)
+{
+	struct log *l = s->store.log;
+
+	*p = (struct plan){0};
+	log_lock(l);
+	for (size_t i = 0; i < r->n_filters && !p->is_many; i++) {
+		const struct log_filter *f = &r->filters[i];
+		struct log_topic *t;
+		size_t at = 0;
+
+		if (f->is_topic) {
+			plan_add(p, log_topic_find(l, f->pattern));
+			continue;
+		}
+		while (!p->is_many && (t = map_next(&l->topics, &at)) != NULL) {
+			if (pattern_matches(f->pattern, t->name))
+				plan_add(p, t);
+		}
+	}
+	log_unlock(l);
+}
+
+/* --- scanning --- */
+
+/* To the next row of one query. 0 or -1. */
+static int
+scan_step(struct scan *sc, unsigned i)
+{
+	int r = db_step(sc->db, sc->stmts[i]);
+
+	sc->ids[i] = r > 0 ? db_column_u64(sc->stmts[i], 0) : 0;
+	return r < 0 ? -1 : 0;
+}
+
+/* The next row in order: 1; 0 at the end; -1. */
+static int
+scan_next(struct scan *sc, sqlite3_stmt **out)
+{
+	unsigned best = sc->n;
+
+	if (sc->has_given && scan_step(sc, sc->at) < 0)
+		return -1;
+	for (unsigned i = 0; i < sc->n; i++) {
+		if (sc->ids[i] != 0 &&
+		    (best == sc->n || (sc->ids[i] < sc->ids[best]) != sc->is_down))
+			best = i;
+	}
+	sc->has_given = best < sc->n;
+	if (!sc->has_given)
+		return 0;
+	sc->at = best;
+	sc->n_looked++;
+	*out = sc->stmts[best];
+	return 1;
+}
+
+static void
+scan_done(struct scan *sc)
+{
+	for (unsigned i = 0; i < sc->n; i++)
+		(void)sqlite3_reset(sc->stmts[i]);
+}
+
+static sqlite3_stmt *
+topic_stmt(struct reader_thread *t, unsigned i, bool is_down)
+{
+	sqlite3_stmt **s = is_down ? &t->down[i] : &t->up[i];
+
+	if (*s == NULL && sqlite3_prepare_v3(t->db.handle, is_down ? DB_TOPIC_DOWN : DB_TOPIC_UP,
+			      -1, SQLITE_PREPARE_PERSISTENT, s, NULL) != SQLITE_OK)
+		return NULL;
+	return *s;
+}
+
+/* Messages with after < id <= upto. 0 or -1; scan_done is due in both cases. */
+static int
+scan_init(
+    struct scan *sc, struct reader_thread *t, const struct plan *p, uint64_t after, uint64_t upto)
+{
+	unsigned n = p->is_many ? 1 : p->n;
+
+	sc->db = &t->db;
+	for (unsigned i = 0; i < n; i++) {
+		sqlite3_stmt *s = p->is_many
+				      ? db_stmt(&t->db, sc->is_down ? DB_SCAN_DOWN : DB_SCAN_UP)
+				      : topic_stmt(t, i, sc->is_down);
+
+		if (s == NULL)
+			return -1;
+		sc->stmts[sc->n++] = s;
+		(void)sqlite3_reset(s);
+		if (!p->is_many)
+			(void)sqlite3_bind_int64(s, 1, p->tids[i]);
+		db_bind_u64(s, 2, after);
+		db_bind_u64(s, 3, min_u64(upto, INT64_MAX));
+		if (scan_step(sc, i) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* The same of what a search finds; text must live until scan_done. */
+static int
+scan_init_search(
+    struct scan *sc, struct reader_thread *t, struct slice text, uint64_t after, uint64_t upto)
+{
+	sqlite3_stmt *s = db_stmt(&t->db, sc->is_down ? DB_FIND_DOWN : DB_FIND_UP);
+
+	sc->db = &t->db;
+	if (s == NULL)
+		return -1;
+	sc->stmts[sc->n++] = s;
+	(void)sqlite3_bind_text64(s, 1, text.p, text.n, SQLITE_STATIC, SQLITE_UTF8);
+	db_bind_u64(s, 2, after);
+	db_bind_u64(s, 3, min_u64(upto, INT64_MAX));
+	return scan_step(sc, 0);
+}
+
+/* --- the reads --- */
+
+/* One row for a page: 1 it is in, or not wanted; 0 the page is full; negative. */
+static int
+take_row(struct log_read *r, sqlite3_stmt *row, size_t *bytes)
+{
+	struct message_record record;
+	struct message *m;
+	bool fits;
+
+	sqlite_row(row, &record);
+	if (!read_wants(r, record.topic, record.expires_ms))
+		return 1;
+	m = message_from_record(&record);
+	if (m == NULL)
+		return record.json.n == 0 ? -EIO : -ENOMEM;
+	fits = read_take(r, m, bytes);
+	message_unref(m);
+	return fits ? 1 : 0;
+}
+
+/* Rows until the page is full, enough was looked at, or the end. */
+static int
+fill_page(struct log_read *r, struct scan *sc)
+{
+	size_t bytes = 0;
+	sqlite3_stmt *row;
+	int state;
+
+	while ((state = scan_next(sc, &row)) > 0) {
+		uint64_t id = db_column_u64(row, 0);
+		int taken = sc->n_looked > SQLITE_SCAN_MAX ? 0 : take_row(r, row, &bytes);
+
+		if (taken < 0)
+			return taken;
+		if (taken == 0) {
+			r->reached = sc->is_down ? id + 1 : id - 1;
+			r->more = true;
+			return 0;
+		}
+	}
+	return state < 0 ? -EIO : 0;
+}
+
+/* How far down a page can go. */
+static uint64_t
+below(const struct log_read *r)
+{
+	return r->before == 0 ? INT64_MAX : r->before - 1;
+}
+
+static int
+read_page(struct reader_thread *t, struct log_read *r, const struct plan *p)
+{
+	struct scan sc = {.is_down = r->mode == LOG_BACKWARD};
+	uint64_t after = sc.is_down ? 0 : r->after;
+	uint64_t upto = sc.is_down ? below(r) : r->upto;
+	struct buf text = BUF_INIT(64 * 1024);
+	int status = 0;
+
+	r->reached = sc.is_down ? 0 : r->upto;
+	if (r->search.p == NULL || search_kind(r->search) == SEARCH_ALL)
+		status = scan_init(&sc, t, p, after, upto);
+	else if (search_to_fts5(r->search, &text) < 0)
+		status = -ENOMEM;
+	else
+		status = scan_init_search(&sc, t, buf_slice(&text), after, upto);
+	if (status == 0)
+		status = fill_page(r, &sc);
+	scan_done(&sc);
+	buf_done(&text);
+	return status;
+}
+
+static int
+seek_last(struct reader_thread *t, struct log_read *r, const struct plan *p)
+{
+	struct scan sc = {.is_down = true};
+	sqlite3_stmt *row;
+	int state = -1;
+
+	if (r->before == 0)
+		r->reached = r->upto;
+	if (scan_init(&sc, t, p, 0, r->before == 0 ? r->upto : r->before - 1) == 0) {
+		while (r->count > 0 && (state = scan_next(&sc, &row)) > 0) {
+			struct message_record record;
+
+			sqlite_row(row, &record);
+			if (sc.n_looked > SQLITE_SCAN_MAX) {
+				r->before = record.id + 1;
+				r->more = true;
+				break;
+			}
+			if (!read_wants(r, record.topic, record.expires_ms) ||
+			    record.kind > MESSAGE_EVENT)
+				continue;
+			r->count--;
+			r->reached = record.id - 1;
+		}
+	}
+	scan_done(&sc);
+	return state < 0 ? -EIO : 0;
+}
+
+static int
+seek_time(struct reader_thread *t, struct log_read *r)
+{
+	sqlite3_stmt *s = db_stmt(&t->db, DB_SINCE);
+	uint64_t id = 0;
+
+	if (s == NULL)
+		return -EIO;
+	/* see shelf.c: ids are never below their messages' times */
+	db_bind_u64(s, 1, r->time_ms <= 0 ? 0 : (uint64_t)r->time_ms * 1000 - 1);
+	(void)sqlite3_bind_int64(s, 2, r->time_ms);
+	if (db_u64(&t->db, s, &id) < 0)
+		return -EIO;
+	r->reached = id == 0 ? r->upto : min_u64(id - 1, r->upto);
+	return 0;
+}
+
+/* --- what retention took, in the same snapshot --- */
+
+static int
+trimmed_of_few(struct reader_thread *t, const struct plan *p, uint64_t *out)
+{
+	for (unsigned i = 0; i < p->n; i++) {
+		sqlite3_stmt *s = db_stmt(&t->db, DB_TOPIC_TRIM_GET);
+		uint64_t trimmed = 0;
+
+		if (s == NULL)
+			return -EIO;
+		(void)sqlite3_bind_int64(s, 1, p->tids[i]);
+		if (db_u64(&t->db, s, &trimmed) < 0)
+			return -EIO;
+		*out = max_u64(*out, trimmed);
+	}
+	return 0;
+}
+
+static int
+trimmed_of_many(struct reader_thread *t, const struct log_read *r, uint64_t *out)
+{
+	sqlite3_stmt *s = db_stmt(&t->db, DB_TOPICS_TRIMMED_MAX);
+	uint64_t most = 0;
+	int state;
+
+	if (db_u64(&t->db, s, &most) < 0)
+		return -EIO;
+	if (most <= max_u64(r->after, *out))
+		return 0;
+	s = db_stmt(&t->db, DB_TOPICS_TRIMMED);
+	if (s == NULL)
+		return -EIO;
+	db_bind_u64(s, 1, max_u64(r->after, *out));
+	while ((state = db_step(&t->db, s)) > 0) {
+		if (read_wants(r, db_column(s, 0), 0))
+			*out = max_u64(*out, db_column_u64(s, 1));
+	}
+	return state < 0 ? -EIO : 0;
+}
+
+/* As log_trimmed: topics that were forgotten count for patterns, and for a topic not known. */
+static int
+find_trimmed(struct reader_thread *t, struct log_read *r, const struct plan *p)
+{
+	bool has_unknown = p->is_many || p->n < r->n_filters;
+	uint64_t trimmed = 0;
+	int status = 0;
+
+	for (size_t i = 0; i < r->n_filters; i++)
+		has_unknown = has_unknown || !r->filters[i].is_topic;
+	if (has_unknown && db_meta_get(&t->db, "folded", &trimmed) < 0)
+		return -EIO;
+	status = p->is_many ? trimmed_of_many(t, r, &trimmed) : trimmed_of_few(t, p, &trimmed);
+	r->trimmed = trimmed > r->after ? trimmed : 0;
+	return status;
+}
+
+/* --- the thread --- */
+
+static int
+is_late(void *ctx)
+{
+	const struct reader_thread *t = ctx;
+
+	return clock_mono_us() > t->deadline_us;
+}
+
+static int
+answer(struct reader_thread *t, struct log_read *r, const struct plan *p)
+{
+	int status = 0;
+
+	switch (r->mode) {
+	case LOG_FORWARD:
+		status = find_trimmed(t, r, p);
+		return status < 0 ? status : read_page(t, r, p);
+	case LOG_BACKWARD:
+		return read_page(t, r, p);
+	case LOG_SEEK_LAST:
+		return seek_last(t, r, p);
+	case LOG_SEEK_TIME:
+		return seek_time(t, r);
+	}
+	return status;
+}
+
+static void
+carry_out(struct reader_thread *t, struct log_read *r, bool is_search)
+{
+	struct sqlite_store *s = t->store;
+	uint64_t last;
+	struct plan p;
+	int status;
+
+	if (is_search) {
+		log_lock(s->store.log);
+		last = s->store.log->last;
+		log_unlock(s->store.log);
+		sqlite_index_wait(s, last);
+	}
+	make_plan(s, r, &p);
+	atomic_fetch_add_explicit(&s->n_disk_reads, 1, memory_order_relaxed);
+	t->deadline_us = clock_mono_us() + (is_search ? SQLITE_SEARCH_US : SQLITE_READ_US);
+	status = db_run(&t->db, db_stmt(&t->db, DB_BEGIN_READ)) < 0 ? -EIO : answer(t, r, &p);
+	if (!sqlite3_get_autocommit(t->db.handle) &&
+	    db_run(&t->db, db_stmt(&t->db, DB_COMMIT)) < 0 && status == 0)
+		status = -EIO;
+	if (status < 0)
+		log_read_release(r);
+	r->status = status;
+}
+
+void *
+sqlite_reader(void *arg)
+{
+	struct reader_thread *t = arg;
+	struct sqlite_store *s = t->store;
+	struct log_read *r;
+
+	sqlite3_progress_handler(t->db.handle, PROGRESS, is_late, t);
+	(void)pthread_mutex_lock(&s->lock);
+	for (;;) {
+		bool is_over;
+
+		while ((r = TAILQ_FIRST(&t->queue)) == NULL && !s->is_stopping)
+			(void)pthread_cond_wait(&s->reads, &s->lock);
+		if (r == NULL)
+			break;
+		TAILQ_REMOVE(&t->queue, r, link);
+		is_over = s->is_stopping;
+		(void)pthread_mutex_unlock(&s->lock);
+		r->status = -ECANCELED;
+		if (!is_over)
+			carry_out(t, r, t == &s->readers[1]);
+		log_read_done(s->store.log, r);
+		(void)pthread_mutex_lock(&s->lock);
+	}
+	(void)pthread_mutex_unlock(&s->lock);
+	return NULL;
+}
+
+int
+sqlite_reader_open(struct sqlite_store *s, unsigned i)
+{
+	struct db_open o = {s->path, s->vfs, false, s->options.sync};
+	struct reader_thread *t = &s->readers[i];
+
+	t->store = s;
+	return db_init(&t->db, &o) < 0 ? -EIO : 0;
+}
+
+void
+sqlite_reader_close(struct reader_thread *t)
+{
+	for (unsigned i = 0; i < SQLITE_SCAN_TOPICS; i++) {
+		(void)sqlite3_finalize(t->up[i]);
+		(void)sqlite3_finalize(t->down[i]);
+	}
+	db_done(&t->db);
+}

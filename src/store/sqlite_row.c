@@ -1,0 +1,82 @@
+#include "store/sqlite_private.h"
+
+#define FLAG_DATA_TEXT 1
+
+/*
+ * Content mostly stands in the JSON as it is: then only where. It is the larger part of a row.
+ */
+static bool
+find_content(const struct message_record *r, size_t *at)
+{
+	const char *p;
+
+	if (r->content.n == 0)
+		return false;
+	p = memmem(r->json.p, r->json.n, r->content.p, r->content.n);
+	if (p == NULL)
+		return false;
+	*at = (size_t)(p - r->json.p);
+	return true;
+}
+
+int
+sqlite_add_message(struct db *db, const struct message *m, int64_t tid)
+{
+	sqlite3_stmt *s = db_stmt(db, DB_MESSAGE_ADD);
+	struct message_record r;
+	size_t content_at = 0;
+	bool is_in_json;
+
+	if (s == NULL)
+		return -1;
+	message_to_record(m, &r);
+	is_in_json = find_content(&r, &content_at);
+	db_bind_u64(s, 1, r.id);
+	(void)sqlite3_bind_int64(s, 2, tid);
+	(void)sqlite3_bind_int(s, 3, r.kind);
+	(void)sqlite3_bind_int(s, 4, r.is_data_text ? FLAG_DATA_TEXT : 0);
+	(void)sqlite3_bind_int64(s, 5, r.time_ms);
+	(void)sqlite3_bind_int64(s, 6, r.expires_ms);
+	db_bind_u64(s, 7, r.origin);
+	db_bind_u64(s, 8, r.id_at);
+	db_bind_u64(s, 9, r.sse_at);
+	db_bind_u64(s, 10, r.sse_n);
+	db_bind_u64(s, 11, content_at);
+	db_bind_u64(s, 12, r.content.n);
+	db_bind_text(s, 13, r.json);
+	db_bind_text(s, 14, is_in_json ? SLICE_NONE : r.content);
+	db_bind_text(s, 15, r.event);
+	db_bind_text(s, 16, r.name);
+	db_bind_text(s, 17, r.user_id);
+	db_bind_text(s, 18, r.key);
+	return db_run(db, s);
+}
+
+void
+sqlite_row(sqlite3_stmt *row, struct message_record *out)
+{
+	struct slice json = db_column(row, 11);
+	uint64_t content_at = db_column_u64(row, 9);
+	uint64_t content_n = db_column_u64(row, 10);
+
+	*out = (struct message_record){.id = db_column_u64(row, 0),
+	    .kind = (uint8_t)db_column_u64(row, 1),
+	    .is_logged = true,
+	    .is_data_text = (db_column_u64(row, 2) & FLAG_DATA_TEXT) != 0,
+	    .time_ms = sqlite3_column_int64(row, 3),
+	    .expires_ms = sqlite3_column_int64(row, 4),
+	    .origin = db_column_u64(row, 5),
+	    .id_at = (uint16_t)db_column_u64(row, 6),
+	    .sse_at = (uint32_t)db_column_u64(row, 7),
+	    .sse_n = (uint32_t)db_column_u64(row, 8),
+	    .json = json,
+	    .content = db_column(row, 12),
+	    .event = db_column(row, 13),
+	    .name = db_column(row, 14),
+	    .user_id = db_column(row, 15),
+	    .key = db_column(row, 16),
+	    .topic = db_column(row, 17)};
+	if (out->content.p == NULL && content_n > 0 && content_at <= json.n &&
+	    content_n <= json.n - content_at)
+		out->content = slice_of(json.p + content_at, content_n);
+}

@@ -1,0 +1,85 @@
+#include <time.h>
+
+#include "base/clock.h"
+#include "store/sqlite_private.h"
+
+/*
+ * The search index follows the log: it is written when the writer has time, at the latest when
+ * somebody searches.
+ */
+
+#define WAIT_S 3 /* that a search waits for the index */
+
+int
+sqlite_index(struct db *db, unsigned n, uint64_t upto, uint64_t *indexed)
+{
+	sqlite3_stmt *rows = db_stmt(db, DB_TO_INDEX);
+	unsigned i = 0;
+	int r = -1;
+
+	if (rows == NULL)
+		return -1;
+	db_bind_u64(rows, 1, *indexed);
+	db_bind_u64(rows, 2, n);
+	while (i < n && (r = db_step(db, rows)) > 0) {
+		struct slice text = db_column(rows, 1);
+		sqlite3_stmt *add;
+
+		*indexed = db_column_u64(rows, 0);
+		i++;
+		if (text.n == 0)
+			continue;
+		add = db_stmt(db, DB_INDEX_ADD);
+		if (add == NULL)
+			return -1;
+		db_bind_u64(add, 1, *indexed);
+		(void)sqlite3_bind_text64(
+		    add, 2, text.p, text.n, SQLITE_STATIC, SQLITE_UTF8); /* cannot fail */
+		if (db_run(db, add) < 0)
+			return -1;
+	}
+	(void)sqlite3_reset(rows);
+	if (r < 0)
+		return -1;
+	if (i < n)
+		*indexed = max_u64(*indexed, upto);
+	return db_meta_set(db, "indexed", *indexed);
+}
+
+bool
+sqlite_index_step(struct sqlite_store *s)
+{
+	uint64_t indexed = s->indexed;
+	int r;
+
+	if (s->is_index_broken || s->indexed >= s->last)
+		return false;
+	r = sqlite_begin(s, true);
+	if (r == 0)
+		r = sqlite_index(&s->db, SQLITE_STEP_INDEX, s->last, &indexed);
+	r = sqlite_end(s, r);
+	(void)pthread_mutex_lock(&s->lock);
+	if (r == 0)
+		s->indexed = indexed;
+	s->indexed_done = s->indexed;
+	(void)pthread_mutex_unlock(&s->lock);
+	(void)pthread_cond_broadcast(&s->indexed_more);
+	return r == 0 && s->indexed < s->last;
+}
+
+void
+sqlite_index_wait(struct sqlite_store *s, uint64_t upto)
+{
+	struct timespec until;
+
+	(void)clock_gettime(CLOCK_REALTIME, &until); /* what pthread_cond_timedwait goes by */
+	until.tv_sec += WAIT_S;
+	(void)pthread_mutex_lock(&s->lock);
+	s->index_wanted = max_u64(s->index_wanted, upto);
+	(void)pthread_cond_signal(&s->work);
+	while (s->indexed_done < upto && !s->is_stopping && !s->has_trouble) {
+		if (pthread_cond_timedwait(&s->indexed_more, &s->lock, &until) != 0)
+			break;
+	}
+	(void)pthread_mutex_unlock(&s->lock);
+}

@@ -1,0 +1,608 @@
+#include <errno.h>
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "store/keys.h"
+#include "store/sqlite_private.h"
+
+/*
+ * The writer: takes all that is queued and commits it in one transaction, while the next lot
+ * gathers. Nothing is waited for, so a lone message is as fast as the disk, and a crowd shares it.
+ */
+
+/* --- transactions --- */
+
+static void
+note_trouble(struct sqlite_store *s, const char *what)
+{
+	bool is_news;
+
+	(void)pthread_mutex_lock(&s->lock);
+	is_news = !s->has_trouble;
+	s->has_trouble = true;
+	(void)snprintf(s->trouble, sizeof(s->trouble), "storage: nothing can be written: %s", what);
+	(void)pthread_mutex_unlock(&s->lock);
+	if (is_news)
+		sqlite_tell(s, true, "storage.failed", what);
+}
+
+static void
+note_well(struct sqlite_store *s)
+{
+	bool is_news;
+
+	(void)pthread_mutex_lock(&s->lock);
+	is_news = s->has_trouble;
+	s->has_trouble = false;
+	(void)pthread_mutex_unlock(&s->lock);
+	if (is_news)
+		sqlite_tell(s, false, "storage.recovered", "the database is written again");
+}
+
+/* What is done beside the traffic need not wait for the disk: the next message's fsync has it too. */
+static int
+be_lazy(struct sqlite_store *s, bool is_lazy)
+{
+	if (s->options.sync != SYNC_FULL || s->is_lazy == is_lazy)
+		return 0;
+	if (db_exec(&s->db, is_lazy ? "PRAGMA synchronous = NORMAL" : "PRAGMA synchronous = FULL") <
+	    0)
+		return -1;
+	s->is_lazy = is_lazy;
+	return 0;
+}
+
+int
+sqlite_begin(struct sqlite_store *s, bool is_lazy)
+{
+	atomic_store(&s->busy_since_us, clock_mono_us());
+	if (be_lazy(s, is_lazy) < 0)
+		return -1;
+	return db_run(&s->db, db_stmt(&s->db, DB_BEGIN_WRITE));
+}
+
+static void
+measure(struct sqlite_store *s)
+{
+	uint64_t pages = 0;
+	uint64_t free = 0;
+
+	if (db_u64(&s->db, db_stmt(&s->db, DB_PAGE_COUNT), &pages) == 0 &&
+	    db_u64(&s->db, db_stmt(&s->db, DB_FREE_COUNT), &free) == 0 && pages >= free)
+		atomic_store(&s->n_bytes, (pages - free) * DB_PAGE);
+	s->n_free = free;
+}
+
+int
+sqlite_end(struct sqlite_store *s, int status)
+{
+	int code;
+
+	if (status == 0)
+		status = db_run(&s->db, db_stmt(&s->db, DB_COMMIT));
+	code = s->db.code;
+	if (status < 0 && !sqlite3_get_autocommit(s->db.handle) &&
+	    db_run(&s->db, db_stmt(&s->db, DB_ROLLBACK)) < 0) {
+		/* it was rolled back by the failure itself */
+	}
+	if (status == 0)
+		measure(s);
+	atomic_store(&s->busy_since_us, 0);
+	if (status < 0) {
+		s->db.code = code;
+		note_trouble(s, db_text(&s->db));
+		return -1;
+	}
+	note_well(s);
+	return 0;
+}
+
+/* --- the batch --- */
+
+static void
+take_queued(struct sqlite_store *s, struct batch *b)
+{
+	size_t bytes = 0;
+
+	b->n = 0;
+	b->n_items = 0;
+	while (s->n_queued > 0 && b->n < SQLITE_BATCH_MAX && bytes < SQLITE_BATCH_BYTES) {
+		struct append *a = s->queue[s->queue_at];
+
+		s->queue_at = (s->queue_at + 1) % SQLITE_QUEUE_MAX;
+		s->n_queued--;
+		for (unsigned i = 0; i < a->n; i++)
+			bytes += message_memory(a->items[i].message);
+		b->n_items += a->n;
+		b->now_ms = a->now_ms;
+		b->appends[b->n++] = a;
+	}
+	s->queue_bytes -= min_size(bytes, s->queue_bytes);
+}
+
+/* The topic of an item, with room for the message in memory. Under the log's lock. */
+static int
+prepare_item(struct sqlite_store *s, const struct message *m, struct log_topic **out)
+{
+	int r = 0;
+	struct log_topic *t = log_topic_get(s->store.log, m->topic, &r);
+	struct disk_topic *d;
+
+	if (t == NULL)
+		return r;
+	if (t->stored == NULL) {
+		d = mem_calloc(1, sizeof(*d));
+		if (d == NULL)
+			return -ENOMEM;
+		d->topic = t;
+		t->stored = d;
+	}
+	d = disk_of(t);
+	if (ring_reserve(&d->shelf.ring, d->n_planned + 1) < 0)
+		return -ENOMEM;
+	d->n_planned++;
+	t->is_held = true; /* it is not forgotten while the batch is under way */
+	*out = t;
+	return 0;
+}
+
+/* Make sure that nothing can fail once the transaction is committed. */
+static int
+prepare(struct sqlite_store *s, struct batch *b)
+{
+	size_t at = 0;
+	int r = 0;
+
+	TAILQ_INIT(&b->touched);
+	b->topics = mem_calloc(b->n_items, sizeof(struct log_topic *));
+	if (b->topics == NULL)
+		return -ENOMEM;
+	log_lock(s->store.log);
+	r = ring_reserve(&s->hot.all, b->n_items);
+	for (unsigned i = 0; i < b->n; i++) {
+		struct append *a = b->appends[i];
+
+		a->status = r;
+		for (unsigned k = 0; k < a->n; k++, at++) {
+			if (a->status == 0 && a->items[k].message->is_logged)
+				a->status = prepare_item(s, a->items[k].message, &b->topics[at]);
+		}
+	}
+	log_unlock(s->store.log);
+	return r;
+}
+
+struct change *
+sqlite_touch(struct batch *b, struct log_topic *t)
+{
+	struct disk_topic *d = disk_of(t);
+	struct change *c = &d->change;
+
+	if (c->is_in)
+		return c;
+	*c = (struct change){.is_in = true,
+	    .tid = d->tid,
+	    .first_id = t->first_id,
+	    .first_ms = d->first_ms,
+	    .next_end_ms = d->next_end_ms,
+	    .keep_count = t->keep_count,
+	    .keep_ms = t->keep_ms};
+	TAILQ_INSERT_TAIL(&b->touched, d, link);
+	return c;
+}
+
+/* --- writing --- */
+
+/* It was forgotten and is back: its row stays. */
+static void
+keep_row(struct sqlite_store *s, int64_t tid)
+{
+	struct disk_topic *d;
+
+	log_lock(s->store.log);
+	TAILQ_FOREACH (d, &s->gone, link) {
+		if (d->tid == tid)
+			break;
+	}
+	if (d != NULL)
+		TAILQ_REMOVE(&s->gone, d, link);
+	log_unlock(s->store.log);
+	mem_free(d);
+}
+
+static int
+add_topic(
+    struct sqlite_store *s, const struct batch *b, const struct log_topic *t, struct change *c)
+{
+	sqlite3_stmt *q = db_stmt(&s->db, DB_TOPIC_ADD);
+	int r;
+
+	if (q == NULL)
+		return -1;
+	db_bind_text(q, 1, t->name);
+	db_bind_u64(q, 2, t->trimmed_id);
+	(void)sqlite3_bind_int64(q, 3, b->now_ms);
+	r = db_step(&s->db, q);
+	if (r > 0)
+		c->tid = sqlite3_column_int64(q, 0);
+	if (r < 0 || db_run(&s->db, q) < 0)
+		return -1;
+	keep_row(s, c->tid);
+	return 0;
+}
+
+/* 1 when the key was used within a day: *id by which message. 0, or -1. */
+static int
+find_key(struct sqlite_store *s, struct slice key, int64_t now_ms, uint64_t *id, bool *is_old)
+{
+	sqlite3_stmt *q = db_stmt(&s->db, DB_KEY_GET);
+	int r;
+
+	*is_old = false;
+	if (q == NULL)
+		return -1;
+	db_bind_text(q, 1, key);
+	r = db_step(&s->db, q);
+	if (r <= 0)
+		return r;
+	*is_old = sqlite3_column_int64(q, 1) + KEYS_LIFE_MS <= now_ms;
+	*id = db_column_u64(q, 0);
+	(void)sqlite3_reset(q);
+	return *is_old ? 0 : 1;
+}
+
+static int
+add_key(struct sqlite_store *s, struct batch *b, struct slice key, uint64_t id, int64_t now_ms)
+{
+	sqlite3_stmt *q = db_stmt(&s->db, DB_KEY_ADD);
+
+	if (q == NULL)
+		return -1;
+	db_bind_text(q, 1, key);
+	db_bind_u64(q, 2, id);
+	(void)sqlite3_bind_int64(q, 3, now_ms);
+	if (db_run(&s->db, q) < 0)
+		return -1;
+	if (b->n_keys <= s->options.keys)
+		return 0;
+	q = db_stmt(&s->db, DB_KEY_DROP_OLDEST);
+	if (q == NULL)
+		return -1;
+	db_bind_u64(q, 1, b->n_keys - s->options.keys);
+	b->n_keys = s->options.keys;
+	return db_run(&s->db, q);
+}
+
+static uint64_t
+next_id(const struct batch *b, const struct append *a)
+{
+	return max_u64(b->last + 1, (uint64_t)a->now_ms * 1000);
+}
+
+/* 1: it is known already, nothing is written. 0, or -1. */
+static int
+check_key(struct sqlite_store *s, struct batch *b, const struct append *a, struct append_item *item)
+{
+	char text[KEY_TEXT_MAX];
+	struct slice key = key_text(item->message, text);
+	bool is_old;
+	int r = find_key(s, key, a->now_ms, &item->id, &is_old);
+
+	if (r != 0)
+		return r;
+	if (!is_old)
+		b->n_keys++;
+	return add_key(s, b, key, next_id(b, a), a->now_ms);
+}
+
+static void
+count_new(struct change *c, const struct message *m)
+{
+	c->n_new++;
+	c->last_id = m->id;
+	if (c->first_id == 0) {
+		c->first_id = m->id;
+		c->first_ms = m->time_ms;
+	}
+	c->keep_count = m->keep_count;
+	c->keep_ms = m->keep_ms;
+	if (m->expires_ms != 0 && (c->next_end_ms == 0 || m->expires_ms < c->next_end_ms))
+		c->next_end_ms = m->expires_ms;
+}
+
+static int
+write_item(struct sqlite_store *s, struct batch *b, const struct append *a,
+    struct append_item *item, struct log_topic *t)
+{
+	struct message *m = item->message;
+	struct change *c;
+	int r = 0;
+
+	item->duplicate = false;
+	if (m->key.n > 0)
+		r = check_key(s, b, a, item);
+	item->duplicate = r > 0;
+	if (r != 0)
+		return r < 0 ? -1 : 0;
+	c = sqlite_touch(b, t);
+	if (c->tid == 0 && add_topic(s, b, t, c) < 0)
+		return -1;
+	b->last = next_id(b, a);
+	item->id = b->last;
+	message_commit(m, item->id);
+	count_new(c, m);
+	return sqlite_add_message(&s->db, m, c->tid);
+}
+
+static int
+write_all(struct sqlite_store *s, struct batch *b)
+{
+	size_t at = 0;
+
+	for (unsigned i = 0; i < b->n; i++) {
+		struct append *a = b->appends[i];
+
+		for (unsigned k = 0; k < a->n; k++, at++) {
+			if (a->status == 0 && b->topics[at] != NULL &&
+			    write_item(s, b, a, &a->items[k], b->topics[at]) < 0)
+				return -1;
+		}
+	}
+	return 0;
+}
+
+/* --- what is committed is made known --- */
+
+/* What went from the disk goes from memory. */
+static void
+drop_hot(struct sqlite_store *s, struct disk_topic *d)
+{
+	const struct change *c = &d->change;
+	struct shelf *shelf = &d->shelf;
+
+	if (c->ended_ms != 0)
+		(void)shelves_take_ended(&s->hot, shelf, c->ended_ms);
+	while (shelf->ring.n > 0 && ring_at(&shelf->ring, 0)->id <= c->cut_id)
+		message_unref(shelves_pop(&s->hot, shelf));
+	if (shelf->cold_id <= c->cut_id || shelf->ring.n >= d->topic->n_stored)
+		shelf->cold_id = 0; /* nothing of it is left on the disk alone */
+}
+
+/* After its new messages were put in. */
+static void
+apply(struct sqlite_store *s, struct disk_topic *d, int64_t now_ms)
+{
+	struct log_topic *t = d->topic;
+	struct change *c = &d->change;
+	struct log *l = s->store.log;
+
+	d->tid = c->tid;
+	d->first_ms = c->first_ms;
+	d->next_end_ms = c->next_end_ms;
+	t->n_stored = t->n_stored + c->n_new - c->n_gone;
+	s->n_messages = s->n_messages + c->n_new - c->n_gone;
+	t->first_id = t->n_stored == 0 ? 0 : c->first_id;
+	if (c->last_id != 0)
+		t->last_id = c->last_id;
+	t->keep_count = c->keep_count;
+	t->keep_ms = c->keep_ms;
+	t->used_ms = now_ms;
+	if (c->cut_id > t->trimmed_id)
+		t->trimmed_id = c->cut_id;
+	l->trimmed = max_u64(l->trimmed, t->trimmed_id);
+	drop_hot(s, d);
+	c->is_in = false;
+}
+
+/* The oldest leave the memory; they are on the disk. */
+static void
+evict(struct sqlite_store *s)
+{
+	struct shelves *hot = &s->hot;
+
+	while (shelves_bytes(hot) > s->options.cache && hot->all.n > 0) {
+		const struct message *oldest = ring_at(&hot->all, 0)->message;
+		struct disk_topic *d = disk_of(log_topic_find(s->store.log, oldest->topic));
+		struct message *m = shelves_pop(hot, &d->shelf);
+
+		d->shelf.cold_id = m->id;
+		hot->cold_id = m->id;
+		message_unref(m);
+	}
+}
+
+static void
+push_hot(struct sqlite_store *s, struct batch *b)
+{
+	size_t at = 0;
+
+	for (unsigned i = 0; i < b->n; i++) {
+		struct append *a = b->appends[i];
+
+		for (unsigned k = 0; k < a->n; k++, at++) {
+			if (a->status == 0 && b->topics[at] != NULL && !a->items[k].duplicate)
+				shelves_push(
+				    &s->hot, &disk_of(b->topics[at])->shelf, a->items[k].message);
+		}
+	}
+}
+
+static void
+release_topics(struct batch *b)
+{
+	for (size_t i = 0; b->topics != NULL && i < b->n_items; i++) {
+		if (b->topics[i] == NULL)
+			continue;
+		b->topics[i]->is_held = false;
+		disk_of(b->topics[i])->n_planned = 0;
+	}
+}
+
+void
+sqlite_publish(struct sqlite_store *s, struct batch *b, int status)
+{
+	struct log *l = s->store.log;
+	struct disk_topic *d;
+	uint64_t wakes = 0;
+
+	log_lock(l);
+	for (unsigned i = 0; status < 0 && i < b->n; i++)
+		b->appends[i]->status = status;
+	if (status == 0) {
+		l->last = b->last;
+		push_hot(s, b);
+	}
+	while ((d = TAILQ_FIRST(&b->touched)) != NULL) {
+		TAILQ_REMOVE(&b->touched, d, link);
+		d->topic->is_held = false;
+		d->change.is_in = false;
+		if (status == 0)
+			apply(s, d, b->now_ms);
+	}
+	release_topics(b);
+	evict(s);
+	for (unsigned i = 0; i < b->n; i++) {
+		log_promised_done(l, b->appends[i]->n + 1);
+		log_publish(l, b->appends[i], LOG_NO_WORKER, &wakes);
+	}
+	log_unlock(l);
+	log_wake(l, wakes);
+	mem_free(b->topics);
+	b->topics = NULL;
+}
+
+static void
+write_batch(struct sqlite_store *s, struct batch *b)
+{
+	int r = prepare(s, b);
+
+	if (r < 0) {
+		sqlite_publish(s, b, r);
+		return;
+	}
+	b->last = s->last;
+	b->n_keys = s->n_keys;
+	b->is_unfinished = false;
+	r = sqlite_begin(s, false);
+	if (r == 0)
+		r = write_all(s, b);
+	if (r == 0)
+		r = sqlite_trim_batch(s, b);
+	r = sqlite_end(s, r);
+	s->last = b->last; /* an id is never given twice, whatever became of it */
+	if (r == 0)
+		s->n_keys = b->n_keys;
+	sqlite_publish(s, b, r < 0 ? -EIO : 0);
+}
+
+/* --- the thread --- */
+
+/* Nothing can be written: look whether that is still so. */
+static void
+probe(struct sqlite_store *s)
+{
+	int r = sqlite_begin(s, false);
+
+	if (r == 0)
+		r = db_meta_set(&s->db, "last", s->last);
+	if (sqlite_end(s, r) < 0) {
+		/* noted, and told */
+	}
+}
+
+/* What the writer is to do next; the queue comes first. */
+struct agenda {
+	bool is_stopping;
+	bool has_trouble;
+	int64_t sweep_ms; /* 0: no sweep */
+	struct sweep sweep;
+	bool may_index;
+	uint64_t index_wanted;
+};
+
+static void
+look(struct sqlite_store *s, struct batch *b, struct agenda *next, bool is_idle)
+{
+	(void)pthread_mutex_lock(&s->lock);
+	while (is_idle && s->n_queued == 0 && s->sweep_ms == 0 && !s->is_stopping &&
+	       (s->index_wanted <= s->indexed || s->is_index_broken || s->has_trouble)) {
+		s->is_resting = true;
+		(void)pthread_cond_wait(&s->work, &s->lock);
+	}
+	s->is_resting = false;
+	take_queued(s, b);
+	if (s->sweep_ms != 0) {
+		next->sweep_ms = s->sweep_ms;
+		next->sweep = (struct sweep){0};
+		next->may_index = true;
+		s->sweep_ms = 0;
+	}
+	next->is_stopping = s->is_stopping && b->n == 0;
+	next->has_trouble = s->has_trouble;
+	next->index_wanted = s->index_wanted;
+	(void)pthread_mutex_unlock(&s->lock);
+}
+
+/* One step of what is done beside the traffic. True when there is more of it. */
+static bool
+do_beside(struct sqlite_store *s, struct agenda *next, bool has_traffic)
+{
+	bool is_asked = next->index_wanted > s->indexed && !s->is_index_broken;
+
+	if (next->has_trouble) {
+		if (next->sweep_ms != 0 && !has_traffic)
+			probe(s);
+		next->sweep_ms = 0;
+		return false;
+	}
+	if (next->sweep_ms != 0 && !sqlite_sweep_step(s, next->sweep_ms, &next->sweep))
+		next->sweep_ms = 0;
+	if (is_asked ||
+	    (next->may_index && (!has_traffic || s->last - s->indexed > SQLITE_INDEX_LAG_US)))
+		next->may_index = sqlite_index_step(s);
+	return next->sweep_ms != 0 || next->may_index;
+}
+
+/* That it was closed in order is the last thing written. */
+static void
+close_clean(struct sqlite_store *s)
+{
+	int r = sqlite_begin(s, false);
+
+	if (r == 0)
+		r = db_meta_set(&s->db, "last", s->last);
+	if (r == 0)
+		r = db_meta_set(&s->db, "clean", 1);
+	if (sqlite_end(s, r) < 0) {
+		/* then the next start takes it for what it is */
+	}
+}
+
+void *
+sqlite_writer(void *arg)
+{
+	struct sqlite_store *s = arg;
+	struct batch *b = mem_calloc(1, sizeof(*b));
+	struct agenda next = {0};
+	bool is_idle = false;
+
+	if (b == NULL || db_u64(&s->db, db_stmt(&s->db, DB_KEY_COUNT), &s->n_keys) < 0)
+		note_trouble(s, b == NULL ? "no memory" : db_text(&s->db));
+	measure(s);
+	while (b != NULL) {
+		bool has_traffic;
+
+		look(s, b, &next, is_idle);
+		if (next.is_stopping)
+			break;
+		has_traffic = b->n > 0;
+		if (has_traffic)
+			write_batch(s, b);
+		is_idle = !do_beside(s, &next, has_traffic) && !has_traffic;
+	}
+	if (b != NULL && !next.has_trouble) /* else the next start looks closely */
+		close_clean(s);
+	mem_free(b);
+	return NULL;
+}
