@@ -18,6 +18,7 @@ scripts() {
 lint_layers() { tests/lint/layers.sh; }
 lint_globals() { tests/lint/globals.sh "$build"; }
 lint_calls() { tests/lint/calls.sh "$build"; }
+lint_asserts() { tests/lint/asserts.sh; }
 lint_sizes() { tests/lint/sizes.sh; }
 lint_man_options() { tests/lint/man_options.py; }
 lint_format() { c_files | xargs -P "$jobs" -n 16 clang-format-14 --style=file --dry-run -Werror --ferror-limit=3; }
@@ -39,7 +40,7 @@ lint_codespell() {
 		xargs -0 -r codespell --ignore-words=build-aux/spelling
 }
 
-all=(layers globals calls sizes man_options format cppcheck shellcheck mandoc codespell tidy)
+all=(layers globals calls asserts sizes man_options format cppcheck shellcheck mandoc codespell tidy)
 for name in "${@:-${all[@]}}"; do
 	start=$SECONDS
 	if out=$("lint_$name" 2>&1); then

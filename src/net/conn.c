@@ -35,6 +35,12 @@ static const struct {
 _Static_assert(ARRAY_LEN(states) == CONN_STATE_COUNT, "a row for each state");
 _Static_assert(CLOSE_REASON_COUNT <= COUNTERS_REASONS, "a counter for each reason");
 
+/*
+ * The daemon's one assertion (tests/lint/asserts.sh). No peer reaches it: a connection ends from any
+ * state (FINISH, DEAD), and who asks for another has looked. HEAD comes where an exchange is answered,
+ * which is attached in ANSWER only, or a STREAM is over; ANSWER where a head or a body is read or its
+ * deadline comes; WS, STREAM and WS_CLOSING are for an exchange unanswered, and for a WS.
+ */
 void
 conn_enter(struct conn *c, enum conn_state to)
 {
@@ -89,8 +95,13 @@ conn_queue_limit(const struct conn *c)
 {
 	size_t limit = c->net->config->limits.queue;
 
-	/* above limits.memory queues shrink: everybody keeps a little, nobody grows */
-	return net_is_full(c->net) ? limit / 16 : limit;
+	/*
+	 * Above limits.memory queues shrink: everybody keeps a little, nobody grows. They begin to
+	 * well below it, so that readers who stop, however many, do not get the others refused.
+	 */
+	if (net_is_full(c->net))
+		return limit / 16;
+	return c->net->memory > c->net->memory_limit / 2 ? limit / 4 : limit;
 }
 
 bool

@@ -476,7 +476,7 @@ START_TEST(held_ones_are_spared)
 }
 END_TEST
 
-/* Queues shrink above the limit, and nobody is told that he has room while he has none. */
+/* Queues shrink above the limit and above half of it, and nobody is told that he has room while he has none. */
 START_TEST(queues_shrink)
 {
 	char bytes[1024] = "";
@@ -493,7 +493,13 @@ START_TEST(queues_shrink)
 	ck_assert(!conn_has_room(the_conn())); /* 65536 / 16 */
 	ck_assert(the_conn()->was_full);
 	p.net.memory_limit++;
-	ck_assert(conn_has_room(the_conn()));
+	ck_assert(conn_has_room(the_conn())); /* 65536 / 4 */
+	for (int i = 0; i < 12; i++)
+		ck_assert_int_eq(conn_push_bytes(the_conn(), slice_of(bytes, sizeof(bytes))), 0);
+	p.net.memory_limit = 2 * p.net.memory - 2;
+	ck_assert(!conn_has_room(the_conn()));
+	p.net.memory_limit += 2;
+	ck_assert(conn_has_room(the_conn())); /* half of the limit or less: 65536 */
 	close_place();
 }
 END_TEST
