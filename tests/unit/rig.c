@@ -130,7 +130,7 @@ rig_prepare(struct rig *r)
 	    "listen = ({ unix = \"s\"; mode = \"0600\"; });\nworkers = %d;\nweb = { root = \".\"; };\n"
 	    "auth = { secret = \"%s\"; guests = true; guest_tokens_per_minute = 0; };\n"
 	    "limits = { messages_per_second = 0; queue = \"32K\"; };\nlogging = { level = \"error\"; };\n"
-	    "echo = true;\ntopics = ( { match = \"few/*\"; history = 3; }, { match = \"live/*\"; history = 0; },\n"
+	    "echo = true;\nstorage = { backend = \"memory\"; };\ntopics = ( { match = \"few/*\"; history = 3; }, { match = \"live/*\"; history = 0; },\n"
 	    "{ match = \"chat/*\"; history = 1000; presence = true; }, { match = \"**\"; history = 1000; } );\n",
 	    RIG_WORKERS, SECRET);
 	ck_assert_int_lt(n, (int)sizeof(conf));
