@@ -6,7 +6,7 @@
 set -eu
 
 build='autoconf curl gcc libc6-dev libcjson-dev libconfig-dev libcurl4-openssl-dev|libcurl4-gnutls-dev libevent-dev
-	libjwt-dev libsqlite3-dev libssl-dev make pkg-config|pkgconf zlib1g-dev'
+	libicu-dev libjwt-dev libsqlite3-dev libssl-dev make pkg-config|pkgconf zlib1g-dev'
 check='check libhttp-parser-dev libjansson-dev python3-venv'
 ci='binutils chromium clang clang-14 clang-format-14 clang-tidy-14 codespell cppcheck git libclang-rt-14-dev mandoc
 	shellcheck systemd'

@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "base/utf8.h"
+#include "core/name.h"
 #include "core/token_private.h"
 #include "core/topic.h"
 
@@ -141,8 +142,21 @@ claims_ref(struct claims *c)
 void
 claims_unref(struct claims *c)
 {
-	if (c != NULL && --c->refs == 0)
-		mem_free(c);
+	if (c == NULL || --c->refs > 0)
+		return;
+	mem_free(c->name_key);
+	mem_free(c);
+}
+
+struct slice
+claims_name_key(struct claims *c)
+{
+	struct buf key = BUF_INIT(NAME_KEY_MAX);
+
+	if (c->name_key == NULL && name_key(slice_str(c->name), &key) == 0 && key.n > 0)
+		c->name_key = mem_strdup(buf_slice(&key));
+	buf_done(&key);
+	return slice_str(c->name_key);
 }
 
 size_t

@@ -199,14 +199,21 @@ struct presence_view {
 	uint64_t sequence; /* of the tail: later changes are not in it */
 	size_t count;      /* users */
 };
+/* A member's name, to be compared with the others'. */
+struct presence_name {
+	struct slice key;   /* name_key (core/name.h) of it; absent: it looks like no other */
+	bool is_self_given; /* must not look like one that is not */
+};
 #define PRESENCE_LISTED 100 /* members listed at most */
 
 /*
  * One more connection of a user in a room. members (may be NULL): appended as a JSON array. The
- * first connection of a user is announced. 0, -ENOMEM, -ENOSPC.
+ * first connection of a user is announced. 0, -ENOMEM, -ENOSPC; -EEXIST when a name that the user
+ * gave himself looks like another member's.
  */
 MUST_CHECK int presence_join(struct log *l, struct slice topic, struct message_from user,
-    uint64_t origin, unsigned caller, struct buf *members, struct presence_view *out);
+    const struct presence_name *name, uint64_t origin, unsigned caller, struct buf *members,
+    struct presence_view *out);
 /* One less; the last one is announced now, or at leave_at_ms (wall clock) when that is not 0. */
 void presence_leave(struct log *l, struct slice topic, struct slice user_id, uint64_t origin,
     int64_t leave_at_ms, unsigned caller);

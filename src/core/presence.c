@@ -10,8 +10,9 @@
  */
 
 struct room_member {
-	struct slice user_id; /* bytes behind the struct, then the name's */
+	struct slice user_id; /* bytes behind the struct, then the name's and its key's */
 	struct slice name;
+	struct slice name_key;
 	uint32_t connections;
 	int64_t leave_at_ms; /* while no connection is left: when it is announced */
 	struct log_topic *topic;
@@ -26,6 +27,7 @@ struct room_member {
  */
 struct room {
 	struct map members; /* by user id */
+	struct map names; /* by what is alike in them: names that members did not give themselves */
 	TAILQ_HEAD(, room_member) order;
 	struct log_topic *topic;
 	bool is_crowded;
@@ -51,6 +53,7 @@ room_new(struct log_topic *t)
 		return NULL;
 	*room = (struct room){.topic = t};
 	map_init(&room->members);
+	map_init(&room->names);
 	TAILQ_INIT(&room->order);
 	return room;
 }
@@ -67,6 +70,7 @@ presence_free_room(struct room *room)
 		mem_free(m);
 	}
 	map_done(&room->members);
+	map_done(&room->names);
 	mem_free(room);
 }
 
@@ -80,9 +84,10 @@ cancel_leaving(struct log *l, struct room_member *m)
 }
 
 static struct room_member *
-member_new(struct log_topic *t, const struct message_from *user)
+member_new(struct log_topic *t, const struct message_from *user, const struct presence_name *name)
 {
-	struct room_member *m = mem_calloc(1, sizeof(*m) + user->user_id.n + user->name.n);
+	struct room_member *m =
+	    mem_calloc(1, sizeof(*m) + user->user_id.n + user->name.n + name->key.n);
 	char *at;
 
 	if (m == NULL)
@@ -94,7 +99,17 @@ member_new(struct log_topic *t, const struct message_from *user)
 	m->user_id = slice_of(at, user->user_id.n);
 	m->name = slice_of(at + user->user_id.n, user->name.n);
 	m->topic = t;
+	if (name->key.n > 0 && !name->is_self_given) {
+		memcpy(at + user->user_id.n + user->name.n, name->key.p, name->key.n);
+		m->name_key = slice_of(at + user->user_id.n + user->name.n, name->key.n);
+	}
 	if (map_set(&t->room->members, m->user_id, m) < 0) {
+		mem_free(m);
+		return NULL;
+	}
+	/* of two that look alike the later one stands for both */
+	if (m->name_key.n > 0 && map_set(&t->room->names, m->name_key, m) < 0) {
+		(void)map_remove(&t->room->members, m->user_id);
 		mem_free(m);
 		return NULL;
 	}
@@ -119,6 +134,8 @@ member_remove(struct log *l, struct room_member *m)
 
 	cancel_leaving(l, m);
 	(void)map_remove(&t->room->members, m->user_id);
+	if (m->name_key.n > 0 && map_get(&t->room->names, m->name_key) == m)
+		(void)map_remove(&t->room->names, m->name_key);
 	TAILQ_REMOVE(&t->room->order, m, order);
 	mem_free(m);
 	if (t->room->members.n == 0)
@@ -227,8 +244,9 @@ leave_now(struct log *l, struct room_member *m, uint64_t origin, unsigned caller
 }
 
 int
-presence_join(struct log *l, struct slice topic, struct message_from user, uint64_t origin,
-    unsigned caller, struct buf *members, struct presence_view *out)
+presence_join(struct log *l, struct slice topic, struct message_from user,
+    const struct presence_name *name, uint64_t origin, unsigned caller, struct buf *members,
+    struct presence_view *out)
 {
 	struct room_member *m = NULL;
 	struct log_topic *t;
@@ -249,9 +267,12 @@ presence_join(struct log *l, struct slice topic, struct message_from user, uint6
 	}
 	m = map_get(&t->room->members, user.user_id);
 	if (m == NULL) {
-		m = member_new(t, &user);
+		if (name->is_self_given && map_get(&t->room->names, name->key) != NULL)
+			r = -EEXIST; /* somebody else's: the user is no member */
+		else
+			m = member_new(t, &user, name);
 		if (m == NULL) {
-			r = -ENOMEM;
+			r = r < 0 ? r : -ENOMEM;
 			if (t->room->members.n == 0)
 				room_remove(l, t);
 			goto out;

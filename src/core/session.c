@@ -400,6 +400,7 @@ enter_room(struct session *s, struct sub *sub, struct buf *members, size_t *coun
 	struct hub *h = s->who.hub;
 	struct presence_view view = {0};
 	bool is_first = !sub->is_present;
+	struct presence_name name = {0};
 	int r;
 
 	if (!config_rule(h->config, sub_pattern(sub))->presence) {
@@ -409,8 +410,13 @@ enter_room(struct session *s, struct sub *sub, struct buf *members, size_t *coun
 		sub->is_room = true;
 		return 0;
 	}
+	if (is_first && h->config->auth.guests) {
+		/* a guest must not be taken for somebody else */
+		name.key = claims_name_key(s->claims);
+		name.is_self_given = s->claims->is_guest;
+	}
 	if (is_first)
-		r = presence_join(h->log, sub_pattern(sub), session_user(s), s->who.number,
+		r = presence_join(h->log, sub_pattern(sub), session_user(s), &name, s->who.number,
 		    h->worker, members, &view);
 	else
 		r = presence_members(h->log, sub_pattern(sub), members, &view);
@@ -427,6 +433,16 @@ enter_room(struct session *s, struct sub *sub, struct buf *members, size_t *coun
 	sub->presence_from = view.sequence;
 	*count = view.count;
 	return 0;
+}
+
+static int
+refuse_name(const struct session *s, struct refusal *why)
+{
+	char clean[REFUSE_CLEAN];
+
+	return refuse(why, ERROR_CONFLICT,
+	    "the name '%s' is, or looks like, that of somebody else in this room: choose another",
+	    refuse_clean(session_user(s).name, clean));
 }
 
 int
@@ -459,7 +475,7 @@ session_join(struct session *s, struct caller *c, struct slice room, const struc
 	if (r < 0) {
 		if (is_new)
 			hub_unsubscribe(s->who.hub, sub);
-		r = append_refusal(r, why);
+		r = r == -EEXIST ? refuse_name(s, why) : append_refusal(r, why);
 		goto out;
 	}
 	if (is_new)

@@ -48,12 +48,15 @@ struct claims {
 	struct strings publish;
 	struct strings direct; /* user id patterns: `*` or literal ids */
 	size_t memory;         /* bytes of the block */
+	char *name_key;        /* claims_name_key's, made at the first need; owned */
 };
 
 /* Adds a reference; returns c. */
 struct claims *claims_ref(struct claims *c);
 /* Drops one; frees with the last. NULL is fine. */
 void claims_unref(struct claims *c);
+/* name_key (core/name.h) of its name; absent when there is none, or no memory for it. */
+struct slice claims_name_key(struct claims *c);
 /* Bytes a claims object takes (for limits.memory and metrics). */
 size_t claims_memory(const struct claims *c);
 

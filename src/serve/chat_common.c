@@ -2,12 +2,12 @@
 
 #include "base/rng.h"
 #include "base/utf8.h"
+#include "core/name.h"
 #include "core/topic.h"
 #include "proto/json.h"
 #include "proto/sse.h"
 #include "serve/chat.h"
 
-#define NAME_BYTES   64 /* of a display name */
 #define LAST_ON_JOIN 50
 
 void
@@ -38,16 +38,22 @@ read_format(const struct query *q, enum chat_format *out, struct refusal *why)
 	return r;
 }
 
+/* What the query gave becomes what is shown. */
 static int
-check_name(const struct buf *name, struct refusal *why)
+check_name(struct buf *name, struct refusal *why)
 {
-	struct slice s = slice_trim(buf_slice(name));
+	struct buf clean = BUF_INIT(4096);
+	const char *error;
 
 	if (name->n == 0)
 		return 0;
-	if (s.n == 0 || s.n > NAME_BYTES || !utf8_is_valid(s) || utf8_has_control(s))
-		return refuse(why, ERROR_BAD_FIELD,
-		    "name must have 1 to %d bytes of UTF-8 without control characters", NAME_BYTES);
+	if (utf8_has_control(buf_slice(name)))
+		return refuse(why, ERROR_BAD_FIELD, "name has a control character");
+	error = name_clean(buf_slice(name), &clean);
+	if (error != NULL)
+		return refuse(why, ERROR_BAD_FIELD, "name %s", error);
+	buf_done(name);
+	*name = clean;
 	return 0;
 }
 

@@ -4,12 +4,12 @@
 #include "base/utf8.h"
 #include "core/counters.h"
 #include "core/limiter.h"
+#include "core/name.h"
 #include "proto/json.h"
 #include "serve/private.h"
 
-#define NAME_MAX_BYTES 64 /* of a guest's display name */
-#define ANSWER_MAX     (TOKEN_MAX + 2048)
-#define ID_SIZE        64 /* as token_sign_guest writes it */
+#define ANSWER_MAX (TOKEN_MAX + 2048)
+#define ID_SIZE    64 /* as token_sign_guest writes it */
 
 static void
 add_user(struct buf *out, struct slice id, struct slice name)
@@ -69,8 +69,11 @@ tell(struct exchange *x)
 static int
 check_name(const cJSON *body, char **out, struct refusal *r)
 {
+	char room[4 * NAME_MAX_BYTES] UNCLEARED;
+	struct buf clean = BUF_ON(room, 4096);
 	const cJSON *item;
 	struct slice name;
+	const char *error;
 
 	if (!cJSON_IsObject(body))
 		return refuse(
@@ -81,14 +84,13 @@ check_name(const cJSON *body, char **out, struct refusal *r)
 	if (!cJSON_IsString(item))
 		return refuse(r, ERROR_BAD_FIELD, "name is not a string");
 	name = slice_trim(json_string(item));
-	if (name.n == 0)
-		return refuse(r, ERROR_BAD_FIELD, "name is empty");
-	if (name.n > NAME_MAX_BYTES)
-		return refuse(r, ERROR_BAD_FIELD, "name has %zu bytes, at most %d are taken",
-		    name.n, NAME_MAX_BYTES);
 	if (utf8_has_control(name))
 		return refuse(r, ERROR_BAD_FIELD, "name has a control character");
-	*out = mem_strdup(name);
+	error = name_clean(name, &clean);
+	if (error != NULL)
+		return refuse(r, ERROR_BAD_FIELD, "name %s", error);
+	*out = mem_strdup(buf_slice(&clean));
+	buf_done(&clean);
 	if (*out == NULL)
 		return refuse_limit(r, ERROR_UNAVAILABLE, NULL, 1, "out of memory");
 	return 0;

@@ -402,6 +402,21 @@ def test_guest(daemon, room):
     assert other["user"]["id"] != r["user"]["id"]
 
 
+@pytest.mark.parametrize("name", ["ada", " A D A ", "\u0410d\u0430", "A\u202eda", "\uff21\uff44\uff41"])
+def test_guest_is_not_taken_for_a_member(daemon, room, name):
+    """By case, spaces, other scripts' letters or what is not seen (the room has an Ada)."""
+    ada = daemon.ws(token=daemon.token("ada", name="Ada"))
+    ada.ok("join", "joined", room=room)
+    guest = daemon.http("POST", "/token", {"Content-Type": "application/json"}, json.dumps({"name": name})).ok().json()
+    assert "\u202e" not in guest["user"]["name"]
+    ws = daemon.ws(token=guest["token"])
+    assert "choose another" in ws.fails("join", "conflict", room=room)["message"]
+    ws.ok("join", "joined", room=room + "-2")
+    other = daemon.http("POST", "/token", {"Content-Type": "application/json"}, json.dumps({"name": "Eda"})).ok().json()
+    for _ in range(2):
+        daemon.ws(token=other["token"]).ok("join", "joined", room=room)
+
+
 def test_guest_renews(daemon):
     r = daemon.http("POST", "/token", {"Content-Type": "application/json"}, '{"name":"Ada"}').ok().json()
     again = daemon.http("POST", "/token", {"Content-Type": "application/json"}, '{"name":"Ada L."}', token=r["token"]).ok().json()

@@ -15,7 +15,9 @@ enter(struct world *w, const char *id, struct presence_view *view)
 {
 	struct message_from user = {slice_str(id), slice_str(id)};
 
-	return presence_join(w->log, room, user, 0, 0, NULL, view);
+	static const struct presence_name not_compared = {0};
+
+	return presence_join(w->log, room, user, &not_compared, 0, 0, NULL, view);
 }
 
 START_TEST(snapshot)
@@ -94,6 +96,42 @@ START_TEST(graces)
 	presence_leave(w.log, room, SLICE("a"), 0, 11000, 0);
 	presence_expire(w.log, 11000);
 	ck_assert_uint_eq(log_rooms(w.log), 0);
+	world_done(&w);
+}
+END_TEST
+
+static int
+enter_as(struct world *w, const char *id, const char *key, bool is_self_given)
+{
+	struct message_from user = {slice_str(id), slice_str(id)};
+	struct presence_name name = {slice_str(key), is_self_given};
+	struct presence_view view;
+
+	return presence_join(w->log, room, user, &name, 0, 0, NULL, &view);
+}
+
+/* A guest is not taken for a member; a member is not kept out by a guest. */
+START_TEST(alike)
+{
+	struct world w;
+
+	ck_assert(world_init(&w, NULL));
+	ck_assert_int_eq(enter_as(&w, "ada", "ada", false), 0);
+	ck_assert_int_eq(enter_as(&w, "guest:1", "ada", true), -EEXIST);
+	ck_assert_int_eq(enter_as(&w, "guest:1", "bob", true), 0);
+	ck_assert_int_eq(enter_as(&w, "guest:1", "bob", true), 0); /* a second window */
+	ck_assert_int_eq(
+	    enter_as(&w, "guest:2", "bob", true), 0); /* of guests many are called so */
+	ck_assert_int_eq(enter_as(&w, "bob", "bob", false), 0);
+	ck_assert_int_eq(enter_as(&w, "guest:3", "bob", true), -EEXIST);
+	ck_assert_int_eq(enter_as(&w, "bob2", "bob", false), 0);
+	presence_leave(w.log, room, SLICE("bob"), 0, 0, 0);
+	ck_assert_int_eq(
+	    enter_as(&w, "guest:3", "bob", true), -EEXIST); /* the other one is there */
+	presence_leave(w.log, room, SLICE("bob2"), 0, 0, 0);
+	ck_assert_int_eq(enter_as(&w, "guest:3", "bob", true), 0);
+	presence_leave(w.log, room, SLICE("ada"), 0, 0, 0);
+	ck_assert_int_eq(enter_as(&w, "guest:4", "ada", true), 0);
 	world_done(&w);
 }
 END_TEST
@@ -206,7 +244,7 @@ int
 main(void)
 {
 	const TTest *const tests[] = {
-	    snapshot, listed_at_most, graces, crowds, no_memory, topics_limit, NULL};
+	    snapshot, listed_at_most, graces, alike, crowds, no_memory, topics_limit, NULL};
 
 	return world_run_tests("presence", tests, NULL);
 }

@@ -388,7 +388,7 @@ static const struct {
     {AS_JSON, "{\"name\":\"1234567890123456789012345678901234567890123456789012345678901234\"}",
 	200, "guest:new"},
     {AS_JSON, "{\"name\":\"12345678901234567890123456789012345678901234567890123456789012345\"}",
-	400, "at most 64"},
+	400, "longer than 64 bytes"},
     {POST_TOKEN "Content-Type: text/plain", "{\"name\":\"Ada\"}", 415, "unsupported_media"},
     {POST_TOKEN "X: y", "{\"name\":\"Ada\"}", 415, "unsupported_media"},
 };

@@ -1,0 +1,29 @@
+/*
+ * Display names that people give themselves: what of them is shown, and which of them look alike
+ * (Unicode Technical Standard 39, by ICU). Pure. Any thread.
+ */
+#ifndef CORE_NAME_H
+#define CORE_NAME_H
+
+#include "base/buf.h"
+
+#define NAME_MAX_BYTES 64   /* of a name that somebody gives himself, cleaned */
+#define NAME_KEY_MAX   4096 /* bytes of a key */
+
+/*
+ * Append the name as it is shown: normalized (NFC), each run of white space one space and none at
+ * the ends, no control and no format characters (bidirectional overrides among them), at most three
+ * combining marks in a row. in: any bytes.
+ *
+ * NULL; or what is wrong with it, as "is empty", with nothing appended.
+ */
+MUST_CHECK const char *name_clean(struct slice in, struct buf *out);
+
+/*
+ * Append what names that look alike have in common: equal for names that differ only in case, in
+ * spaces, in format characters or in letters that look the same ("Ada", "a d a", "Аdа" in
+ * Cyrillic). 0; -EINVAL when it is not UTF-8 or grows too long by it; -ENOMEM.
+ */
+MUST_CHECK int name_key(struct slice name, struct buf *out);
+
+#endif
