@@ -69,6 +69,7 @@ main(int argc, char *argv[])
 		return EX_USAGE;
 	}
 	(void)signal(SIGPIPE, SIG_IGN);
+	(void)signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is a failed write */
 	rng_fill(guest_key, sizeof(guest_key));
 	setup = server_load(path, guest_key);
 	if (setup == NULL)

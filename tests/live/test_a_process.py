@@ -63,7 +63,7 @@ def test_check_long_option(tmp_path):
 
 
 def test_check_smallest(tmp_path):
-    """Every key has a default: a secret is all that is needed (the memory store is the default of this release)."""
+    """Every key has a default: a secret is all that is needed."""
     r, _ = check(tmp_path, 'auth = { secret_file = "secret"; };\n')
     assert r.returncode == 0, r
 
@@ -78,7 +78,7 @@ auth = { algorithms = [ "HS256" ]; secret = ""; secret_file = "secret"; public_k
          guests = false; guest_ttl = "12h"; guest_tokens_per_minute = 30;
          defaults = { subscribe = [ "chat/*", "user/{sub}", "notifications" ]; publish = [ "chat/*" ]; direct = [ "*" ]; };
          guest_defaults = { subscribe = [ "chat/*", "user/{sub}", "notifications" ]; publish = [ "chat/*" ]; direct = [ ]; }; };
-storage = { backend = "memory"; cache = "64M"; keys = 1000000; };
+storage = { backend = "sqlite"; path = "/var/lib/belfry/belfry.db"; sync = "full"; max_size = 0; cache = "64M"; keys = 1000000; recover = false; };
 topics = ( { match = "server/**"; history = 0; },
            { match = "chat/*"; history = 10000; keep = "30d"; presence = true; },
            { match = "**"; history = 1000; keep = "7d"; } );

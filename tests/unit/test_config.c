@@ -85,7 +85,7 @@ START_TEST(defaults_are_those_of_the_contract)
 	ck_assert_uint_eq(c->auth.defaults.subscribe.n, 3);
 	ck_assert_str_eq(c->auth.defaults.direct.v[0], "*");
 	ck_assert_uint_eq(c->auth.guest_defaults.direct.n, 0);
-	ck_assert_int_eq((int)c->storage.backend, STORAGE_MEMORY);
+	ck_assert_int_eq((int)c->storage.backend, STORAGE_SQLITE);
 	ck_assert_uint_eq(c->storage.cache, 64u << 20);
 	ck_assert_uint_eq(c->n_topics, 3);
 	ck_assert_str_eq(c->topics[1].match, "chat/*");
@@ -244,8 +244,7 @@ static const struct {
     {"auth = { public_key_file = \"/etc\"; };", 1, "Is a directory"},
     {"auth = {\n jwks_file = \"/nonexistent/belfry\"; };", 2, "auth.jwks_file: cannot read"},
     /* not built yet */
-    {"storage = { backend = \"sqlite\"; };", 1, "storage.backend = \"sqlite\" is not built yet"},
-    {"storage = { path = \"x.db\"; };", 1, "storage.path is not built yet"},
+    {"storage = { backend = \"redis\"; };", 1, "storage.backend = \"redis\" is not built yet"},
     {"redis = { host = \"x\"; };", 1, "redis is not built yet"},
     {"hooks = ( { match = \"presence\"; } );", 1, "hooks is not built yet"},
     {"listen = ( { tls = { certificate = \"a\"; }; } );", 1, "listen.tls is not built yet"},

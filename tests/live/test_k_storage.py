@@ -1,0 +1,275 @@
+"""The log on disk (issue: nothing acknowledged is ever lost): restarts, kill -9, one daemon a file, failures of the disk."""
+
+import json
+import os
+import random
+import resource
+import sqlite3
+import threading
+import time
+import urllib.parse
+
+import pytest
+from support.daemon import Daemon, mark
+from support.rawclient import Eof, Timeout
+
+STORAGE = {"storage": {"backend": "sqlite", "path": "data/belfry.db"}}
+RULES = {
+    "topics": (
+        {"match": "few/*", "history": 3},
+        {"match": "chat/*", "history": 100000, "presence": True},
+        {"match": "**", "history": 100000},
+    )
+}
+CYCLES = int(os.environ.get("BELFRY_KILL_CYCLES", "8"))
+
+
+@pytest.fixture
+def disk(tmp_path):
+    d = Daemon(tmp_path, {**STORAGE, **RULES})
+    yield d
+    d.kill()
+
+
+def publish(d, topic, text, token, **fields):
+    body = json.dumps({"message": text, **fields})
+    return d.http("POST", "/publish/" + topic, {"Authorization": "Bearer " + token, "Content-Type": "application/json"}, body)
+
+
+def history(d, topic, token, **query):
+    q = urllib.parse.urlencode({"topic": topic, "limit": 1000, **query})
+    return d.http("GET", "/history?" + q, {"Authorization": "Bearer " + token}).ok().json()["messages"]
+
+
+def again(d):
+    """The same daemon on the same port and file."""
+    d.configure({"listen": ({"address": "127.0.0.1", "port": d.port},)})
+    d.lines.clear()
+    return d.start()
+
+
+class Publisher(threading.Thread):
+    """Publishes under keys; what got no answer is sent again until it has one."""
+
+    def __init__(self, d, topic, stop):
+        super().__init__(daemon=True)
+        self.d, self.topic, self.stop = d, topic, stop
+        self.token = d.token("pub-" + topic, belfry={"publish": ["**"], "subscribe": ["**"]})
+        self.acked = {}
+        self.name = mark("k")
+
+    def run(self):
+        n = 0
+        while not self.stop.is_set() or n not in self.acked:
+            try:
+                r = publish(self.d, self.topic, f"{self.topic} {n}", self.token, key=f"{self.name}-{n}")
+            except (OSError, AssertionError):
+                time.sleep(0.01)
+                continue
+            if r.status == 200:
+                self.acked[n] = r.json()["id"]
+                if self.stop.is_set():
+                    return
+                n += 1
+            else:
+                assert r.status == 503, r
+                time.sleep(0.01)
+
+
+class Reader(threading.Thread):
+    """Follows a pattern across all the daemon's lives by the last id it has seen; a WebSocket or a stream."""
+
+    def __init__(self, d, pattern, sse, stop):
+        super().__init__(daemon=True)
+        self.d, self.pattern, self.sse, self.stop = d, pattern, sse, stop
+        self.token = d.token("reader", belfry={"subscribe": ["**"]})
+        self.ids, self.texts, self.gaps, self.cursor = [], [], [], "all"
+
+    def saw(self, m):
+        self.ids.append(m["id"])
+        self.texts.append(m["message"])
+        self.cursor = str(m["id"])
+
+    def follow_ws(self):
+        with self.d.ws(token=self.token) as ws:
+            ws.send({"type": "subscribe", "topic": self.pattern, "after": self.cursor})
+            while True:
+                m = ws.recv(timeout=0.3)
+                if m["type"] == "notification":
+                    self.saw(m)
+                elif m["type"] == "gap":
+                    self.gaps.append(m)
+
+    def follow_sse(self):
+        with self.d.sse(token=self.token, topic=self.pattern, after=self.cursor) as s:
+            while True:
+                e = s.block(timeout=0.3)
+                if e is None:
+                    raise Eof("cut")
+                if e.name == "notification":
+                    self.saw(e.json())
+                elif e.name == "gap":
+                    self.gaps.append(e.json())
+
+    def run(self):
+        quiet = 0
+        while quiet < 3:
+            try:
+                (self.follow_sse if self.sse else self.follow_ws)()
+            except (Timeout, Eof, OSError, AssertionError, ValueError):
+                quiet = quiet + 1 if self.stop.is_set() else 0
+                time.sleep(0.01)
+
+
+def test_kill(disk):
+    """Killed at any moment under load: every acknowledged message is there, once, in order, on both transports."""
+    d = disk.start()
+    stop, over = threading.Event(), threading.Event()
+    writers = [Publisher(d, t, stop) for t in ("one/a", "one/b", "two/c")]
+    readers = [Reader(d, "**", False, over), Reader(d, "**", True, over), Reader(d, "one/*", False, over)]
+    for t in writers + readers:
+        t.start()
+    for _ in range(CYCLES):
+        time.sleep(random.uniform(0.02, 0.4))
+        d.process.kill()
+        d.process.wait()
+        again(d)
+    time.sleep(0.3)
+    stop.set()
+    for t in writers:
+        t.join(60)
+    over.set()
+    for t in readers:
+        t.join(60)
+    everything = {w.acked[n]: f"{w.topic} {n}" for w in writers for n in w.acked}
+    assert len(everything) == sum(len(w.acked) for w in writers)
+    assert len(everything) > CYCLES
+    for r in readers:
+        assert r.ids == sorted(set(r.ids)), "twice, or out of order"
+        assert not r.gaps, r.gaps
+        mine = {i: t for i, t in everything.items() if r.pattern == "**" or t.startswith("one/")}
+        got = dict(zip(r.ids, r.texts))
+        lost = {i: t for i, t in mine.items() if got.get(i) != t}
+        assert not lost, (r.pattern, r.sse, len(lost), sorted(lost.items())[:5])
+        assert len(got) == len(mine)
+    d.stop()
+
+
+def test_restart(disk):
+    d = disk.start()
+    t = d.token("ada", belfry={"publish": ["**"], "subscribe": ["**"]})
+    ids = [publish(d, "few/a", str(i), t).ok().json()["id"] for i in range(5)]
+    key = mark("k")
+    first = publish(d, "few/b", "x", t, key=key).ok().json()["id"]
+    d.stop()
+    again(d)
+    assert [m["id"] for m in history(d, "few/a", t)] == ids[2:]
+    r = publish(d, "few/b", "x", t, key=key).ok().json()
+    assert r["duplicate"] and r["id"] == first
+    assert publish(d, "few/c", "y", t).ok().json()["id"] > first
+    assert (d.folder / "data").stat().st_mode & 0o7777 == 0o750
+    assert (d.folder / "data" / "belfry.db").stat().st_mode & 0o7777 == 0o640
+    d.stop()
+
+
+def test_search(disk):
+    d = disk.start()
+    t = d.token("ada", belfry={"publish": ["**"], "subscribe": ["few/*"]})
+    publish(d, "few/a", "the quick brown fox", t).ok()
+    publish(d, "few/b", "a brown dog", t).ok()
+    publish(d, "hidden/a", "a brown bear", t).ok()
+    for q, n in (("brown", 2), ("bro*", 2), ('"brown fox"', 1), ('"fox brown"', 0), ("QUICK dog", 0), ('" AND (', 0), ("bear", 0)):
+        assert len(history(d, "few/*", t, q=q)) == n, q
+    assert d.http("GET", "/history?topic=**&q=bear", {"Authorization": "Bearer " + t}).status == 403
+    d.stop()
+
+
+def test_one_daemon(disk, tmp_path):
+    d = disk.start()
+    other = Daemon(tmp_path / "other", {"storage": {"backend": "sqlite", "path": str(d.folder / "data" / "belfry.db")}}).spawn()
+    assert other.wait() == 69
+    assert "another belfryd, process %d has it open" % d.process.pid in other.log()
+    d.stop()
+
+
+def test_damage(disk):
+    d = disk.start()
+    t = d.token("ada", belfry={"publish": ["**"], "subscribe": ["**"]})
+    old = publish(d, "a", "x", t).ok().json()["id"]
+    d.stop()
+    db = d.folder / "data" / "belfry.db"
+    db.write_bytes(b"\0" * 4096 + db.read_bytes()[4096:])
+    d.configure({"listen": ({"address": "127.0.0.1", "port": d.port},)})
+    d.lines.clear()
+    assert d.spawn().wait() == 65
+    assert "storage.recover = true" in d.log()
+    d.configure({"storage": {"recover": True}})
+    again(d)
+    assert "storage.recover" in d.log()
+    assert [p for p in db.parent.iterdir() if ".corrupt-" in p.name]
+    with d.ws(token=t) as ws:
+        ws.send({"type": "subscribe", "topic": "a", "after": old})
+        assert ws.expect("gap")["reason"] == "outside"
+    d.stop()
+
+
+def test_full_disk(disk):
+    """A file that must not grow stands for a full disk: publishers are told, readyz says why, and it passes by itself."""
+    d = disk.start()
+    t = d.token("ada", belfry={"publish": ["**"], "subscribe": ["**"]})
+    acked = [publish(d, "a", "before", t).ok().json()["id"]]
+    limit = (d.folder / "data" / "belfry.db-wal").stat().st_size + 60000
+    resource.prlimit(d.process.pid, resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+    refused = None
+    for i in range(400):
+        r = publish(d, "a", "x" * 2000, t)
+        if r.status != 200:
+            refused = r
+            break
+        acked.append(r.json()["id"])
+    assert refused is not None and refused.status == 503, refused
+    assert refused.json()["code"] == "unavailable" and int(refused.header("Retry-After")) >= 1
+    r = d.http("GET", "/readyz")
+    assert r.status == 503 and "storage" in r.json()["reason"], r
+    with d.join("r", sub="ada") as ws, d.join("r", sub="bob") as other:
+        ws.send({"type": "typing", "room": "r"})  # what is not stored goes on
+        other.expect("typing")
+    resource.prlimit(d.process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    d.until_ready()
+    acked.append(publish(d, "a", "after", t).ok().json()["id"])
+    assert [m["id"] for m in history(d, "a", t)] == acked
+    d.process.kill()
+    d.process.wait()
+    again(d)
+    assert [m["id"] for m in history(d, "a", t)] == acked
+    d.stop()
+
+
+def test_stalled_disk(disk):
+    """Somebody holds the database: who publishes is told so in time, and readers do not notice."""
+    d = disk.start()
+    t = d.token("ada", belfry={"publish": ["**"], "subscribe": ["**"]})
+    first = publish(d, "a", "before", t).ok().json()["id"]
+    db = sqlite3.connect(d.folder / "data" / "belfry.db", isolation_level=None)
+    db.execute("BEGIN IMMEDIATE")
+    answers = []
+    threads = [threading.Thread(target=lambda: answers.append(publish(d, "a", "x", t))) for _ in range(3)]
+    for th in threads:
+        th.start()
+    end = time.monotonic() + 30
+    while d.http("GET", "/readyz").status == 200:
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    assert [m["id"] for m in history(d, "a", t)] == [first]
+    r = publish(d, "a", "now", t)
+    assert r.status == 503 and r.header("Retry-After"), r
+    db.execute("ROLLBACK")
+    db.close()
+    for th in threads:
+        th.join(60)
+    d.until_ready()
+    kept = [r.json()["id"] for r in answers if r.status == 200]
+    assert {r.status for r in answers} <= {200, 503}
+    kept.append(publish(d, "a", "after", t).ok().json()["id"])
+    assert [m["id"] for m in history(d, "a", t)] == [first] + sorted(kept)
+    d.stop()

@@ -1,0 +1,209 @@
+#include "tests/unit/support_vfs.h"
+
+#include <sqlite3.h>
+#include <stdatomic.h>
+#include <string.h>
+
+struct faulty_file {
+	sqlite3_file base;
+	sqlite3_file *real; /* behind the struct */
+};
+
+static sqlite3_vfs faulty;
+static sqlite3_vfs *real_vfs;
+static _Atomic int armed;
+static _Atomic int left;
+static _Atomic bool lasting;
+static _Atomic bool failed;
+
+static sqlite3_file *
+real(sqlite3_file *f)
+{
+	return ((struct faulty_file *)(void *)f)->real;
+}
+
+static bool
+fails(enum fault fault)
+{
+	int n;
+
+	if (atomic_load(&armed) != (int)fault)
+		return false;
+	n = atomic_fetch_sub(&left, 1);
+	if (n > 1 || (n < 1 && !atomic_load(&lasting)))
+		return false;
+	atomic_store(&failed, true);
+	return true;
+}
+
+void
+vfs_fail_at(enum fault fault, unsigned n, bool is_lasting)
+{
+	atomic_store(&armed, FAULT_NONE);
+	atomic_store(&left, (int)n);
+	atomic_store(&lasting, is_lasting);
+	atomic_store(&failed, false);
+	atomic_store(&armed, (int)fault);
+}
+
+bool
+vfs_has_failed(void)
+{
+	return atomic_load(&failed);
+}
+
+/* --- files --- */
+
+static int
+file_close(sqlite3_file *f)
+{
+	return real(f)->pMethods->xClose(real(f));
+}
+
+static int
+file_read(sqlite3_file *f, void *p, int n, sqlite3_int64 at)
+{
+	if (fails(FAULT_READ))
+		return SQLITE_IOERR_READ;
+	return real(f)->pMethods->xRead(real(f), p, n, at);
+}
+
+static int
+file_write(sqlite3_file *f, const void *p, int n, sqlite3_int64 at)
+{
+	if (fails(FAULT_WRITE))
+		return SQLITE_IOERR_WRITE;
+	if (fails(FAULT_FULL))
+		return SQLITE_FULL;
+	if (fails(FAULT_SHORT)) {
+		(void)real(f)->pMethods->xWrite(real(f), p, n / 2, at);
+		return SQLITE_IOERR_WRITE;
+	}
+	return real(f)->pMethods->xWrite(real(f), p, n, at);
+}
+
+static int
+file_truncate(sqlite3_file *f, sqlite3_int64 n)
+{
+	return fails(FAULT_WRITE) ? SQLITE_IOERR_TRUNCATE
+				  : real(f)->pMethods->xTruncate(real(f), n);
+}
+
+static int
+file_sync(sqlite3_file *f, int flags)
+{
+	(void)f;
+	(void)flags;
+	return fails(FAULT_SYNC) ? SQLITE_IOERR_FSYNC : SQLITE_OK;
+}
+
+static int
+file_size(sqlite3_file *f, sqlite3_int64 *out)
+{
+	return real(f)->pMethods->xFileSize(real(f), out);
+}
+
+static int
+file_lock(sqlite3_file *f, int how)
+{
+	return real(f)->pMethods->xLock(real(f), how);
+}
+
+static int
+file_unlock(sqlite3_file *f, int how)
+{
+	return real(f)->pMethods->xUnlock(real(f), how);
+}
+
+static int
+file_is_reserved(sqlite3_file *f, int *out)
+{
+	return real(f)->pMethods->xCheckReservedLock(real(f), out);
+}
+
+static int
+file_control(sqlite3_file *f, int op, void *arg)
+{
+	return real(f)->pMethods->xFileControl(real(f), op, arg);
+}
+
+static int
+file_sector(sqlite3_file *f)
+{
+	return real(f)->pMethods->xSectorSize(real(f));
+}
+
+static int
+file_character(sqlite3_file *f)
+{
+	return real(f)->pMethods->xDeviceCharacteristics(real(f));
+}
+
+static int
+file_shm_map(sqlite3_file *f, int page, int size, int extend, void volatile **out)
+{
+	return real(f)->pMethods->xShmMap(real(f), page, size, extend, out);
+}
+
+static int
+file_shm_lock(sqlite3_file *f, int at, int n, int flags)
+{
+	return real(f)->pMethods->xShmLock(real(f), at, n, flags);
+}
+
+static void
+file_shm_barrier(sqlite3_file *f)
+{
+	real(f)->pMethods->xShmBarrier(real(f));
+}
+
+static int
+file_shm_unmap(sqlite3_file *f, int gone)
+{
+	return real(f)->pMethods->xShmUnmap(real(f), gone);
+}
+
+static const sqlite3_io_methods methods = {.iVersion = 2,
+    .xClose = file_close,
+    .xRead = file_read,
+    .xWrite = file_write,
+    .xTruncate = file_truncate,
+    .xSync = file_sync,
+    .xFileSize = file_size,
+    .xLock = file_lock,
+    .xUnlock = file_unlock,
+    .xCheckReservedLock = file_is_reserved,
+    .xFileControl = file_control,
+    .xSectorSize = file_sector,
+    .xDeviceCharacteristics = file_character,
+    .xShmMap = file_shm_map,
+    .xShmLock = file_shm_lock,
+    .xShmBarrier = file_shm_barrier,
+    .xShmUnmap = file_shm_unmap};
+
+static int
+vfs_open(sqlite3_vfs *vfs, sqlite3_filename name, sqlite3_file *f, int flags, int *out)
+{
+	struct faulty_file *file = (struct faulty_file *)(void *)f;
+	int r;
+
+	(void)vfs;
+	file->real = (sqlite3_file *)(void *)(file + 1);
+	r = real_vfs->xOpen(real_vfs, name, file->real, flags, out);
+	f->pMethods = file->real->pMethods == NULL ? NULL : &methods;
+	return r;
+}
+
+bool
+vfs_init(void)
+{
+	real_vfs = sqlite3_vfs_find(NULL);
+	if (real_vfs == NULL)
+		return false;
+	faulty = *real_vfs; /* all but opening a file is the system's own */
+	faulty.zName = FAULTY_VFS;
+	faulty.pNext = NULL;
+	faulty.szOsFile = (int)sizeof(struct faulty_file) + real_vfs->szOsFile;
+	faulty.xOpen = vfs_open;
+	return sqlite3_vfs_register(&faulty, 0) == SQLITE_OK;
+}
