@@ -162,14 +162,13 @@ topic_is_idle(const struct log_topic *t)
 
 /*
  * Forget topics that hold nothing; those that were trimmed only after a while, or when room is
- * needed. How far they were trimmed lives on in `folded`.
+ * needed. How far they were trimmed lives on in `folded`. Looks at the table from slot `at` to `end`;
+ * returns where to go on, 0 after all of it.
  */
-static void
-fold_topics(struct log *l, int64_t now_ms, bool make_room)
+static size_t
+fold_topics(struct log *l, int64_t now_ms, bool make_room, size_t at, size_t end)
 {
-	size_t at = 0;
-
-	while (at < l->topics.cap) {
+	while (at < min_size(end, l->topics.cap)) {
 		struct log_topic *t = l->topics.entries[at].value;
 
 		if (t == NULL || !topic_is_idle(t) ||
@@ -182,6 +181,7 @@ fold_topics(struct log *l, int64_t now_ms, bool make_room)
 		    &l->topics, t->name); /* another may have moved into this slot: look again */
 		topic_free(l, t);
 	}
+	return at < l->topics.cap ? at : 0;
 }
 
 /* Walking all topics for room is done once until the next sweep, not at each attempt. */
@@ -191,7 +191,7 @@ has_room_for_topic(struct log *l)
 	if (l->max_topics == 0 || l->topics.n < l->max_topics)
 		return true;
 	if (!l->is_full)
-		fold_topics(l, 0, true);
+		l->fold_at = fold_topics(l, 0, true, 0, SIZE_MAX);
 	l->is_full = l->topics.n >= l->max_topics;
 	return !l->is_full;
 }
@@ -508,7 +508,7 @@ log_sweep(struct log *l, int64_t now_ms)
 {
 	l->store->ops->sweep(l->store, now_ms);
 	log_lock(l);
-	fold_topics(l, now_ms, false);
+	l->fold_at = fold_topics(l, now_ms, false, l->fold_at, l->fold_at + log_sweep_share(l));
 	l->is_full = false;
 	log_unlock(l);
 }

@@ -46,6 +46,9 @@ struct log_worker {
 	_Atomic bool has_reads;
 };
 
+#define LOG_SWEEP_MIN   8192 /* slots of the table */
+#define LOG_SWEEP_PARTS 8
+
 struct log {
 	pthread_mutex_t lock;
 	struct store *store;
@@ -56,6 +59,7 @@ struct log {
 	uint32_t max_topics;
 	/* max_topics is reached, and nothing could be forgotten since the last sweep */
 	bool is_full;
+	size_t fold_at; /* where the next sweep goes on to look for idle topics */
 
 	struct map topics;
 	struct log_pattern **patterns;
@@ -87,6 +91,16 @@ static inline void
 log_unlock(struct log *l)
 {
 	(void)pthread_mutex_unlock(&l->lock);
+}
+
+/*
+ * How much of the topics' table one sweep looks at, under the lock: all of a small one, else an
+ * eighth, for a look costs 0.1 us: 13 ms with 100,000 topics, in which nobody could publish.
+ */
+static inline size_t
+log_sweep_share(const struct log *l)
+{
+	return max_size(LOG_SWEEP_MIN, l->topics.cap / LOG_SWEEP_PARTS + 1);
 }
 
 struct log_topic *log_topic_find(struct log *l, struct slice name);

@@ -12,6 +12,7 @@ struct memory_store {
 	struct shelves shelves;
 	uint64_t max_bytes;
 	struct keys keys;
+	size_t sweep_at; /* where the next sweep goes on in the topics' table */
 };
 
 static struct memory_store *
@@ -89,15 +90,18 @@ memory_sweep(struct store *store, int64_t now_ms)
 {
 	struct memory_store *s = of(store);
 	struct log_topic *t;
-	size_t at = 0;
+	size_t end;
 
 	log_lock(store->log);
-	while ((t = map_next(&store->log->topics, &at)) != NULL) {
+	end = s->sweep_at + log_sweep_share(store->log);
+	while (s->sweep_at < end && (t = map_next(&store->log->topics, &s->sweep_at)) != NULL) {
 		if (t->stored == NULL)
 			continue;
 		take_ended(s, t, now_ms);
 		trim_topic(s, t, now_ms);
 	}
+	if (s->sweep_at >= store->log->topics.cap)
+		s->sweep_at = 0;
 	trim_all(s, now_ms); /* forms may have been made since the last append */
 	keys_expire(&s->keys, now_ms);
 	log_unlock(store->log);

@@ -25,8 +25,8 @@ web = {{ root = ""; }};
 auth = {{ secret_file = "secret"; }};
 storage = {{ backend = "memory"; keys = 100000; }};
 topics = ( {{ match = "server/**"; history = 0; }},
-           {{ match = "chat/*"; history = 200; presence = true; }},
-           {{ match = "**"; history = 200; }} );
+           {{ match = "chat/*"; history = 500; presence = true; }},
+           {{ match = "**"; history = 500; }} );
 chat = {{ leave_grace = "1s"; }};
 limits = {{ messages_per_second = 0; request_timeout = "60s"; }};
 logging = {{ level = "warning"; }};

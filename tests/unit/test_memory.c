@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/log_private.h"
 #include "store/keys.h"
 #include "store/ring.h"
 #include "tests/unit/mem_faults.h"
@@ -28,6 +29,34 @@ stored(struct world *w, const char *pattern, char out[512])
 	stream_close(&st);
 	return out;
 }
+
+/* Many topics are swept in parts; after a few sweeps all of them. */
+START_TEST(sweep_of_many_topics)
+{
+	static const struct world_rule rules[] = {{"**", 10, 50000, false}};
+	static const struct world_options options = {.rules = rules, .n_rules = 1};
+	const unsigned n = 20000;
+	struct world w;
+	struct log_extent e;
+
+	ck_assert(world_init(&w, &options));
+	for (unsigned i = 0; i < n; i++) {
+		char topic[32];
+
+		(void)snprintf(topic, sizeof(topic), "t/%u", i);
+		SAY(topic, "x");
+	}
+	world_pass(&w, 60000);
+	log_sweep(w.log, w.now_ms);
+	log_extent(w.log, &e);
+	ck_assert_uint_gt(e.messages, n / 2);
+	for (unsigned i = 0; i < LOG_SWEEP_PARTS; i++)
+		log_sweep(w.log, w.now_ms);
+	log_extent(w.log, &e);
+	ck_assert_uint_eq(e.messages, 0);
+	world_done(&w);
+}
+END_TEST
 
 START_TEST(by_count)
 {
@@ -401,7 +430,8 @@ main(void)
 {
 	const TTest *const tests[] = {
 	    by_count, holes, by_age, by_ttl, ttl_and_count, keyed, keys_are_bounded, batch, NULL};
-	const TTest *const memory_only[] = {by_bytes, by_bytes_of_forms, rings, NULL};
+	const TTest *const memory_only[] = {
+	    by_bytes, by_bytes_of_forms, rings, sweep_of_many_topics, NULL};
 
 	return world_run_tests("memory", tests, memory_only);
 }
