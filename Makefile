@@ -6,10 +6,12 @@
 NPROC := $(shell nproc 2>/dev/null || echo 2)
 PORT = 8080
 FUZZ_SECONDS = 60
+SOAK_SECONDS = 300
+SOAK_BUILD = plain
 
 ifeq ($(wildcard config.mk),)
 
-TARGETS = all check check-unit check-live check-web autobahn bench bench-churn bench-scaling install uninstall dist fuzz lint format run
+TARGETS = all check check-unit check-live check-web autobahn bench soak bench-churn bench-scaling install uninstall dist fuzz lint format run
 .PHONY: $(TARGETS) clean distclean deps deps-check deps-ci help
 .DEFAULT_GOAL := all
 
@@ -81,7 +83,7 @@ V = 0
 say = $(if $(filter 0,$(V)),@echo '  $(1)	$(patsubst $(srcdir)/%,%,$(2))';)
 
 .PHONY: all check check-unit check-live check-web tests fuzzers run install uninstall clean distclean dist fuzz lint format \
-	autobahn bench bench-churn bench-scaling deps deps-check deps-ci help
+	autobahn bench soak bench-churn bench-scaling deps deps-check deps-ci help
 .DEFAULT_GOAL := all
 ifeq ($(MAKELEVEL),0)
 MAKEFLAGS += -j$(NPROC)
@@ -167,6 +169,9 @@ bench/floor: $(srcdir)/tests/bench/floor.c
 	@mkdir -p $(@D)
 	$(LINK) $(ALL_CPPFLAGS) $<
 
+soak: all	## random clients, faults and reloads, all accounted for (SOAK_SECONDS=300, SOAK_BUILD=plain, asan or tsan)
+	@SOAK_SECONDS='$(SOAK_SECONDS)' SOAK_BUILD='$(SOAK_BUILD)' $(AUX)/soak.sh
+
 fuzz:	## fuzz every parser (FUZZ_SECONDS=60 each)
 	@FUZZ_SECONDS='$(FUZZ_SECONDS)' $(AUX)/fuzz.sh
 
@@ -231,7 +236,7 @@ tidied/%: $(srcdir)/%.c $(HEADERS) $(srcdir)/.clang-tidy config.mk
 clean:	## remove what was compiled
 	rm -rf obj unit fuzzers fuzz tidied libbelfry.a libfuzz.a belfryd belfryctl check $(DIST).tar.gz
 distclean: clean
-	rm -rf venv node run autobahn bench config.mk config.status config.log Makefile
+	rm -rf venv node run autobahn bench soak config.mk config.status config.log Makefile
 deps:
 	@$(AUX)/deps.sh build
 deps-check:

@@ -29,6 +29,9 @@ server_resident_bytes(void)
 	return pages * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
+/* Of a sanitizer's allocator, of which mallinfo2 knows nothing; NULL in an ordinary build. */
+extern size_t __sanitizer_get_current_allocated_bytes(void) __attribute__((weak)); // NOLINT
+
 /*
  * What is allocated, the allocator's own heads included. It walks what is free: for people who ask,
  * not for every turn.
@@ -36,8 +39,11 @@ server_resident_bytes(void)
 static uint64_t
 heap_bytes(void)
 {
-	struct mallinfo2 m = mallinfo2();
+	struct mallinfo2 m;
 
+	if (__sanitizer_get_current_allocated_bytes != NULL)
+		return __sanitizer_get_current_allocated_bytes();
+	m = mallinfo2();
 	return m.uordblks + m.hblkhd;
 }
 

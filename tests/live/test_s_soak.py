@@ -14,7 +14,7 @@ from support import SLOW, asyncws
 from support.daemon import SANITIZED, mark
 from support.rawclient import build
 
-SECONDS = float(os.environ.get("BELFRY_SOAK_SECONDS", "10"))
+SECONDS = float(os.environ.get("BELFRY_SOAK_SECONDS", "4" if SANITIZED else "10"))
 PEOPLE = 200
 ROOMS = 12
 

@@ -62,6 +62,7 @@ class Client(asyncio.Protocol):
             if not head.startswith("HTTP/1.1 101 ") or accept_key(self.key) not in head:
                 raise AssertionError(head)
             del self.buf[: at + 4]
+            self.head = head
             self.upgraded = True
             self.opened.set_result(None)
         buf, at = self.buf, 0

@@ -1,0 +1,23 @@
+"""A short form of the soak (tests/soak, `make soak`): everybody and every fault at once, all accounted for."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from support import BELFRYD, ROOT, SANITIZED, SLOW
+
+pytestmark = [pytest.mark.workers, pytest.mark.slow, pytest.mark.timeout(400)]
+# A sanitizer's run is for what threads do to each other.
+WORKERS = [3] if SANITIZED else [1, 3]
+
+
+@pytest.mark.parametrize("workers", WORKERS)
+def test_everything(tmp_path, workers):
+    seed = os.environ.get("BELFRY_SOAK_SEED")
+    args = ["--seconds", "8", "--warmup", "4", "--workers", str(workers), "--people", "40", "--folder", str(tmp_path), "--short"]
+    env = {**os.environ, "BELFRYD": BELFRYD, "BELFRY_TEST_SLOW": str(SLOW)}
+    done = subprocess.run([sys.executable, str(ROOT / "tests" / "soak" / "soak.py"), *args, *(["--seed", seed] if seed else [])],
+                          env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    print(done.stdout)
+    assert done.returncode == 0, "\n".join(line for line in done.stdout.splitlines() if line.startswith(("FINDING", "soak:")))[:4000]
