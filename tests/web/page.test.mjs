@@ -283,6 +283,9 @@ test('a picture of two people talking', async () => {
 		await ben.getByRole('textbox', { name: 'Message', exact: true }).pressSequentially('I will');
 		await ada.getByText('Ben is typing').waitFor();
 		await shoot(ada, 'talk');
+		await ada.setViewportSize({ width: 320, height: 640 });
+		await ada.getByRole('button', { name: 'Details' }).click();
+		await shoot(ada, 'details');
 	} finally {
 		await daemon.end();
 	}
@@ -359,6 +362,7 @@ describe('a daemon without guests', () => {
 		const page = await visit(`${daemon.url}/#token=${daemon.token('u1', 'Ada').slice(0, -4)}AAAA`);
 
 		await page.getByRole('alert').filter({ hasText: /signature/ }).waitFor();
+		await shoot(page, 'bad-token');
 		assert.equal(new URL(page.url()).hash, '');
 	});
 
@@ -367,6 +371,7 @@ describe('a daemon without guests', () => {
 		const page = await visit(`${daemon.url}/?room=closed#token=${daemon.token('u3', 'Dora', grants)}`);
 
 		await page.getByRole('alert').filter({ hasText: '#closed does not let you in' }).waitFor();
+		await shoot(page, 'refused');
 		await join(page, 'open');
 	});
 });

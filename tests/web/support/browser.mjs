@@ -5,10 +5,14 @@ import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 
-const { chromium } = createRequire(import.meta.url)('playwright-core');
+const require = createRequire(import.meta.url);
+const { chromium } = require('playwright-core');
+const { source: AXE } = require('axe-core');
 
 const SHOTS = path.join(process.env.BUILDDIR ?? path.resolve('build'), 'check/web');
 const WIDTHS = [320, 768, 1280];
+const WCAG = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'];
+const PATIENCE_MS = 30_000;             // a busy machine, and a client that backs off
 
 export async function launch() {
 	return chromium.launch({
@@ -33,7 +37,7 @@ export async function open(browser, url, options = {}) {
 		if (new URL(request.url()).hostname !== '127.0.0.1')
 			page.faults.push(`asked for ${request.url()}`);
 	});
-	page.setDefaultTimeout(10_000);
+	page.setDefaultTimeout(PATIENCE_MS);
 	await page.goto(url);
 	return page;
 }
@@ -62,7 +66,7 @@ export const texts = (page) => page.getByRole('log').locator('.text').allTextCon
 
 /** Waits until the conversation is exactly this. */
 export async function reads(page, want) {
-	const end = Date.now() + 10_000;
+	const end = Date.now() + PATIENCE_MS;
 	let have = await texts(page);
 
 	while (JSON.stringify(have) !== JSON.stringify(want) && Date.now() < end) {
@@ -72,20 +76,35 @@ export async function reads(page, want) {
 	assert.deepEqual(have, want);
 }
 
-/** Pictures of the page as it stands, both themes and three widths, for somebody to look at. */
+/**
+ * The page as it stands, in both themes and at three widths: nothing sticks out, axe has no complaint,
+ * and a picture of each for somebody to look at.
+ */
 export async function shoot(page, name) {
 	const before = page.viewportSize();
+	const complaints = new Set();
 
+	await page.evaluate(AXE);
 	for (const colorScheme of ['light', 'dark']) {
-		await page.emulateMedia({ colorScheme });
+		await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
 		for (const width of WIDTHS) {
 			await page.setViewportSize({ width, height: width < 400 ? 640 : 800 });
 			await page.waitForTimeout(50);
 			await page.screenshot({ path: path.join(SHOTS, `${name}-${colorScheme}-${width}.png`) });
 			const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
 			assert.ok(wide <= 0, `${name} at ${width}: ${wide} pixels too wide`);
+			for (const complaint of await violations(page))
+				complaints.add(`${colorScheme} ${width}: ${complaint}`);
 		}
 	}
-	await page.emulateMedia({ colorScheme: 'light' });
+	assert.deepEqual([...complaints], [], `axe on ${name}`);
+	await page.emulateMedia({ colorScheme: 'light', reducedMotion: 'no-preference' });
 	await page.setViewportSize(before);
 }
+
+/** What axe finds against WCAG 2.2 AA. */
+const violations = (page) => page.evaluate(async (values) => {
+	const { violations: found } = await window.axe.run(document, { runOnly: { type: 'tag', values }, resultTypes: ['violations'] });
+
+	return found.flatMap(({ id, nodes }) => nodes.map(({ target, failureSummary }) => `${id} ${target}: ${failureSummary}`));
+}, WCAG);
