@@ -14,14 +14,14 @@
 
 /*
  * One header line, from its right end. True when all its addresses are trusted: then the line
- * before it counts too.
+ * before it counts too. An empty place is no address.
  */
 static bool
 follow_proxies(struct exchange *x, struct slice rest)
 {
 	char text[64];
 
-	while (rest.n > 0) {
+	for (bool is_first = false; !is_first;) {
 		size_t start = rest.n;
 		struct slice last;
 		struct in6_addr address;
@@ -30,7 +30,8 @@ follow_proxies(struct exchange *x, struct slice rest)
 		while (start > 0 && rest.p[start - 1] != ',')
 			start--;
 		last = slice_trim(slice_skip(rest, start));
-		rest.n = start == 0 ? 0 : start - 1;
+		is_first = start == 0;
+		rest.n = is_first ? 0 : start - 1;
 		if (last.n == 0 || last.n >= sizeof(text))
 			return false;
 		memcpy(text, last.p, last.n);
