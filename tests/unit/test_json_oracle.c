@@ -1,6 +1,7 @@
 /*
- * The JSON check against jansson, over texts made from pieces by a generator with a fixed seed:
- * both must be of one mind about what is JSON. Without jansson nothing is tested here.
+ * The JSON check and cJSON against jansson, over texts made from pieces by a generator with a fixed
+ * seed: they must be of one mind about what is JSON and what it says. Without jansson nothing is
+ * tested here.
  */
 #include <check.h>
 #include <stdio.h>
@@ -18,7 +19,9 @@ static const char *const pieces[] = {"{", "}", "[", "]", ":", ",", "\"", "\"a\""
     "\"a\":", "\"\\u0061\":", "{\"a\":1", ",\"b\":2}", "[1,", "]}", "0", "1", "-", ".", "e", "E+",
     "01", "1.5", "1e308", "e400", "true", "false", "null", "nul", " ", "\n", "\t", "\\", "\\n",
     "\\\"", "\\u", "\\u0000", "\\ud83d", "\\ude00", "\xc3\xa9", "\xc3", "\xe2\x82\xac", "\xff",
-    "\x01", "x", "/**/", "\"\\ud83d\\ude00\"", "{\"k\":[{}]}", "[[[[[[", "]]]]]]"};
+    "\x01", "x", "/**/", "\"\\ud83d\\ude00\"", "\"\\u00e9\\/\\b\\f\\r\\t\"", "-0", "1e-400",
+    "123456789012345678901234567890", "\"\\uFFFF\\uD7FF\\uE000\"", "[1,2,{\"c\":[]}]", "{\"\":0}",
+    "{\"k\":[{}]}", "[[[[[[", "]]]]]]"};
 
 START_TEST(jansson_and_we_agree)
 {
