@@ -130,13 +130,6 @@ run(struct session *s, struct caller *c, struct command *cmd, struct refusal *wh
 	return handler(s, c, cmd, why);
 }
 
-static void
-refused(struct session *s, struct caller *c, const struct refusal *why, struct slice ref)
-{
-	counter_refused(s->who.hub->counters, why->code);
-	c->ops->refused(c, why, ref);
-}
-
 void
 command_run(struct session *s, struct caller *c, struct slice text)
 {
@@ -147,7 +140,7 @@ command_run(struct session *s, struct caller *c, struct slice text)
 	int r;
 
 	if (command_rate(s, &why) < 0) {
-		refused(s, c, &why, peek_ref(text));
+		c->ops->refused(c, &why, peek_ref(text));
 		return;
 	}
 	r = json_parse(text, &json, &at);
@@ -160,9 +153,8 @@ command_run(struct session *s, struct caller *c, struct slice text)
 		cmd.json = json;
 		r = run(s, c, &cmd, &why);
 	}
-	if (r < 0) {
-		refused(s, c, &why, cmd.ref);
-	}
+	if (r < 0)
+		c->ops->refused(c, &why, cmd.ref);
 	cJSON_Delete(json);
 }
 
@@ -173,7 +165,6 @@ command_say(struct session *s, struct caller *c, struct slice content)
 	struct refusal why = {0};
 
 	if (command_rate(s, &why) < 0 ||
-	    command_send_chat(s, c, SLICE_NONE, &d, SLICE_NONE, &why) < 0) {
-		refused(s, c, &why, SLICE_NONE);
-	}
+	    command_send_chat(s, c, SLICE_NONE, &d, SLICE_NONE, &why) < 0)
+		c->ops->refused(c, &why, SLICE_NONE);
 }

@@ -72,6 +72,38 @@ add_refused(struct buf *out, const struct counters *const *all, size_t n)
 	}
 }
 
+static const char *const checks[CHECK_COUNT] = {
+#define X(name, text) [CHECK_##name] = text,
+    CHECKS(X)
+#undef X
+};
+
+void
+counter_failed_name(struct counters *c, const char *check)
+{
+	for (size_t i = 0; check != NULL && i < CHECK_COUNT; i++) {
+		if (strcmp(checks[i], check) == 0)
+			counter_failed(c, (enum check)i);
+	}
+}
+
+static void
+add_failed(struct buf *out, const struct counters *const *all, size_t n)
+{
+	const char *metric = "belfry_checks_failed_total";
+
+	add_head(
+	    out, metric, "counter", "Refusals of tokens, hosts, origins and limits, by check.");
+	for (size_t check = 0; check < CHECK_COUNT; check++) {
+		uint64_t sum = 0;
+
+		for (size_t i = 0; i < n; i++)
+			sum += atomic_load_explicit(&all[i]->failed[check], memory_order_relaxed);
+		(void)buf_printf(
+		    out, "%s{check=\"%s\"} %llu\n", metric, checks[check], (unsigned long long)sum);
+	}
+}
+
 static const struct {
 	uint64_t us;
 	const char *seconds;
@@ -150,6 +182,7 @@ counters_write(struct buf *out, const struct counters *const *all, size_t n,
 	}
 	add_closed(out, all, n, reasons, n_reasons);
 	add_refused(out, all, n);
+	add_failed(out, all, n);
 	add_latencies(out, all, n);
 	add_turns(out, all, n);
 	return out->failed ? -ENOMEM : 0;

@@ -32,7 +32,7 @@
 	X(BYTES_IN, counter, "belfry_bytes_total", "direction=\"in\"", "Bytes read and written.")  \
 	X(BYTES_OUT, counter, "belfry_bytes_total", "direction=\"out\"", "")                       \
 	X(MESSAGES_IN, counter, "belfry_messages_total", "direction=\"in\"",                       \
-	    "Messages that clients sent and that were written to clients.")                        \
+	    "Messages that came from clients and that were queued for them.")                      \
 	X(MESSAGES_OUT, counter, "belfry_messages_total", "direction=\"out\"", "")                 \
 	X(APPENDS, counter, "belfry_appends_total", "", "Messages given to the log.")              \
 	X(DUPLICATES, counter, "belfry_duplicates_total", "", "Messages whose key was known.")     \
@@ -65,6 +65,40 @@ enum counter {
 	COUNTER_COUNT,
 };
 
+/*
+ * What a request must pass before it is served; the names of a token's checks are those of the
+ * log (struct token_refusal).
+ */
+#define CHECKS(X)                                                                                  \
+	X(TOO_LONG, "too_long")                                                                    \
+	X(MALFORMED, "malformed")                                                                  \
+	X(ALG, "alg")                                                                              \
+	X(TYP, "typ")                                                                              \
+	X(CRIT, "crit")                                                                            \
+	X(B64, "b64")                                                                              \
+	X(KID, "kid")                                                                              \
+	X(SIGNATURE, "signature")                                                                  \
+	X(EXP, "exp")                                                                              \
+	X(NBF, "nbf")                                                                              \
+	X(ISS, "iss")                                                                              \
+	X(AUD, "aud")                                                                              \
+	X(SUB, "sub")                                                                              \
+	X(NAME, "name")                                                                            \
+	X(JTI, "jti")                                                                              \
+	X(IAT, "iat")                                                                              \
+	X(BELFRY, "belfry")                                                                        \
+	X(SCOPE, "scope")   /* what the token permits */                                           \
+	X(ORIGIN, "origin") /* where the page is from */                                           \
+	X(HOST, "host")                                                                            \
+	X(LIMIT, "limit") /* any of limits and rates */
+
+enum check {
+#define X(name, text) CHECK_##name,
+	CHECKS(X)
+#undef X
+	CHECK_COUNT,
+};
+
 #define COUNTERS_REASONS 24 /* room for net's close reasons, asserted there */
 
 /* Upper bounds of the publish latency histogram, in microseconds; what is above them all is counted too. */
@@ -74,6 +108,7 @@ struct counters {
 	_Atomic uint64_t values[COUNTER_COUNT];
 	_Atomic uint64_t closed[COUNTERS_REASONS]; /* by enum close_reason */
 	_Atomic uint64_t refused[ERROR_CODE_COUNT];
+	_Atomic uint64_t failed[CHECK_COUNT];
 	_Atomic uint64_t latencies[COUNTERS_LATENCIES + 1]; /* appends that took up to … */
 	_Atomic uint64_t latency_us;                        /* of all together */
 };
@@ -125,6 +160,14 @@ counter_refused(struct counters *c, enum error_code code)
 	counter_bump(&c->refused[code], 1);
 }
 
+static inline void
+counter_failed(struct counters *c, enum check check)
+{
+	counter_bump(&c->failed[check], 1);
+}
+
+/* The check by its name; one that is not in the table is not counted. */
+void counter_failed_name(struct counters *c, const char *check);
 /* An append came back committed after so long. */
 void counter_latency(struct counters *c, uint64_t us);
 /* HTTP answers by class; status 100..599. */

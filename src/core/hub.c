@@ -490,6 +490,8 @@ complete(struct hub *h, struct append *a)
 {
 	if (a->status >= 0)
 		counter_latency(h->counters, h->mono_us - a->started_us);
+	for (unsigned i = 0; a->status >= 0 && i < a->n; i++)
+		counter_add(h->counters, COUNTER_DUPLICATES, a->items[i].duplicate ? 1 : 0);
 	a->done(a);
 }
 

@@ -349,15 +349,23 @@ reader_start(struct hub *h, struct subscriber *s, struct sub *sub, const struct 
 
 /* --- stepping --- */
 
+/* sub is NULL for a whole stream. */
+static void
+say_gap(struct reader *r, struct sub *sub, const struct log_resume *gap, uint64_t asked,
+    uint32_t dropped)
+{
+	counter_add(r->hub->counters, COUNTER_GAPS, 1);
+	r->who->ops->gap(r->who, sub, gap, asked, dropped);
+}
+
 static void
 tell_gap(struct reader *r)
 {
 	struct subscriber *s = r->who;
 
 	r->gap_due = false;
-	counter_add(r->hub->counters, COUNTER_GAPS, 1);
 	if (s->is_stream) {
-		s->ops->gap(s, NULL, &r->gap, r->gap_asked, 0);
+		say_gap(r, NULL, &r->gap, r->gap_asked, 0);
 		return;
 	}
 	for (struct sub *sub = s->subs; sub != NULL; sub = sub->next) {
@@ -371,7 +379,7 @@ tell_gap(struct reader *r)
 			if (gap.reason == LOG_GAP_NONE)
 				continue;
 		}
-		s->ops->gap(s, sub, &gap, r->gap_asked, 0);
+		say_gap(r, sub, &gap, r->gap_asked, 0);
 	}
 }
 
@@ -566,7 +574,7 @@ tell_dropped(struct reader *r, struct sub *sub)
 	log_resume(r->hub->log, &filter, 1, r->cursor, &now);
 	slow.oldest = now.oldest;
 	counter_add(r->hub->counters, COUNTER_DROPPED, sub->dropped);
-	r->who->ops->gap(r->who, sub, &slow, r->cursor, sub->dropped);
+	say_gap(r, sub, &slow, r->cursor, sub->dropped);
 	sub->dropped = 0;
 }
 

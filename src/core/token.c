@@ -273,6 +273,7 @@ check_header(struct reading *r)
 {
 	const cJSON *typ = cJSON_GetObjectItemCaseSensitive(r->header, "typ");
 	const cJSON *kid = cJSON_GetObjectItemCaseSensitive(r->header, "kid");
+	const cJSON *b64 = cJSON_GetObjectItemCaseSensitive(r->header, "b64");
 	int e = check_algorithm(r);
 
 	if (e < 0)
@@ -281,6 +282,8 @@ check_header(struct reading *r)
 		return refuse_form(r, "typ", "typ is not JWT (at+jwt of RFC 9068 is not taken)");
 	if (cJSON_GetObjectItemCaseSensitive(r->header, "crit") != NULL)
 		return refuse_form(r, "crit", "crit names extensions, and none is understood here");
+	if (b64 != NULL && !cJSON_IsTrue(b64)) /* RFC 7797, section 7: never in a JWT */
+		return refuse_form(r, "b64", "b64 is not true, as it is in every JWT");
 	return choose_key(r, kid);
 }
 

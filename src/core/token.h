@@ -165,5 +165,7 @@ void token_cache_clear(struct token_cache *t);
 MUST_CHECK int token_cache_check(struct token_cache *t, const struct keyring *k,
     const struct config *c, struct slice token, int64_t now_s, struct claims **out,
     struct token_refusal *why);
+/* How many tokens had been seen before, since the cache was made. */
+uint64_t token_cache_hits(const struct token_cache *t);
 
 #endif

@@ -38,6 +38,7 @@ struct token_cache {
 	struct map entries;
 	struct cached_list used;
 	size_t max_entries;
+	uint64_t hits;
 	struct recent recent[RECENT]; /* by the hash's low bits */
 };
 _Static_assert(RECENT - 1 <= UINT8_MAX, "a slot's number fits");
@@ -168,6 +169,7 @@ token_cache_check(struct token_cache *t, const struct keyring *k, const struct c
 			keep(t, key, *out);
 		return r;
 	}
+	t->hits++;
 	r = token_check_times(&c->auth, e->claims->exp, e->claims->nbf, now_s, why);
 	if (r < 0) {
 		drop(t, e);
@@ -177,4 +179,10 @@ token_cache_check(struct token_cache *t, const struct keyring *k, const struct c
 	TAILQ_INSERT_HEAD(&t->used, e, link);
 	*out = claims_ref(e->claims);
 	return 0;
+}
+
+uint64_t
+token_cache_hits(const struct token_cache *t)
+{
+	return t->hits;
 }

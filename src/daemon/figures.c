@@ -107,7 +107,7 @@ add_figures(const struct server *s, uint64_t now_ms, struct buf *b)
 	(void)json_add_member_u64(b, "stored_bytes", extent.bytes);
 	(void)json_add_member_u64(b, "behind", counters_sum(all, n, COUNTER_BEHIND));
 	(void)json_add_member_u64(b, "gaps", counters_sum(all, n, COUNTER_GAPS));
-	(void)json_add_member_u64(b, "queued_bytes", counters_sum(all, n, COUNTER_MEMORY_BYTES));
+	(void)json_add_member_u64(b, "queued_bytes", counters_sum(all, n, COUNTER_QUEUED_BYTES));
 	(void)json_add_member_u64(b, "memory", server_resident_bytes());
 }
 

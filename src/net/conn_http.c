@@ -94,6 +94,8 @@ conn_http_refuse(struct conn *c, const struct refusal *why)
 	c->http->exchange = x;
 	conn_enter(c, CONN_ANSWER);
 	counter_refused(c->net->counters, why->code);
+	if (why->limit != NULL)
+		counter_failed(c->net->counters, CHECK_LIMIT);
 	x->keep_alive = false;
 	exchange_refuse(x, why);
 }

@@ -266,8 +266,10 @@ refuse_token(const struct exchange *x, const struct token_refusal *why, struct r
 	bool is_told = s->config->auth.explain;
 	char quoted[DIAG_QUOTED];
 
-	if (x->net->counters != NULL)
+	if (x->net->counters != NULL) {
 		counter_add(x->net->counters, COUNTER_TOKENS_REFUSED, 1);
+		counter_failed_name(x->net->counters, why->check);
+	}
 	diag_peer(s->diag, DIAG_INFO, "auth.refused", "request=%016llx peer=%s check=%s reason=%s",
 	    (unsigned long long)x->number, exchange_peer(x), why->check == NULL ? "-" : why->check,
 	    diag_quote(slice_str(why->text), quoted));
@@ -288,6 +290,8 @@ check_token(struct exchange *x, struct slice token, struct claims **out, struct 
 		counter_add(x->net->counters, COUNTER_TOKENS_CHECKED, 1);
 	result =
 	    token_cache_check(s->tokens, s->keyring, s->config, token, serve_now_s(s), out, &why);
+	if (x->net->counters != NULL)
+		counter_set(x->net->counters, COUNTER_TOKENS_CACHED, token_cache_hits(s->tokens));
 	if (result == 0)
 		return 0;
 	if (result == -EACCES)
@@ -306,6 +310,8 @@ check_cookie_origin(const struct exchange *x, bool changes, bool *counts, struct
 	enum origin_kind kind = origin_judge(x, &origin);
 
 	*counts = kind != ORIGIN_STAR;
+	if (changes && kind == ORIGIN_ABSENT && x->net->counters != NULL)
+		counter_failed(x->net->counters, CHECK_ORIGIN);
 	if (changes && kind == ORIGIN_ABSENT)
 		return refuse(r, ERROR_FORBIDDEN,
 		    "a cookie alone does not permit this: the request has no Origin");

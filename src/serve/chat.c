@@ -35,33 +35,20 @@ send_frame(struct chat *c, struct slice payload)
 	memcpy(wire_room(w), head, head_n);
 	memcpy(wire_room(w) + head_n, payload.p, payload.n);
 	w->n = (uint32_t)(head_n + payload.n);
+	counter_add(c->session.who.hub->counters, COUNTER_MESSAGES_OUT, 1);
 	conn_push(chat_conn(c), w);
 	wire_unref(w);
 }
 
-/* What format=text has to say of a message that is not a chat: gaps, farewells. */
 static void
 send_text_line(struct chat *c, const char *type, struct slice json)
 {
 	struct buf b = BUF_INIT(1024);
-	cJSON *tree = NULL;
-	bool is_closing = strcmp(type, "closing") == 0;
 
-	if (strcmp(type, "gap") == 0) {
-		send_frame(c, SLICE("* gap"));
-	} else if ((is_closing || strcmp(type, "left") == 0) &&
-		   json_parse(json, &tree, NULL) == 0) {
-		struct slice reason = json_string(json_member(tree, "reason"));
-
-		if (reason.p != NULL) {
-			if (buf_printf(&b, "* %s: %.*s", is_closing ? "closing" : "left",
-				SLICE_ARG(reason)) < 0)
-				conn_fail(chat_conn(c), CLOSE_NO_MEMORY);
-			else
-				send_frame(c, buf_slice(&b));
-		}
-	}
-	cJSON_Delete(tree);
+	if (chat_text_line(&b, type, json) < 0)
+		conn_fail(chat_conn(c), CLOSE_NO_MEMORY);
+	else if (b.n > 0)
+		send_frame(c, buf_slice(&b));
 	buf_done(&b);
 }
 
@@ -116,9 +103,11 @@ on_refuse(struct caller *caller, const struct refusal *r, struct slice ref)
 {
 	struct chat *c = chat_of_caller(caller);
 	struct buf b = BUF_INIT(4096);
+	struct refusal veiled;
 
+	r = chat_note_refusal(c, r, &veiled);
 	if (chat_format(c) == CHAT_TEXT)
-		(void)buf_printf(&b, "! %s: %s", error_name(r->code), r->text);
+		chat_text_refusal(&b, r);
 	else if (chat_format(c) == CHAT_JSON)
 		(void)session_error(&b, r, ref); /* a failure sticks */
 	if (b.failed)
@@ -205,6 +194,7 @@ send_raw(struct chat *c, enum ws_opcode opcode, struct slice payload)
 
 	if (command_rate(&c->session, &why) < 0) { /* no error can be told, no frame be missing */
 		counter_refused(h->counters, why.code);
+		counter_failed(h->counters, CHECK_LIMIT);
 		conn_ws_close(chat_conn(c), WS_CLOSE_RATE,
 		    SLICE("beyond limits.messages_per_second"), CLOSE_RATE);
 		return;
@@ -486,7 +476,7 @@ explain(struct exchange *x)
 	}
 	if (serve_authenticate(x, true, &claims) < 0)
 		return;
-	if (chat_request_read(x, &request, &why) == 0) {
+	if (chat_request_read(x, false, &request, &why) == 0) {
 		if (chat_check_room(&request, claims, &why) == 0 &&
 		    admission_begin(x, claims, &admission, &why) == 0) {
 			admission_end(serve_of(x), &admission);
@@ -546,7 +536,7 @@ upgrade(struct exchange *x)
 	}
 	if (serve_authenticate(x, true, &claims) < 0)
 		return;
-	if (chat_request_read(x, &request, &why) < 0) {
+	if (chat_request_read(x, false, &request, &why) < 0) {
 		claims_unref(claims);
 		serve_refuse(x, &why);
 		return;

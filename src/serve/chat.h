@@ -53,8 +53,12 @@ struct chat_request {
 };
 
 void chat_request_done(struct chat_request *r);
-/* Reads room, name, last, after, format. 0, or -1 with *why. */
-MUST_CHECK int chat_request_read(struct exchange *x, struct chat_request *out, struct refusal *why);
+/*
+ * Reads room, name, format and where to begin: last and after, of an event stream also what an
+ * EventSource says of its cursor. 0, or -1 with *why.
+ */
+MUST_CHECK int chat_request_read(
+    struct exchange *x, bool is_stream, struct chat_request *out, struct refusal *why);
 /* The room's grant, so that a refusal comes before the upgrade. 0, or -1 with *why. */
 MUST_CHECK int chat_check_room(
     const struct chat_request *r, const struct claims *claims, struct refusal *why);
@@ -71,6 +75,17 @@ uint64_t chat_next_deadline(const struct chat *c);
 bool chat_has_room(struct subscriber *who);
 void chat_push(struct subscriber *who, struct wire *w);
 void chat_fail(struct subscriber *who);
+
+/* serve_note_refusal for what a chat is told. */
+const struct refusal *chat_note_refusal(
+    const struct chat *c, const struct refusal *r, struct refusal *veiled);
+/*
+ * What format=text has to say of the daemon's own message of this type: gaps, farewells. json
+ * has its reason. Nothing is appended of all others. 0, or negative (buf).
+ */
+MUST_CHECK int chat_text_line(struct buf *out, const char *type, struct slice json);
+/* The same of a refusal: `! code: text`, on one line; a failure sticks to out. */
+void chat_text_refusal(struct buf *out, const struct refusal *r);
 
 /* Looks at the token: says `expiring` when it is time. False when it has ended. */
 bool chat_token_lives(struct chat *c);

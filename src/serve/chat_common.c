@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <stdio.h>
 
 #include "base/rng.h"
@@ -58,7 +59,7 @@ check_name(struct buf *name, struct refusal *why)
 }
 
 int
-chat_request_read(struct exchange *x, struct chat_request *out, struct refusal *why)
+chat_request_read(struct exchange *x, bool is_stream, struct chat_request *out, struct refusal *why)
 {
 	struct query q = QUERY_INIT(x);
 	int r;
@@ -71,7 +72,9 @@ chat_request_read(struct exchange *x, struct chat_request *out, struct refusal *
 		r = query_get(&q, "name", &out->name, why);
 	if (r >= 0)
 		r = check_name(&out->name, why);
-	if (r >= 0)
+	if (r >= 0 && is_stream)
+		r = query_resume(&q, LAST_ON_JOIN, &out->from, why);
+	else if (r >= 0)
 		r = query_position(&q, LAST_ON_JOIN, &out->from, why);
 	if (r >= 0)
 		r = read_format(&q, &out->format, why);
@@ -145,6 +148,40 @@ chat_fail(struct subscriber *who)
 	conn_fail(conn_of(who), CLOSE_NO_MEMORY);
 }
 
+const struct refusal *
+chat_note_refusal(const struct chat *c, const struct refusal *r, struct refusal *veiled)
+{
+	char peer[64];
+	char who[80];
+
+	(void)snprintf(who, sizeof(who), "peer=%s", conn_peer(chat_conn(c), peer));
+	return serve_note_refusal(conn_net(chat_conn(c))->owner, who, r, veiled);
+}
+
+int
+chat_text_line(struct buf *out, const char *type, struct slice json)
+{
+	bool is_closing = strcmp(type, "closing") == 0;
+	cJSON *tree = NULL;
+
+	if (strcmp(type, "gap") == 0)
+		return BUF_ADD_LIT(out, "* gap");
+	if ((is_closing || strcmp(type, "left") == 0) && json_parse(json, &tree, NULL) == 0) {
+		struct slice reason = json_string(json_member(tree, "reason"));
+
+		if (reason.p != NULL)
+			(void)buf_printf(out, "* %s: %.*s", type, SLICE_ARG(reason));
+	}
+	cJSON_Delete(tree);
+	return out->failed ? -ENOMEM : 0;
+}
+
+void
+chat_text_refusal(struct buf *out, const struct refusal *r)
+{
+	(void)buf_printf(out, "! %s: %s", error_name(r->code), r->text);
+}
+
 static void
 say_expiring(struct chat *c, int64_t in_s)
 {
@@ -181,8 +218,10 @@ chat_token_lives(struct chat *c)
 bool
 stream_wants_lines(const struct exchange *x)
 {
-	return http_header_quality(x->head, SLICE("Accept"), SLICE("application/x-ndjson")) >
-	       http_header_quality(x->head, SLICE("Accept"), SLICE("text/event-stream"));
+	int lines = http_header_quality(x->head, SLICE("Accept"), SLICE("application/x-ndjson"));
+
+	return lines > 0 &&
+	       lines > http_header_quality(x->head, SLICE("Accept"), SLICE("text/event-stream"));
 }
 
 void
@@ -209,6 +248,8 @@ stream_turn_away(struct exchange *x, const struct refusal *why)
 		exchange_abandon(x);
 	} else {
 		counter_refused(x->net->counters, why->code);
+		counter_failed(x->net->counters, CHECK_LIMIT);
+		counter_add(x->net->counters, COUNTER_MESSAGES_OUT, 1);
 		x->keep_alive = false;
 		exchange_header(x, "Cache-Control", SLICE("no-cache, no-transform"));
 		exchange_reply(x, 200, "text/event-stream", buf_slice(&b));

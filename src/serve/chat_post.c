@@ -92,9 +92,11 @@ static void
 on_refuse(struct caller *c, const struct refusal *r, struct slice ref)
 {
 	struct post *p = post_of(c);
+	struct refusal veiled;
 
 	if (p->is_answered)
 		return;
+	r = serve_note_refusal(p->there, "door=post", r, &veiled);
 	p->status = r->status != 0 ? r->status : error_status(r->code);
 	p->retry_after_s = r->retry_after_s;
 	p->is_lost = session_error(&p->answer, r, ref) < 0;

@@ -36,27 +36,31 @@ push_buf(struct chat_stream *st, struct buf *b)
 	buf_done(b);
 }
 
-/*
- * Every message of CONTRACT 4 is an event named by its type; `error`, which EventSource keeps
- * for itself, is `problem`.
- */
+/* An event of the stream's own. */
+static void
+push_event(struct chat_stream *st, const char *name, uint64_t id, struct slice data)
+{
+	struct buf b = BUF_INIT(data.n * 2 + 4096);
+
+	(void)sse_event(&b, slice_str(name), id, data);
+	counter_add(st->chat.session.who.hub->counters, COUNTER_MESSAGES_OUT, 1);
+	push_buf(st, &b);
+}
+
+/* Every message of CONTRACT 4 is an event named by its type. */
 static void
 stream_send(struct session *s, const char *type, uint64_t id, struct slice json)
 {
 	struct chat_stream *st = stream_of(s);
-	struct buf b = BUF_INIT(json.n * 2 + 4096);
-	bool is_text = chat_format(&st->chat) == CHAT_TEXT;
-	struct slice data = json;
+	struct buf line = BUF_INIT(1024);
 
-	if (is_text && strcmp(type, "gap") == 0)
-		data = SLICE("* gap");
-	else if (is_text && strcmp(type, "closing") == 0)
-		data = SLICE("* closing: shutdown");
-	else if (is_text)
-		return;
-	(void)sse_event(
-	    &b, strcmp(type, "error") == 0 ? SLICE("problem") : slice_str(type), id, data);
-	push_buf(st, &b);
+	if (chat_format(&st->chat) != CHAT_TEXT)
+		push_event(st, type, id, json);
+	else if (chat_text_line(&line, type, json) < 0)
+		conn_fail(chat_conn(&st->chat), CLOSE_NO_MEMORY);
+	else if (line.n > 0)
+		push_event(st, type, id, buf_slice(&line));
+	buf_done(&line);
 }
 
 static void
@@ -86,13 +90,20 @@ on_answer(struct caller *caller, const char *type, struct slice json)
 static void
 on_refuse(struct caller *caller, const struct refusal *r, struct slice ref)
 {
-	struct buf b = BUF_INIT(4096);
+	struct chat_stream *st = stream_of(CONTAINER(caller, struct session, caller));
+	struct buf data = BUF_INIT(4096);
+	struct refusal veiled;
 
-	if (session_error(&b, r, ref) == 0)
-		stream_send(CONTAINER(caller, struct session, caller), "error", 0, buf_slice(&b));
+	r = chat_note_refusal(&st->chat, r, &veiled);
+	if (chat_format(&st->chat) == CHAT_TEXT)
+		chat_text_refusal(&data, r);
 	else
+		(void)session_error(&data, r, ref); /* a failure sticks */
+	if (data.failed)
 		caller->ops->lost(caller);
-	buf_done(&b);
+	else /* not `error`: that is an EventSource's own */
+		push_event(st, "problem", 0, buf_slice(&data));
+	buf_done(&data);
 }
 
 static void
@@ -154,10 +165,7 @@ on_drain(struct conn *conn, void *data)
 static void
 end_expired(struct chat_stream *st)
 {
-	struct buf b = BUF_INIT(256);
-
-	(void)sse_event(&b, SLICE("expired"), 0, SLICE("{\"type\":\"expired\"}"));
-	push_buf(st, &b);
+	push_event(st, "expired", 0, SLICE("{\"type\":\"expired\"}"));
 	conn_finish(chat_conn(&st->chat), CLOSE_TOKEN);
 }
 
@@ -197,16 +205,15 @@ static void
 on_drain_server(struct conn *conn, void *data, uint64_t retry_ms)
 {
 	struct chat_stream *st = data;
-	struct buf b = BUF_INIT(512);
-	struct buf json = BUF_INIT(256);
+	struct buf b = BUF_INIT(64);
+	char json[96];
 
-	(void)buf_printf(&json, "{\"type\":\"closing\",\"reason\":\"shutdown\",\"retry\":%llu}",
-	    (unsigned long long)retry_ms);
 	(void)sse_retry(&b, retry_ms);
-	(void)sse_event(&b, SLICE("closing"), 0, buf_slice(&json));
-	b.failed = b.failed || json.failed;
 	push_buf(st, &b);
-	buf_done(&json);
+	(void)snprintf(json, sizeof(json),
+	    "{\"type\":\"closing\",\"reason\":\"shutdown\",\"retry\":%llu}",
+	    (unsigned long long)retry_ms);
+	stream_send(&st->chat.session, "closing", 0, slice_str(json));
 	conn_finish(conn, CLOSE_SHUTDOWN);
 }
 
@@ -226,44 +233,20 @@ static void
 say_hello(struct chat_stream *st)
 {
 	const struct hub *h = st->chat.session.who.hub;
-	struct buf b = BUF_INIT(8192);
+	struct buf b = BUF_INIT(64);
 	struct buf json = BUF_INIT(4096);
 
 	(void)sse_retry(&b,
 	    h->config->events.retry_ms / 2 + rng_below((uint32_t)h->config->events.retry_ms + 1));
-	(void)sse_event(&b, SLICE("user"), 0, slice_str(st->id));
-	if (chat_format(&st->chat) == CHAT_JSON) {
-		b.failed =
-		    session_welcome(&json, &st->chat.session, slice_str(st->id)) < 0 || b.failed;
-		(void)sse_event(&b, SLICE("welcome"), 0, buf_slice(&json));
-	}
 	push_buf(st, &b);
+	push_event(st, "user", 0, slice_str(st->id));
+	if (chat_format(&st->chat) == CHAT_JSON) {
+		if (session_welcome(&json, &st->chat.session, slice_str(st->id)) == 0)
+			push_event(st, "welcome", 0, buf_slice(&json));
+		else
+			conn_fail(chat_conn(&st->chat), CLOSE_NO_MEMORY);
+	}
 	buf_done(&json);
-}
-
-/* Where to resume: as /events does (CONTRACT 6), the header an EventSource sends first. */
-static int
-read_resume(struct exchange *x, struct position *from, struct refusal *why)
-{
-	static const char *const names[] = {"last_event_id", "lastEventID"};
-	struct slice header = http_header(x->head, SLICE("Last-Event-ID"), NULL);
-	struct query q = QUERY_INIT(x);
-	int r = 0;
-
-	if (header.n > 0) {
-		*from = position_parse(header, serve_of(x)->hub->now_ms);
-		return 0;
-	}
-	for (size_t i = 0; i < ARRAY_LEN(names) && r == 0; i++) {
-		struct buf b = BUF_INIT(4096);
-
-		r = query_get(&q, names[i], &b, why);
-		if (r > 0 && b.n > 0)
-			*from = position_parse(buf_slice(&b), serve_of(x)->hub->now_ms);
-		buf_done(&b);
-	}
-	query_done(&q);
-	return r < 0 ? -1 : 0;
 }
 
 /* Takes claims. */
@@ -335,17 +318,16 @@ serve_chat_sse(struct exchange *x)
 	struct chat_request request;
 	struct claims *claims = NULL;
 	struct refusal why = {0};
-	int r;
+	int r = 0;
 
 	if (serve_authenticate(x, true, &claims) < 0)
 		return;
-	if (chat_request_read(x, &request, &why) < 0) {
+	if (chat_request_read(x, true, &request, &why) < 0) {
 		claims_unref(claims);
 		serve_refuse(x, &why);
 		return;
 	}
-	r = read_resume(x, &request.from, &why);
-	if (r == 0 && request.room.n == 0 &&
+	if (request.room.n == 0 &&
 	    buf_add_str(&request.room, serve_of(x)->config->chat.default_room) < 0)
 		r = refuse_memory(&why);
 	if (r == 0 && request.format == CHAT_RAW)

@@ -24,6 +24,8 @@ send_back(struct conn *conn, enum ws_opcode opcode, bool is_packed, struct slice
 	if (payload.n > 0)
 		memcpy(wire_room(w) + head_n, payload.p, payload.n);
 	w->n = (uint32_t)(head_n + payload.n);
+	counter_add(conn_net(conn)->counters, COUNTER_MESSAGES_IN, 1);
+	counter_add(conn_net(conn)->counters, COUNTER_MESSAGES_OUT, 1);
 	conn_push(conn, w);
 	wire_unref(w);
 	conn_hold_reading(conn, !conn_has_room(conn));

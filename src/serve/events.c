@@ -66,6 +66,7 @@ say(struct stream *st, const char *event, uint64_t id, struct slice json)
 {
 	struct buf b = BUF_INIT(json.n * 2 + 1024);
 
+	counter_add(st->who.hub->counters, COUNTER_MESSAGES_OUT, 1);
 	if (st->is_lines) {
 		(void)buf_add_slice(&b, json);
 		(void)buf_add_char(&b, '\n');
@@ -154,11 +155,11 @@ level(struct subscriber *who, struct sub *sub, bool presence_skipped)
 	(void)presence_skipped;
 	if (sub != NULL)
 		return;
+	if (who->hub->position > st->sent_id)
+		send_id(st, who->hub->position);
 	if (st->ends_when_level)
 		conn_end_soon(conn_of(
 		    st)); /* not now: the reader that says this still looks at the subscriber */
-	else if (who->hub->position > st->sent_id)
-		send_id(st, who->hub->position);
 }
 
 static const struct subscriber_ops subscriber_ops = {
@@ -233,6 +234,8 @@ beat(struct stream *st)
 		(void)sse_event(&b, SLICE("heartbeat"), 0, SLICE("ping"));
 	else
 		(void)sse_comment(&b, SLICE("keep-alive"));
+	if (st->is_lines || st->wants_heartbeat)
+		counter_add(st->who.hub->counters, COUNTER_MESSAGES_OUT, 1);
 	push_buf(st, &b);
 }
 
@@ -356,7 +359,7 @@ read_topics(struct exchange *x, struct request *r, const struct claims *claims, 
 	struct slice value;
 
 	while (url_query_next(&rest, &name, &value)) {
-		if (slice_eq(name, SLICE("topic")) && add_topic(x, r, value, why) < 0)
+		if (url_name_is(name, "topic") && add_topic(x, r, value, why) < 0)
 			return -1;
 	}
 	if (r->n_topics > 0)
@@ -371,46 +374,6 @@ read_topics(struct exchange *x, struct request *r, const struct claims *claims, 
 	if (r->n_topics == 0)
 		return refuse(why, ERROR_BAD_FIELD, "topic is missing and events.topics is empty");
 	return 0;
-}
-
-/*
- * The first position that is there, readable or not: header, last_event_id, lastEventID, after;
- * else last.
- */
-static int
-read_position(struct exchange *x, struct position *out, struct refusal *why)
-{
-	static const char *const names[] = {"last_event_id", "lastEventID", "after"};
-	struct slice header = http_header(x->head, SLICE("Last-Event-ID"), NULL);
-	struct query q = QUERY_INIT(x);
-	int64_t now_ms = serve_of(x)->hub->now_ms;
-	int r = 0;
-
-	if (header.n > 0) {
-		*out = position_parse(header, now_ms);
-		return 0;
-	}
-	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-		struct buf b = BUF_INIT(8192);
-
-		r = query_get(&q, names[i], &b, why);
-		if (r < 0 && why->code == ERROR_UNAVAILABLE) {
-			buf_done(&b);
-			return -1;
-		}
-		if (r < 0)
-			*out = (struct position){
-			    .kind =
-				POSITION_BAD}; /* answered 200 and told: a stream gives up on a 400 */
-		else if (r > 0 && b.n > 0)
-			*out = position_parse(buf_slice(&b), now_ms);
-		else
-			r = 0;
-		buf_done(&b);
-		if (r != 0)
-			return 0;
-	}
-	return query_last(&q, 0, out, why);
 }
 
 static int
@@ -432,7 +395,7 @@ read_request(
 	buf_done(&b);
 	if (got < 0 && why->code == ERROR_UNAVAILABLE)
 		return -1;
-	if (read_position(x, &r->from, why) < 0)
+	if (query_resume(&q, 0, &r->from, why) < 0)
 		return -1;
 	return read_topics(x, r, claims, why);
 }
@@ -444,19 +407,36 @@ say_denied(struct stream *st, struct slice topic)
 {
 	struct buf b = BUF_INIT(4096);
 	char clean[REFUSE_CLEAN];
+	char peer[64];
+	char who[80];
+	struct refusal why;
+	struct refusal veiled;
+	const struct refusal *told;
 
+	(void)refuse(&why, ERROR_INSUFFICIENT_SCOPE, "topic '%s' is not in belfry.subscribe",
+	    refuse_clean(topic, clean));
+	(void)snprintf(who, sizeof(who), "peer=%s", conn_peer(conn_of(st), peer));
+	told = serve_note_refusal(conn_net(conn_of(st))->owner, who, &why, &veiled);
 	(void)buf_add_char(&b, '{');
 	(void)json_add_member_string(&b, "type", SLICE("denied"));
 	(void)json_add_member_string(&b, "topic", topic);
-	(void)json_add_member_string(&b, "code", SLICE("insufficient_scope"));
-	(void)json_add_key(&b, "detail");
-	(void)buf_printf(
-	    &b, "\"topic '%s' is not in belfry.subscribe\"", refuse_clean(topic, clean));
+	(void)json_add_member_string(&b, "code", slice_str(error_name(told->code)));
+	(void)json_add_member_string(&b, "detail", slice_str(told->text));
 	if (buf_add_char(&b, '}') == 0)
 		say(st, "denied", 0, buf_slice(&b));
 	else
 		conn_fail(conn_of(st), CLOSE_NO_MEMORY);
 	buf_done(&b);
+}
+
+static bool
+is_repeated(const struct request *r, size_t i)
+{
+	for (size_t before = 0; before < i; before++) {
+		if (slice_eq(buf_slice(&r->topics[before]), buf_slice(&r->topics[i])))
+			return true;
+	}
+	return false;
 }
 
 static void
@@ -506,7 +486,8 @@ start(struct stream *st, const struct request *r)
 
 	say_hello(st);
 	for (size_t i = 0; i < r->n_topics; i++) {
-		if (!claims_may_subscribe(st->claims, buf_slice(&r->topics[i])))
+		if (!claims_may_subscribe(st->claims, buf_slice(&r->topics[i])) &&
+		    !is_repeated(r, i))
 			say_denied(st, buf_slice(&r->topics[i]));
 	}
 	if (reader_start(st->who.hub, &st->who, NULL, &r->from, &resumed) < 0)

@@ -2,6 +2,7 @@
 #include <netinet/in.h>
 #include <stdio.h>
 
+#include "core/counters.h"
 #include "net/conn.h"
 #include "proto/url.h"
 #include "serve/private.h"
@@ -143,6 +144,8 @@ serve_check_origin(struct exchange *x, struct refusal *r)
 
 	if (origin_judge(x, &origin) != ORIGIN_REFUSED)
 		return 0;
+	if (x->net->counters != NULL)
+		counter_failed(x->net->counters, CHECK_ORIGIN);
 	if (host.p == NULL)
 		host = x->head->authority;
 	return refuse(r, ERROR_FORBIDDEN,
@@ -226,6 +229,8 @@ serve_check_host(struct exchange *x, struct refusal *r)
 	if (url_split_authority(x->head->authority, &host, &port) == 0 &&
 	    (hosts->n == 0 ? is_loopback_name(host) : is_listed_host(hosts, host, port)))
 		return 0;
+	if (x->net->counters != NULL)
+		counter_failed(x->net->counters, CHECK_HOST);
 	return refuse(r, ERROR_MISDIRECTED, "Host '%s' is not %s",
 	    refuse_clean(x->head->authority, text),
 	    hosts->n == 0 ? "localhost or a loopback address, and `hosts` is not set"

@@ -96,3 +96,34 @@ query_position(const struct query *q, unsigned last, struct position *out, struc
 		return r < 0 ? -1 : 0;
 	return query_last(q, last, out, why);
 }
+
+int
+query_resume(const struct query *q, unsigned last, struct position *out, struct refusal *why)
+{
+	static const char *const names[] = {"last_event_id", "lastEventID", "after"};
+	struct slice header = http_header(q->x->head, SLICE("Last-Event-ID"), NULL);
+	int64_t now_ms = serve_of(q->x)->hub->now_ms;
+
+	if (header.n > 0) {
+		*out = position_parse(header, now_ms);
+		return 0;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		struct buf b = BUF_INIT(VALUE_MAX);
+		int r = query_get(q, names[i], &b, why);
+		bool is_there = r < 0 || (r > 0 && b.n > 0);
+
+		if (r < 0 && why->code == ERROR_UNAVAILABLE) {
+			buf_done(&b);
+			return -1;
+		}
+		if (r < 0)
+			*out = (struct position){.kind = POSITION_BAD};
+		else if (is_there)
+			*out = position_parse(buf_slice(&b), now_ms);
+		buf_done(&b);
+		if (is_there)
+			return 0;
+	}
+	return query_last(q, last, out, why);
+}

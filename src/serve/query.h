@@ -30,6 +30,13 @@ MUST_CHECK int query_last(
 /* `after`, else `last`. */
 MUST_CHECK int query_position(
     const struct query *q, unsigned last, struct position *out, struct refusal *why);
+/*
+ * Where an event stream begins (CONTRACT 6), by the first that is there: header Last-Event-ID,
+ * last_event_id, lastEventID, after; else `last`. What cannot be read is a position too, which the
+ * reader tells by `gap`: an EventSource gives up on anything but 200.
+ */
+MUST_CHECK int query_resume(
+    const struct query *q, unsigned last, struct position *out, struct refusal *why);
 /* An unsigned integer; *out untouched when absent. 0, or -1 with *why. */
 MUST_CHECK int query_u64(
     const struct query *q, const char *name, uint64_t *out, struct refusal *why);

@@ -18,12 +18,14 @@ serve_verify_refresh(struct hub *h, struct slice token, struct claims **out, str
 	counter_add(h->counters, COUNTER_TOKENS_CHECKED, 1);
 	result =
 	    token_cache_check(s->tokens, s->keyring, s->config, token, h->now_ms / 1000, out, &why);
+	counter_set(h->counters, COUNTER_TOKENS_CACHED, token_cache_hits(s->tokens));
 	if (result == 0)
 		return 0;
 	if (result != -EACCES)
 		return refuse_limit(
 		    r, ERROR_UNAVAILABLE, NULL, 1, "no memory to check the token; try again");
 	counter_add(h->counters, COUNTER_TOKENS_REFUSED, 1);
+	counter_failed_name(h->counters, why.check);
 	diag_peer(s->diag, DIAG_INFO, "auth.refused", "command=refresh check=%s reason=%s",
 	    why.check == NULL ? "-" : why.check, diag_quote(slice_str(why.text), quoted));
 	return refuse(r, ERROR_INVALID_TOKEN, "%s",

@@ -1,3 +1,5 @@
+#include <stdio.h>
+
 #include "base/diag.h"
 #include "core/counters.h"
 #include "net/conn.h"
@@ -6,6 +8,7 @@
 #define PROBLEM_MAX   4096
 #define CHALLENGE_MAX 640
 #define REALM         "Bearer realm=\"belfry\""
+#define WHO_SIZE      128 /* of who asked, for the log */
 
 /* The error attribute of RFC 6750, section 3.1; NULL where it has none. */
 static const char *
@@ -58,18 +61,27 @@ serve_retry_after(struct exchange *x, uint32_t seconds)
 	buf_done(&value);
 }
 
-/*
- * What a token does not permit is explained to its bearer only with auth.explain; the log
- * always has it.
- */
-static void
-log_scope(const struct exchange *x, const struct refusal *r)
+const struct refusal *
+serve_note_refusal(
+    const struct serve *s, const char *who, const struct refusal *r, struct refusal *veiled)
 {
 	char quoted[DIAG_QUOTED];
 
-	diag_peer(serve_of(x)->diag, DIAG_INFO, "auth.refused",
-	    "request=%016llx peer=%s check=scope reason=%s", (unsigned long long)x->number,
-	    exchange_peer(x), diag_quote(slice_str(r->text), quoted));
+	if (s->net->counters != NULL) {
+		counter_refused(s->net->counters, r->code);
+		if (r->limit != NULL)
+			counter_failed(s->net->counters, CHECK_LIMIT);
+		if (r->code == ERROR_INSUFFICIENT_SCOPE)
+			counter_failed(s->net->counters, CHECK_SCOPE);
+	}
+	if (r->code != ERROR_INSUFFICIENT_SCOPE)
+		return r;
+	diag_peer(s->diag, DIAG_INFO, "auth.refused", "%s check=scope reason=%s", who,
+	    diag_quote(slice_str(r->text), quoted));
+	if (s->config->auth.explain)
+		return r;
+	(void)refuse(veiled, r->code, "the token does not permit this");
+	return veiled;
 }
 
 void
@@ -77,17 +89,12 @@ serve_refuse(struct exchange *x, const struct refusal *r)
 {
 	int status = r->status != 0 ? r->status : error_status(r->code);
 	struct buf body = BUF_INIT(PROBLEM_MAX);
-	struct refusal plain;
+	struct refusal veiled;
+	char who[WHO_SIZE];
 
-	if (r->code == ERROR_INSUFFICIENT_SCOPE) {
-		log_scope(x, r);
-		if (!serve_of(x)->config->auth.explain) {
-			(void)refuse(&plain, r->code, "the token does not permit this");
-			r = &plain;
-		}
-	}
-	if (x->net->counters != NULL)
-		counter_refused(x->net->counters, r->code);
+	(void)snprintf(who, sizeof(who), "request=%016llx peer=%s", (unsigned long long)x->number,
+	    exchange_peer(x));
+	r = serve_note_refusal(serve_of(x), who, r, &veiled);
 	add_challenge(x, r, status);
 	serve_retry_after(x, r->retry_after_s);
 	exchange_header(x, "Cache-Control", SLICE("no-store"));

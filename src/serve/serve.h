@@ -111,6 +111,15 @@ void serve_preflight(struct exchange *x, const char *allow);
 void serve_refuse(struct exchange *x, const struct refusal *r);
 /* Add Retry-After; 0 seconds: nothing is said. */
 void serve_retry_after(struct exchange *x, uint32_t seconds);
+/*
+ * Every refusal on its way to a peer passes here once, whatever carries it: counted; what a token
+ * does not permit is logged, and explained to its bearer with auth.explain only. Returns what to
+ * tell: r, or *veiled.
+ *
+ * who   for the log: "request=… peer=…"
+ */
+const struct refusal *serve_note_refusal(
+    const struct serve *s, const char *who, const struct refusal *r, struct refusal *veiled);
 /* Answer with JSON that nobody stores (Cache-Control: no-store). */
 void serve_json(struct exchange *x, int status, struct slice json);
 

@@ -62,6 +62,11 @@ START_TEST(text)
 	counter_closed(&b, 1);
 	counter_closed(&b, COUNTERS_REASONS); /* ignored */
 	counter_refused(&b, ERROR_NOT_FOUND);
+	counter_failed(&a, CHECK_ORIGIN);
+	counter_failed_name(&b, "exp");
+	counter_failed_name(&a, "exp");
+	counter_failed_name(&a, "no such check");
+	counter_failed_name(&a, NULL);
 	ck_assert_int_eq(counters_write(&out, all, 2, reasons, 2), 0);
 	ck_assert_int_eq(counters_write_one(&out, "belfry_x", "gauge", "An x.", 8), 0);
 	ck_assert(has(&out, "# TYPE belfry_connections_accepted_total counter\n"
@@ -72,6 +77,9 @@ START_TEST(text)
 	ck_assert(has(&out, "\nbelfry_connections{kind=\"events\"} 5\n"));
 	ck_assert(has(&out, "\nbelfry_connections_closed_total{reason=\"reset\"} 2\n"));
 	ck_assert(has(&out, "\nbelfry_refusals_total{code=\"not_found\"} 1\n"));
+	ck_assert(has(&out, "\nbelfry_checks_failed_total{check=\"exp\"} 2\n"));
+	ck_assert(has(&out, "\nbelfry_checks_failed_total{check=\"origin\"} 1\n"));
+	ck_assert(has(&out, "\nbelfry_checks_failed_total{check=\"aud\"} 0\n"));
 	ck_assert(has(&out, "# HELP belfry_x An x.\n# TYPE belfry_x gauge\nbelfry_x 8\n"));
 	buf_done(&out);
 }
