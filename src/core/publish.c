@@ -203,6 +203,8 @@ check_text(const char *name, struct slice s, size_t max, bool one_line, struct r
 		return 0;
 	if (!utf8_is_valid(s))
 		return refuse(why, ERROR_BAD_FIELD, "%s is not UTF-8", name);
+	if (memchr(s.p, '\0', s.n) != NULL) /* JSON may not bring one either */
+		return refuse(why, ERROR_BAD_FIELD, "%s has a NUL character", name);
 	if (s.n > max)
 		return refuse(why, ERROR_BAD_FIELD, "%s has %zu bytes, at most %zu are allowed",
 		    name, s.n, max);
@@ -220,7 +222,7 @@ check_fields(struct hub *h, struct draft *d, struct refusal *why)
 		d->key = SLICE_NONE; /* an empty key is none */
 	if (d->event.n == 0)
 		d->event = SLICE_NONE;
-	if (d->title.n == 0)
+	if (is_blank(d->title))
 		d->title = SLICE_NONE;
 	if (d->text.n == 0)
 		d->text = SLICE_NONE;
