@@ -362,8 +362,7 @@ command_refresh(struct session *s, struct caller *c, const struct command *cmd, 
 	    session_refresh(s, claims, why) < 0)
 		return -1;
 	answer_start(&b, "refreshed", cmd->ref);
-	if (s->claims->exp != 0)
-		(void)json_add_member_i64(&b, "expires", s->claims->exp);
+	session_add_expires(&b, s);
 	caller_answer(c, "refreshed", &b);
 	return 0;
 }

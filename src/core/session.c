@@ -184,6 +184,15 @@ session_user(const struct session *s)
 	    slice_str(s->claims->user_id), slice_str(s->name != NULL ? s->name : s->claims->name)};
 }
 
+void
+session_add_expires(struct buf *b, const struct session *s)
+{
+	if (s->claims->exp != 0)
+		(void)json_add_member_i64(b, "expires", s->claims->exp); /* a failure sticks */
+	else
+		(void)json_add_member_raw(b, "expires", SLICE("null"));
+}
+
 int
 session_welcome(struct buf *b, const struct session *s, struct slice session_id)
 {
@@ -205,8 +214,7 @@ session_welcome(struct buf *b, const struct session *s, struct slice session_id)
 	(void)json_add_member_u64(b, "burst", c->limits.burst);
 	(void)json_add_member_u64(b, "in_flight", SESSION_PENDING_MAX);
 	(void)buf_add_char(b, '}');
-	if (s->claims->exp != 0)
-		(void)json_add_member_i64(b, "expires", s->claims->exp);
+	session_add_expires(b, s);
 	return buf_add_char(b, '}');
 }
 

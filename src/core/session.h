@@ -111,6 +111,8 @@ void session_unsubscribe(
  */
 MUST_CHECK int session_refresh(struct session *s, struct claims *claims, struct refusal *why);
 
+/* The member `expires`: when the token ends, null where it does not. A failure sticks. */
+void session_add_expires(struct buf *b, const struct session *s);
 /* The `welcome` message's JSON. */
 int session_welcome(struct buf *out, const struct session *s, struct slice session_id);
 /* Hand an append to the log; its ack goes to c. Takes a. 0, or -1 with *why. */

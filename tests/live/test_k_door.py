@@ -399,6 +399,19 @@ def test_no_token_anywhere(daemon):
             assert part not in a, a
 
 
+def test_a_token_without_an_end(start):
+    d = start({"auth": {"require_exp": False}})
+    t = d.token(drop=("exp",))
+    with d.ws(token=t) as ws:
+        assert ws.welcome["expires"] is None
+        assert ws.ok("refresh", "refreshed", token=t)["expires"] is None
+    assert d.http("GET", "/token", token=t).ok().json()["expires"] is None
+    for exp in (2**53, 2**63 - 1):  # far beyond all calendars: no end soon, nothing overflows
+        with d.ws(token=d.token(exp=exp)) as ws, d.sse(topic="x", token=d.token(exp=exp)):
+            ws.sync()
+            assert ws.welcome["expires"] > time.time() and not ws.inbox
+
+
 # --- guests ---------------------------------------------------------------------------------------------------
 
 def test_guests(daemon):
