@@ -163,6 +163,17 @@ add_turns(struct buf *out, const struct counters *const *all, size_t n)
 		    (unsigned long long)counter_get(all[w], COUNTER_TURNS));
 }
 
+/* Prometheus wants base units: what is counted in microseconds is told in seconds. */
+static void
+add_value(struct buf *out, enum counter which, uint64_t v)
+{
+	if (which == COUNTER_BUSY_US)
+		(void)buf_printf(out, " %llu.%06llu\n", (unsigned long long)(v / 1000000),
+		    (unsigned long long)(v % 1000000));
+	else
+		(void)buf_printf(out, " %llu\n", (unsigned long long)v);
+}
+
 int
 counters_write(struct buf *out, const struct counters *const *all, size_t n,
     const char *const *reasons, size_t n_reasons)
@@ -176,9 +187,9 @@ counters_write(struct buf *out, const struct counters *const *all, size_t n,
 		if (strcmp(last, row->metric) != 0)
 			add_head(out, row->metric, row->kind, row->help);
 		last = row->metric;
-		(void)buf_printf(out, "%s%s%s%s %llu\n", row->metric, is_labelled ? "{" : "",
-		    row->labels, is_labelled ? "}" : "",
-		    (unsigned long long)counters_sum(all, n, (enum counter)i));
+		(void)buf_printf(out, "%s%s%s%s", row->metric, is_labelled ? "{" : "", row->labels,
+		    is_labelled ? "}" : "");
+		add_value(out, (enum counter)i, counters_sum(all, n, (enum counter)i));
 	}
 	add_closed(out, all, n, reasons, n_reasons);
 	add_refused(out, all, n);

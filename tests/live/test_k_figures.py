@@ -38,6 +38,8 @@ def parse(text):
         kind = types[family]
         assert kind in ("counter", "gauge", "histogram") and (kind == "histogram") == (name != family), line
         assert name.endswith("_total") == (kind == "counter"), line
+        parts = family.removesuffix("_total").split("_")  # base units, no units in short, no type in a name
+        assert not set(parts) & {"ms", "us", "ns", "s", "sec", "kb", "mb", "b", "milliseconds", "microseconds", "minutes", "kilobytes", "counter", "gauge", "histogram", "count", "sum", "bucket"}, line
         labels = re.findall(r'([a-zA-Z0-9_]+)="', m[2] or "")
         assert len(labels) == len(set(labels)), line
         series = name + (f"{{{m[2]}}}" if m[2] else "")
@@ -335,6 +337,7 @@ def test_reads_and_delete(daemons):
     lines = d.sse(topic=topic, token=d.token(nd), accept="application/x-ndjson")
     i = ws.say("hi")["id"]
     d.publish(topic, "x")
+    bystander = d.join(room + "2", sub=mark("u"))
     api = lambda path, method="GET", token=admin, **how: d.http(method, "/api/" + path, token=token, **how)  # noqa: E731
     topics = {t["topic"]: t for t in api("topics").ok().json()["topics"]}
     assert topics[f"chat/{room}"] == {"topic": f"chat/{room}", "messages": 1, "members": 2, "latest": i} and topics[topic]["messages"] == 1 and topics[topic]["members"] == 0
@@ -352,7 +355,7 @@ def test_reads_and_delete(daemons):
         assert ws.welcome["session"] != c["id"] != chat.session and chat.session not in json.dumps(c) and ws.welcome["session"] not in json.dumps(c)
     assert conns[ada, "websocket"]["rooms"] == [room] and set(conns[cy, "events"]["topics"]) == {topic, "b/**"}
     assert [c["kind"] for c in api("connections").json()["connections"]].count("http") >= 1, "the one that asks"
-    for path, method, status in (("connections/" + "0" * 16, "DELETE", 404), ("connections/x", "DELETE", 404), ("connections/", "DELETE", 404), ("connections/ffffffffffffffff", "DELETE", 404), ("connections/%30" + "0" * 15, "DELETE", 404), ("connections", "DELETE", 405), ("stats", "POST", 405),
+    for path, method, status in (("connections/" + "0" * 16, "DELETE", 404), ("connections/x", "DELETE", 404), ("connections/0001", "DELETE", 404), ("connections/0x01000000000001", "DELETE", 404), ("connections/", "DELETE", 404), ("connections/ffffffffffffffff", "DELETE", 404), ("connections/%30" + "0" * 15, "DELETE", 404), ("connections", "DELETE", 405), ("stats", "POST", 405),
                                  ("nothing", "GET", 404), ("", "GET", 404), ("stats/x", "GET", 404), ("Stats", "GET", 404), ("stats", "HEAD", 200), ("scheduled", "GET", 501), ("kick", "POST", 501), ("ban", "POST", 501), ("unban", "POST", 501), ("mute", "POST", 501), ("unmute", "POST", 501), ("revoke", "POST", 501)):
         r = api(path, method, body="" if method == "POST" else None)
         assert r.status == status, (path, method, r)
@@ -366,6 +369,7 @@ def test_reads_and_delete(daemons):
         api("connections/" + conns[who, kind]["id"], "DELETE").ok(204)
         assert api("connections/" + conns[who, kind]["id"], "DELETE").status in (204, 404)
     ws.expect_close(4403)
+    bystander.say("still here")
     for stream in (chat, sse):
         stream.end()
     while lines.lines() is not None:

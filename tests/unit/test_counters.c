@@ -58,6 +58,7 @@ START_TEST(text)
 
 	counter_add(&a, COUNTER_ACCEPTED, 3);
 	counter_add(&b, COUNTER_CONN_EVENTS, 5);
+	counter_add(&a, COUNTER_BUSY_US, 1500000);
 	counter_closed(&a, 1);
 	counter_closed(&b, 1);
 	counter_closed(&b, COUNTERS_REASONS); /* ignored */
@@ -77,6 +78,7 @@ START_TEST(text)
 	ck_assert(has(&out, "\nbelfry_connections{kind=\"events\"} 5\n"));
 	ck_assert(has(&out, "\nbelfry_connections_closed_total{reason=\"reset\"} 2\n"));
 	ck_assert(has(&out, "\nbelfry_refusals_total{code=\"not_found\"} 1\n"));
+	ck_assert(has(&out, "\nbelfry_loop_busy_seconds_total 1.500000\n"));
 	ck_assert(has(&out, "\nbelfry_checks_failed_total{check=\"exp\"} 2\n"));
 	ck_assert(has(&out, "\nbelfry_checks_failed_total{check=\"origin\"} 1\n"));
 	ck_assert(has(&out, "\nbelfry_checks_failed_total{check=\"aud\"} 0\n"));
