@@ -23,10 +23,10 @@ listen = ( {{ address = "127.0.0.1"; port = {port}; }} );
 workers = {workers};
 web = {{ root = ""; }};
 auth = {{ secret_file = "secret"; }};
-storage = {{ backend = "memory"; keys = 100000; }};
+storage = {{ backend = "memory"; keys = 50000; }};
 topics = ( {{ match = "server/**"; history = 0; }},
-           {{ match = "chat/*"; history = 500; presence = true; }},
-           {{ match = "**"; history = 500; }} );
+           {{ match = "chat/*"; history = 300; presence = true; }},
+           {{ match = "**"; history = 300; }} );
 chat = {{ leave_grace = "1s"; }};
 limits = {{ messages_per_second = 0; request_timeout = "60s"; }};
 logging = {{ level = "warning"; }};
