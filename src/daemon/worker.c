@@ -306,6 +306,7 @@ worker_init(struct worker *w, const struct worker_options *o)
 	    hub_init(&w->hub, o->log, o->index, o->setup->config, &w->counters) < 0)
 		return -ENOMEM;
 	w->net.counters = &w->counters;
+	w->net.n_workers = o->n_workers;
 	w->net.diag = o->diag;
 	w->net.owner = &w->serve;
 	w->net.on_head = serve_on_head;

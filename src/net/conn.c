@@ -574,6 +574,7 @@ conn_close(struct conn *c, enum close_reason why)
 	(void)close(event_get_fd(&c->event));
 	net->queued -= c->out.bytes;
 	net->memory -= outq_memory(&c->out) + c->input;
+	net->input -= c->input;
 	c->input = 0;
 	outq_done(&c->out);
 	counter_closed(net->counters, why);

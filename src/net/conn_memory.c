@@ -26,6 +26,8 @@ conn_count_input(struct conn *c)
 		return;
 	c->net->memory += now;
 	c->net->memory -= c->input;
+	c->net->input += now;
+	c->net->input -= c->input;
 	c->input = now;
 }
 
@@ -63,14 +65,24 @@ turn_away(struct conn *c)
 	conn_count_input(c);
 }
 
+/*
+ * Queues may take all of limits.memory for a moment, when many are told something big: that alone
+ * cuts nobody off in the middle of a message.
+ */
+static bool
+is_input_too_much(const struct net *n)
+{
+	return net_is_full(n) && n->input > n->config->limits.memory / INPUT_SHARE / n->n_workers;
+}
+
 void
 conn_check_input(struct conn *c)
 {
 	uint32_t before = c->input;
 
 	conn_count_input(c);
-	if (c->input > before && c->input > INPUT_SPARED && net_is_full(c->net) && !c->is_held &&
-	    !c->is_doomed)
+	if (c->input > before && c->input > INPUT_SPARED && is_input_too_much(c->net) &&
+	    !c->is_held && !c->is_doomed)
 		turn_away(c);
 }
 

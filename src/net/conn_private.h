@@ -97,7 +97,8 @@ _Static_assert(sizeof(struct conn) <= 296, "an idle connection must stay small")
 	4096             /* unfinished input that everybody may have, whatever limits.memory says */
 #define READ_SPARED 2048 /* what is read at once above limits.memory */
 
-#define STALLED_MS 30000
+#define STALLED_MS  30000
+#define INPUT_SHARE 8 /* 1/8 of limits.memory is for unfinished input, whatever the queues take */
 
 /* --- conn_memory.c --- */
 /* Count what it holds of unfinished input anew: after anything that takes or frees some. */

@@ -11,7 +11,7 @@
 int
 net_init(struct net *n, struct event_base *base, unsigned worker, struct config *config)
 {
-	*n = (struct net){.base = base, .counters = n->counters};
+	*n = (struct net){.base = base, .n_workers = 1, .counters = n->counters};
 	TAILQ_INIT(&n->conns);
 	STAILQ_INIT(&n->dirty);
 	TAILQ_INIT(&n->dead);

@@ -52,6 +52,8 @@ struct net {
 	size_t memory;        /* bytes in queues and unfinished input of this worker */
 	size_t memory_limit;  /* what it may have of limits.memory: what the others leave */
 	size_t queued;        /* bytes waiting in its queues */
+	size_t input;         /* of memory: unfinished input */
+	unsigned n_workers;   /* that divide limits.memory; 1 until said otherwise */
 	uint64_t looked_ms;   /* when stalled readers were last looked for */
 	bool is_draining;
 	uint32_t drain_spread_ms;

@@ -205,6 +205,7 @@ close_place(void)
 	net_done(&p.net);
 	ck_assert_uint_eq(p.net.memory, 0);
 	ck_assert_uint_eq(p.net.queued, 0);
+	ck_assert_uint_eq(p.net.input, 0);
 	event_base_free(base);
 	config_unref(p.config);
 	ck_assert_int_eq(mem_blocks(), 0);
@@ -342,6 +343,13 @@ END_TEST
 /* --- at the limit --- */
 
 static void
+set_limit(size_t n)
+{
+	p.config->limits.memory = n;
+	p.net.memory_limit = n;
+}
+
+static void
 refused_503(void)
 {
 	const char *text = hear(NULL);
@@ -361,7 +369,7 @@ START_TEST(last_byte_of_a_head)
 	memset(head, 'x', sizeof(head));
 	memcpy(head, "GET /", 5);
 	open_place();
-	p.net.memory_limit = 6000;
+	set_limit(6000);
 	tell(head, 6000);
 	ck_assert_uint_eq(p.net.memory, 6000);
 	ck_assert_str_eq(hear(NULL), "");
@@ -381,7 +389,7 @@ START_TEST(last_byte_of_a_body)
 	say(CHUNKED "2000\r\n");
 	tell(body, 4096); /* the buffer doubles */
 	most = p.net.memory;
-	p.net.memory_limit = most + 4096 - 1;
+	set_limit(most + 4096 - 1);
 	ck_assert_str_eq(hear(NULL), "");
 	tell(body, 1);
 	refused_503();
@@ -389,7 +397,7 @@ START_TEST(last_byte_of_a_body)
 	open_place();
 	say(CHUNKED "2000\r\n");
 	tell(body, 4096);
-	p.net.memory_limit = most + 4096;
+	set_limit(most + 4096);
 	tell(body, 1);
 	ck_assert_uint_eq(p.net.memory, most + 4096);
 	ck_assert_str_eq(hear(NULL), "");
@@ -409,7 +417,7 @@ START_TEST(last_byte_of_a_message)
 	(void)hear(NULL);
 	tell(in, frame(in, 0x01, 4096, 4096));
 	most = p.net.memory;
-	p.net.memory_limit = most;
+	set_limit(most);
 	tell(in, frame(in, 0x00, 0, 0)); /* nothing more of it */
 	ck_assert_str_eq(hear(NULL), "");
 	tell(in, frame(in, 0x00, 1, 1));
@@ -426,6 +434,29 @@ START_TEST(last_byte_of_a_message)
 }
 END_TEST
 
+/* Full of what others are to be told: a message that is under way goes on, up to a share of its own. */
+START_TEST(queues_cut_no_input)
+{
+	char in[9000];
+
+	open_place();
+	say(UPGRADE);
+	(void)hear(NULL);
+	set_limit(80000);
+	p.net.memory = 100000; /* queues */
+	tell(in, frame(in, 0x01, 8000, 8000));
+	ck_assert_uint_ge(p.net.input, 8000);
+	ck_assert_uint_le(p.net.input, 10000);
+	ck_assert_uint_eq(p.n_gone, 0);
+	tell(in, frame(in, 0x00, 8000, 8000));
+	ck_assert_uint_eq(p.n_gone, 1);
+	ck_assert_uint_eq(p.net.input, 0);
+	ck_assert_uint_ge(p.net.memory, 100000);
+	p.net.memory -= 100000;
+	close_place();
+}
+END_TEST
+
 /* Whatever others have, everybody may begin: a small message is never the one too many. */
 START_TEST(a_little_is_spared)
 {
@@ -435,7 +466,7 @@ START_TEST(a_little_is_spared)
 	open_place();
 	say(UPGRADE);
 	(void)hear(NULL);
-	p.net.memory_limit = 0;
+	set_limit(0);
 	p.net.memory = 5000; /* others' */
 	tell(in, 1);
 	tell(in + 1, n - 2);
@@ -464,7 +495,7 @@ START_TEST(held_ones_are_spared)
 	ck_assert_int_eq(send(p.peer, in, n, 0), (ssize_t)n);
 	turn();
 	ck_assert_uint_eq(p.net.memory, 0); /* it waits in the socket */
-	p.net.memory_limit = 0;
+	set_limit(0);
 	p.net.memory = 5000;
 	conn_hold_reading(the_conn(), false);
 	turn();
@@ -558,8 +589,8 @@ int
 main(void)
 {
 	const TTest *const tests[] = {heads, bodies, frames, queues, last_byte_of_a_head,
-	    last_byte_of_a_body, last_byte_of_a_message, a_little_is_spared, held_ones_are_spared,
-	    queues_shrink, stalled_ones_go, NULL};
+	    last_byte_of_a_body, last_byte_of_a_message, a_little_is_spared, queues_cut_no_input,
+	    held_ones_are_spared, queues_shrink, stalled_ones_go, NULL};
 
 	return run_tests("conn", tests);
 }
