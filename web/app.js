@@ -207,7 +207,7 @@ function enter(name) {
 	const mine = room = line.room(name);
 	typing.clear();
 	log.clear(me().id);
-	log.askEarlier = (before) => mine.history({ before, limit: 50 });
+	log.askEarlier = (query) => mine.history(query);
 	log.sendAgain = (message) => mine.send({ ...message.body, key: message.key });
 	people.show(new Map(), 0, null);
 	byId('talk-title').textContent = `#${name}`;
@@ -227,8 +227,12 @@ function hear(mine) {
 			act(/** @type {CustomEvent} */ (event).detail);
 	});
 
+	/** @type {number | undefined} what is newer came while we were here */
+	let entered;
+
+	mine.addEventListener('joined', ({ detail }) => (entered ??= detail.latest), { once: true });
 	hears('message', (message) => {
-		log.add(message);
+		log.add(message, entered !== undefined && message.id > entered);
 		typing.set(message.from, false);
 	});
 	hears('sending', (message) => log.addPending(message, me()));

@@ -232,7 +232,7 @@ describe('a daemon with guests', () => {
 
 		await join(ada, 'long', 'Ada');
 		await reads(ada, many.slice(20).map(({ message }) => message));
-		await ada.getByRole('button', { name: 'Show earlier ones' }).click();
+		await ada.getByRole('button', { name: 'Show earlier ones' }).evaluate((button) => button.click());
 		await reads(ada, many.map(({ message }) => message));
 	});
 

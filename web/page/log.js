@@ -5,83 +5,125 @@
  */
 
 import { avatar, byId, dayWords, make, nameOf, sameDay, timeNode } from './dom.js';
+import { withLinks } from './links.js';
+import { Rows } from './rows.js';
 
 /** @typedef {import('../belfry.d.ts').ChatMessage} ChatMessage */
 /** @typedef {import('../belfry.d.ts').Outgoing} Outgoing */
-/** @typedef {{order: number, node: HTMLElement, from: string, time: number}} Row */
+/** @typedef {import('../belfry.d.ts').User} User */
+/**
+ * @typedef {object} LogRow
+ * @property {number} order
+ * @property {HTMLElement} [node]
+ * @property {'message' | 'gap' | 'new'} kind
+ * @property {number} time
+ * @property {string} text
+ * @property {User} [from]
+ * @property {Outgoing} [outgoing] one's own, while the server has not acked it
+ * @property {'pending' | 'sent' | 'failed'} [state]
+ */
 
-const MOST_ROWS = 1000;
+const KEPT_ROWS = 5000;                 // while nobody reads the older ones
+const PAGE = 200;
 const GROUP_MS = 5 * 60_000;            // rows of one person within it share one name
-const NEAR_BOTTOM_PX = 60;
 const PENDING = Number.MAX_SAFE_INTEGER;
 
 export class LogView {
 	constructor() {
-		this.box = byId('log');
 		this.empty = byId('empty');
 		this.earlier = byId('earlier');
 		this.newer = byId('newer');
-		/** @type {Row[]} */
-		this.rows = [];
-		/** @type {Map<Outgoing, Row>} */
+		/** @type {Rows<LogRow>} */
+		this.rows = new Rows(byId('log'), (row) => this.build(row), (row, before) => this.dress(row, before));
+		/** @type {Set<number>} */
+		this.ids = new Set();
+		/** @type {Map<Outgoing, LogRow>} */
 		this.pending = new Map();
 		this.me = '';
-		/** @type {(before: number) => Promise<{messages: any[], more: boolean}>} */
+		/** @type {(query: {before: number, limit: number}) => Promise<{messages: any[], more: boolean}>} */
 		this.askEarlier = async () => ({ messages: [], more: false });
 		/** @type {(message: Outgoing) => void} */
 		this.sendAgain = () => {};
+		/** @type {LogRow | null} in front of the first message that nobody has looked at */
+		this.mark = null;
+		this.unseen = 0;
+		/** @type {object} another one for another room */
+		this.visit = {};
+		this.loading = false;
 		this.earlier.firstElementChild.addEventListener('click', () => this.showEarlier());
-		this.newer.addEventListener('click', () => this.toBottom());
-		this.box.addEventListener('scroll', () => {
-			if (this.isAtBottom())
-				this.newer.hidden = true;
-		}, { passive: true });
-		new ResizeObserver(() => {
-			if (this.following)
-				this.toBottom();
-		}).observe(this.box);
-		this.following = true;
+		this.newer.addEventListener('click', () => this.rows.toEnd());
+		this.rows.onbeginning = () => this.showEarlier();
+		this.rows.onscroll = () => this.look();
+		document.addEventListener('visibilitychange', () => this.look());
 	}
 
 	/** An empty log for another room. @param {string} me the own user id */
 	clear(me) {
-		for (const row of this.rows)
-			row.node.remove();
-		this.rows = [];
+		this.rows.clear();
+		this.ids.clear();
 		this.pending.clear();
+		this.visit = {};
+		this.loading = false;
+		this.mark = null;
+		this.unseen = 0;
 		this.me = me;
 		this.earlier.hidden = this.newer.hidden = this.empty.hidden = true;
-		this.following = true;
 	}
 
 	/** The room has answered: is there anything? @param {boolean} hasMore */
 	settled(hasMore) {
-		this.empty.hidden = this.rows.length > 0;
+		this.empty.hidden = this.rows.all.length > 0;
 		if (hasMore)
 			this.earlier.hidden = false;
 	}
 
-	/** @param {ChatMessage} message */
-	add(message) {
-		const id = message.id ?? this.lastId() + 0.5;
-
-		if (message.id !== undefined && this.rows.some((row) => row.order === id))
+	/** @param {ChatMessage} message @param {boolean} [isNew] it was not there when the room was entered */
+	add(message, isNew = false) {
+		if (message.id !== undefined && this.ids.has(message.id))
 			return;
-		this.place({
-			order: id, from: message.from.id, time: message.time,
-			node: this.article(message.from, message.time, message.content ?? '', message.from.id === this.me),
-		});
+		const row = this.rowOf(message);
+		if (isNew && message.from.id !== this.me && (document.hidden || !this.rows.following))
+			this.markBefore(row);
+		this.place(row);
 	}
 
-	/** One's own, shown before the server has it. @param {Outgoing} message @param {{id: string, name: string}} user */
-	addPending(message, user) {
-		const node = this.article(user, message.time, message.content ?? '', true);
-		const row = { order: PENDING, from: user.id, time: message.time, node };
+	/** @param {ChatMessage} message @returns {LogRow} */
+	rowOf(message) {
+		const order = message.id ?? this.lastId() + 0.5;
 
-		node.dataset.state = 'pending';
-		this.setMark(node, 'waiting');
+		if (message.id !== undefined)
+			this.ids.add(message.id);
+		return { kind: 'message', order, time: message.time, text: message.content ?? '', from: message.from };
+	}
+
+	/** @param {LogRow} row the first that nobody has looked at, or one more */
+	markBefore(row) {
+		if (this.unseen++ > 0)
+			return;
+		if (this.mark !== null)
+			this.rows.remove(this.mark);
+		this.mark = { kind: 'new', order: row.order - 0.25, time: row.time, text: 'New messages' };
+		this.rows.insert(this.mark);
+	}
+
+	/** Somebody may have looked at what is new. */
+	look() {
+		if (!document.hidden && this.rows.following)
+			this.unseen = 0;
+		this.newer.hidden = this.rows.following;
+		this.newer.textContent = this.unseen > 0 ? `${this.unseen} new ↓` : 'To the newest ↓';
+	}
+
+	/** One's own, shown before the server has it. @param {Outgoing} message @param {User} user */
+	addPending(message, user) {
+		/** @type {LogRow} */
+		const row = { kind: 'message', order: PENDING, time: message.time, text: message.content ?? '', from: user, outgoing: message, state: 'pending' };
+
 		this.pending.set(message, row);
-		this.following = true;
+		if (this.mark !== null)
+			this.rows.remove(this.mark);
+		this.mark = null;
+		this.rows.toEnd();
 		this.place(row);
 	}
 
@@ -92,13 +134,14 @@ export class LogView {
 		if (row === undefined)
 			return;
 		this.pending.delete(message);
-		row.node.dataset.state = 'sent';
-		this.setMark(row.node, 'sent');
-		this.rows.splice(this.rows.indexOf(row), 1);
-		const next = this.after(row);
+		this.rows.remove(row);
+		if (message.id !== undefined && this.ids.has(message.id))
+			return;
+		if (message.id !== undefined)
+			this.ids.add(message.id);
 		row.order = message.id ?? this.lastId() + 0.5;
+		row.state = 'sent';
 		this.place(row);
-		this.group(next);
 	}
 
 	/** @param {Outgoing} message */
@@ -107,143 +150,117 @@ export class LogView {
 
 		if (row === undefined)
 			return;
-		row.node.dataset.state = 'failed';
-		const again = make('button', { class: 'quiet', type: 'button' }, 'Try again');
-		again.addEventListener('click', () => {
-			this.pending.delete(message);
-			this.rows.splice(this.rows.indexOf(row), 1);
-			row.node.remove();
-			this.sendAgain(message);
-		});
-		this.setMark(row.node, `not sent: ${message.error?.message ?? 'refused'} `, again);
+		row.state = 'failed';
+		if (row.node !== undefined)
+			this.say(row, row.node);
 	}
 
 	/** @param {import('../belfry.d.ts').Gap} gap */
 	gap(gap) {
-		const words = gap.reason === 'slow'
-			? 'The connection was too slow: something passed by that is not kept.'
-			: 'Messages are missing here: the server no longer has what was said while you were away.';
-
 		this.place({
-			order: this.lastId() + 0.5, from: '', time: Date.now(),
-			node: make('p', { class: 'gap' }, make('span', {}, words)),
+			kind: 'gap', order: this.lastId() + 0.5, time: Date.now(), text: gap.reason === 'slow'
+				? 'The connection was too slow: something passed by that is not kept.'
+				: 'Messages are missing here: the server no longer has what was said while you were away.',
 		});
 	}
 
-	/** @param {string} words what somebody should know, in the place where it happened */
-	note(words) {
-		this.place({
-			order: this.lastId() + 0.5, from: '', time: Date.now(), node: make('p', { class: 'note' }, words),
-		});
-	}
+	/** @param {LogRow} row @returns {HTMLElement} */
+	build(row) {
+		const user = row.from;
 
-	/** @param {{id: string, name?: string}} user @param {number} time @param {string} text @param {boolean} mine */
-	article(user, time, text, mine) {
-		const node = make('article', { class: mine ? 'message mine' : 'message' },
-			make('p', { class: 'day', hidden: '' }, dayWords(time)),
+		if (user === undefined)
+			return make('p', { class: row.kind }, make('span', {}, row.text));
+		const node = make('article', { class: user.id === this.me ? 'message mine' : 'message' },
+			make('p', { class: 'day', hidden: '' }, dayWords(row.time)),
 			avatar(user),
 			make('div', { class: 'bubble' },
-				make('p', { class: 'byline' }, make('span', { class: 'author' }, nameOf(user)), ' ', timeNode(time)),
-				make('p', { class: 'text', dir: 'auto' }, text),
+				make('p', { class: 'byline' }, make('span', { class: 'author' }, nameOf(user)), ' ', timeNode(row.time)),
+				make('p', { class: 'text', dir: 'auto' }, ...withLinks(row.text)),
 				make('p', { class: 'mark', hidden: '' })));
 
+		this.say(row, node);
 		return node;
 	}
 
-	/** @param {HTMLElement} node @param {...(Node | string)} words */
-	setMark(node, ...words) {
+	/** How far it has come on its way. @param {LogRow} row @param {HTMLElement} node */
+	say(row, node) {
 		const mark = /** @type {HTMLElement} */ (node.querySelector('.mark'));
 
-		mark.replaceChildren(...words);
-		mark.hidden = false;
-	}
-
-	/** The highest id that is shown. */
-	lastId() {
-		const row = this.rows.findLast((one) => one.order !== PENDING);
-
-		return row === undefined ? 0 : row.order;
-	}
-
-	/** @param {Row} row */
-	place(row) {
-		const follow = this.following || this.isAtBottom();
-		let at = this.rows.length;
-
-		while (at > 0 && this.rows[at - 1].order > row.order)
-			at--;
-		this.rows.splice(at, 0, row);
-		if (at + 1 < this.rows.length)
-			this.rows[at + 1].node.before(row.node);
-		else
-			this.box.append(row.node);
-		this.empty.hidden = true;
-		this.group(row);
-		this.group(this.after(row));
-		this.trim();
-		if (follow)
-			this.toBottom();
-		else if (at === this.rows.length - 1)
-			this.newer.hidden = false;
-	}
-
-	/** @param {Row | undefined} row @returns {Row | undefined} */
-	after(row) {
-		return row === undefined ? undefined : this.rows[this.rows.indexOf(row) + 1];
-	}
-
-	/** Name and day are shown where they change. @param {Row | undefined} row */
-	group(row) {
-		const at = row === undefined ? -1 : this.rows.indexOf(row);
-
-		if (row === undefined || at < 0 || row.from === '')
+		if (row.state === undefined)
 			return;
-		const before = this.rows[at - 1];
+		node.dataset.state = row.state;
+		mark.hidden = false;
+		if (row.state === 'failed')
+			mark.replaceChildren(`not sent: ${row.outgoing?.error?.message ?? 'refused'} `, this.againButton(row));
+		else
+			mark.textContent = row.state === 'sent' ? 'sent' : 'waiting';
+	}
+
+	/** @param {LogRow} row */
+	againButton(row) {
+		const again = make('button', { class: 'quiet', type: 'button' }, 'Try again');
+
+		again.addEventListener('click', () => {
+			const message = /** @type {Outgoing} */ (row.outgoing);
+			this.pending.delete(message);
+			this.rows.remove(row);
+			this.sendAgain(message);
+		});
+		return again;
+	}
+
+	/** Name and day are shown where they change. @param {LogRow} row @param {LogRow | undefined} before */
+	dress(row, before) {
+		if (row.kind !== 'message' || row.node === undefined)
+			return;
 		const isNewDay = before === undefined || !sameDay(before.time, row.time);
-		const isSame = !isNewDay && before.from === row.from && Math.abs(row.time - before.time) < GROUP_MS;
+		const isSame = !isNewDay && before.from?.id === row.from?.id && Math.abs(row.time - before.time) < GROUP_MS;
 		/** @type {HTMLElement} */ (row.node.querySelector('.day')).hidden = !isNewDay;
 		row.node.classList.toggle('grouped', isSame);
 	}
 
-	trim() {
-		while (this.rows.length > MOST_ROWS && this.following) {
-			this.rows.shift()?.node.remove();
-			this.earlier.hidden = false;
+	/** The highest id that is there. */
+	lastId() {
+		const row = this.rows.all.findLast((one) => one.order !== PENDING);
+
+		return row === undefined ? 0 : row.order;
+	}
+
+	/** @param {LogRow} row */
+	place(row) {
+		const isFollowing = this.rows.following;
+
+		this.rows.insert(row);
+		this.empty.hidden = true;
+		if (isFollowing) {
+			this.rows.toEnd();
+			for (const gone of this.rows.forget(KEPT_ROWS)) {
+				this.ids.delete(gone.order);
+				this.earlier.hidden = false;
+			}
 		}
+		this.look();
 	}
 
 	async showEarlier() {
-		const first = this.rows.find((row) => Number.isInteger(row.order));
-		const button = this.earlier.firstElementChild;
+		const first = this.rows.all.find((row) => row.kind === 'message' && Number.isInteger(row.order) && row.order !== PENDING);
+		const { visit } = this;
 
-		if (first === undefined)
+		if (first === undefined || this.loading || this.earlier.hidden)
 			return;
-		button.disabled = true;
+		this.loading = true;
 		try {
-			const page = await this.askEarlier(first.order);
-			const height = this.box.scrollHeight - this.box.scrollTop;
-			this.following = false;
-			for (const message of page.messages)
-				this.add(message);
-			this.earlier.hidden = !page.more;
-			this.box.scrollTop = this.box.scrollHeight - height;
+			const page = await this.askEarlier({ before: first.order, limit: PAGE });
+			if (visit !== this.visit)
+				return;
+			const messages = page.messages.filter(({ id }) => !this.ids.has(id));
+			this.rows.still(() => (this.earlier.hidden = !page.more));
+			this.rows.insertAbove(messages.map((message) => this.rowOf(message)));
 		} catch {
 			// offline: the button stays
 		} finally {
-			button.disabled = false;
+			if (visit === this.visit)
+				this.loading = false;
 		}
-	}
-
-	isAtBottom() {
-		const { scrollHeight, scrollTop, clientHeight } = this.box;
-
-		this.following = scrollHeight - scrollTop - clientHeight < NEAR_BOTTOM_PX;
-		return this.following;
-	}
-
-	toBottom() {
-		this.box.scrollTop = this.box.scrollHeight;
-		this.following = true;
-		this.newer.hidden = true;
 	}
 }

@@ -2,6 +2,7 @@
 /* Notifications as they ring, newest first. */
 
 import { byId, make, timeNode } from './dom.js';
+import { link, withLinks } from './links.js';
 
 /** @typedef {import('../belfry.d.ts').TopicMessage} TopicMessage */
 
@@ -55,10 +56,12 @@ export class NoticesView {
 		const isUrgent = (message.priority ?? 3) >= URGENT;
 		const item = make('li', { class: isUrgent ? 'notice urgent' : 'notice' });
 
+		const linked = (/** @type {string} */ text) => message.click === undefined ? withLinks(text) : [link(text, message.click)];
+
 		if (head !== undefined)
-			item.append(make('p', { class: 'notice-title', dir: 'auto' }, link(head, message.click)));
+			item.append(make('p', { class: 'notice-title', dir: 'auto' }, ...linked(head)));
 		if (body !== undefined && body !== '')
-			item.append(make('p', { class: 'notice-text', dir: 'auto' }, head === undefined ? link(body, message.click) : body));
+			item.append(make('p', { class: 'notice-text', dir: 'auto' }, ...(head === undefined ? linked(body) : withLinks(body))));
 		const foot = make('p', { class: 'notice-foot' }, make('span', { class: 'topic' }, message.topic), ' ',
 			timeNode(message.timestamp === undefined ? timeOf(message) : message.timestamp * 1000));
 		if (isUrgent)
@@ -78,11 +81,4 @@ function timeOf(message) {
 /** @param {unknown} data */
 function asText(data) {
 	return typeof data === 'string' ? data : JSON.stringify(data);
-}
-
-/** A link only where a browser may go: http and https. @param {string} text @param {string} [href] */
-function link(text, href) {
-	if (href === undefined || !/^https?:\/\//i.test(href))
-		return text;
-	return make('a', { href, rel: 'noopener noreferrer', target: '_blank' }, text);
 }
