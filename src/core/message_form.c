@@ -112,10 +112,12 @@ make_ws_text(struct buf *out, const struct message *m)
 {
 	struct buf line = BUF_INIT(MESSAGE_JSON_MAX);
 	uint8_t head[WS_SERVER_HEAD];
+	size_t head_n;
 	int r = message_line(&line, m);
 
 	if (r == 0 && line.n > 0) {
-		(void)buf_add(out, head, ws_head_encode(head, WS_TEXT, false, line.n));
+		head_n = ws_head_encode(head, WS_TEXT, false, line.n);
+		(void)buf_add(out, head, head_n);
 		r = buf_add_slice(out, buf_slice(&line));
 	}
 	buf_done(&line);

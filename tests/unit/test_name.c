@@ -17,9 +17,9 @@ static const struct {
     {"A\u2066d\u2069a\u200f", "Ada", NULL},
     {"A\u200bd\ufeffa", "Ada", NULL},
     {"A\ada", "Ada", NULL},
-    {"A\u030a", "\u00c5", NULL},                                      /* composed */
-    {"a\u0351\u0352\u0357\u035b", "a\u0351\u0352\u0357", NULL}, /* heaped marks */
-    {"\u0645\u06cc\u200c\u062e", "\u0645\u06cc\u200c\u062e", NULL},   /* a joiner within a word */
+    {"A\u030a", "\u00c5", NULL},                                    /* composed */
+    {"a\u0351\u0352\u0357\u035b", "a\u0351\u0352\u0357", NULL},     /* heaped marks */
+    {"\u0645\u06cc\u200c\u062e", "\u0645\u06cc\u200c\u062e", NULL}, /* a joiner within a word */
     {"\u200cA\u200d", "A", NULL},
     {"\U0001f469\u200d\U0001f467", "\U0001f469\u200d\U0001f467", NULL},
     {"", NULL, "is empty"},

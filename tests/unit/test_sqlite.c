@@ -74,9 +74,8 @@ START_TEST(survives)
 	ck_assert_str_eq(stored(&w, "b", got), "b#60000000 m; level");
 	ck_assert(peer_open(&w, 0, &p, "ada"));
 	peer_do(&p, "{'type':'subscribe','topic':'three/x','after':%llu}", NTH(5));
-	GOT(&p,
-	    "subscribed three/x #9; gap three/x after=#5 oldest=#7 trimmed; three/x#7 m; "
-	    "three/x#8 m; three/x#9 m");
+	GOT(&p, "subscribed three/x #9; gap three/x after=#5 oldest=#7 trimmed; three/x#7 m; "
+		"three/x#8 m; three/x#9 m");
 	peer_do(&p, "{'type':'subscribe','topic':'three/*','after':%llu}", NTH(6));
 	GOT(&p, "subscribed three/* resumed #60000000; three/x#7 m; three/x#8 m; three/x#9 m");
 	peer_do(&p, "{'type':'publish','topic':'a','message':'again','key':'k'}");
