@@ -9,6 +9,7 @@ import { Identity } from './page/identity.js';
 import { LogView } from './page/log.js';
 import { NoticesView } from './page/notices.js';
 import { PeopleView, TypingView } from './page/people.js';
+import { tabStorage } from './page/storage.js';
 
 /** @typedef {import('./belfry.d.ts').User} User */
 
@@ -128,7 +129,7 @@ function connection() {
 		return chat;
 	const name = identity.user?.name ? undefined : nameBox.value.trim();
 
-	chat = new Chat(undefined, { token: (context) => identity.token(context), name });
+	chat = new Chat(undefined, { token: (context) => identity.token(context), name, storage: tabStorage() });
 	chat.addEventListener('state', showState);
 	chat.addEventListener('open', opened);
 	chat.connect().catch(() => {});         // the state says it in words
@@ -203,7 +204,7 @@ function listen(user) {
 function enter(name) {
 	const line = connection();
 
-	room?.leave().catch(() => {});
+	room?.leave({ keep: true }).catch(() => {});
 	const mine = room = line.room(name);
 	typing.clear();
 	log.clear(me().id);
@@ -215,8 +216,11 @@ function enter(name) {
 	history.replaceState(null, '', `?room=${encodeURIComponent(name)}`);
 	toTalk();
 	closePanels();
+	composer.enter(name);
 	composer.focus();
 	hear(mine);
+	for (const message of mine.unsent)
+		log.addPending(message, me());
 }
 
 /** @param {import('./belfry.js').Room} mine */

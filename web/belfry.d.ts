@@ -37,7 +37,16 @@ interface CommonOptions {
 	random?: () => number;
 }
 
+/** Where unsent messages outlive the page: `sessionStorage`, `localStorage`, or what looks like them. */
+export interface OutboxStorage {
+	getItem(name: string): string | null;
+	setItem(name: string, value: string): void;
+	removeItem(name: string): void;
+}
+
 export interface ChatOptions extends CommonOptions {
+	/** Keeps the unsent messages of rooms over a reload of the page, with their keys: nothing is sent twice. */
+	storage?: OutboxStorage;
 	/** A display name, if the token has none. */
 	name?: string;
 	/** Replaces the global `WebSocket`: needed in Node before version 22. */
@@ -138,7 +147,7 @@ export class BelfryEvent<T = any> extends Event {
 	readonly detail: T;
 }
 
-/** `code` is the server's, or `closed`, `aborted`, `left`, `too_large`, `http`. */
+/** `code` is the server's, or `closed`, `aborted`, `left`, `other_user`, `too_large`, `http`. */
 export class BelfryError extends Error {
 	constructor(code: string, message: string, more?: Record<string, any>);
 	readonly code: string;
@@ -274,7 +283,10 @@ export class Room implements TypedTarget<RoomEvents> {
 	typing(typing?: boolean): void;
 	members(): Promise<User[]>;
 	history(query?: HistoryQuery): Promise<HistoryPage>;
-	leave(): Promise<void>;
+	/** What is not acked yet, in its order; with `storage` also from before the page was loaded. */
+	readonly unsent: Outgoing[];
+	/** Unsent messages fail with the code `left`; with `keep` they wait in the storage until the room is entered again. */
+	leave(options?: { keep?: boolean }): Promise<void>;
 	addEventListener: TypedTarget<RoomEvents>['addEventListener'];
 	removeEventListener: EventTarget['removeEventListener'];
 	dispatchEvent: EventTarget['dispatchEvent'];

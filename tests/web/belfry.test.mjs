@@ -38,6 +38,20 @@ async function joined(options) {
 	return { ...made, room, heard };
 }
 
+/** What sessionStorage is to a page. */
+const memory = () => ({
+	items: new Map(),
+	getItem(name) {
+		return this.items.get(name) ?? null;
+	},
+	setItem(name, value) {
+		this.items.set(name, value);
+	},
+	removeItem(name) {
+		this.items.delete(name);
+	},
+});
+
 function listen(feed) {
 	const heard = [];
 
@@ -465,6 +479,59 @@ describe('sending', () => {
 
 		await assert.rejects(room.send('x'.repeat(70_000)).done, { code: 'too_large' });
 		assert.equal(WebSocket.last.of('chat').length, 0);
+	});
+
+	test('what is unsent outlives the page, and is sent once with its key', async () => {
+		const storage = memory();
+		const first = await joined({ storage });
+		first.room.send('under way');
+		first.room.send('waiting');
+		const { key } = first.WebSocket.last.of('chat')[0];
+		const unloaded = new Map(storage.items);
+		first.chat.close();
+		storage.items = unloaded;
+
+		const { WebSocket, room, heard } = await joined({ storage });
+		assert.deepEqual(room.unsent.map((message) => message.content), ['under way', 'waiting']);
+		await settle();
+		assert.equal(WebSocket.last.of('chat')[0].key, key);
+		WebSocket.last.answer('chat', { type: 'ack', id: 101, duplicate: true });
+		await settle();
+		assert.equal(WebSocket.last.of('chat')[1].content, 'waiting');
+		WebSocket.last.tell(said(102, { key: WebSocket.last.of('chat')[1].key, from: { id: 'u1', name: 'Ada' } }));
+		assert.deepEqual(heard, [['sent', 101], ['sent', 102]]);
+		assert.equal(storage.items.size, 0);
+	});
+
+	test('what somebody else left unsent is not sent in another name', async () => {
+		const storage = memory();
+		const first = await joined({ storage });
+		first.room.send('by u1');
+		const unloaded = new Map(storage.items);
+		first.chat.close();
+		storage.items = unloaded;
+		const { chat, WebSocket } = start({ storage }, { welcomed: false });
+		const room = chat.room('lobby');
+		const heard = listen(room);
+
+		chat.connect();
+		await settle();
+		WebSocket.last.welcome({ user: { id: 'u9', name: 'Eve' } });
+		await settle();
+		WebSocket.last.answer('join', { type: 'joined', room: 'lobby', count: 1, members: [], latest: 100 });
+		await settle();
+		assert.deepEqual(heard.map(([type]) => type), ['failed']);
+		assert.deepEqual(WebSocket.last.of('chat'), []);
+	});
+
+	test('a room that is left can keep what is unsent until it is entered again', async () => {
+		const { chat, room, WebSocket, heard } = await joined({ storage: memory() });
+
+		WebSocket.last.cut();
+		room.send('offline');
+		room.leave({ keep: true });
+		assert.deepEqual(heard, []);
+		assert.deepEqual(chat.room('lobby').unsent.map((message) => message.content), ['offline']);
 	});
 
 	test('keys differ', async () => {

@@ -2,7 +2,7 @@
 /* Rooms and subscriptions: what has a cursor, and is resumed on every connection. */
 
 import { BelfryError, BelfryEvent, ENDED, RECEIVE, START, TRY_AGAIN, newKey } from './common.js';
-import { Outbox, Outgoing } from './outbox.js';
+import { Outbox, Outgoing, Shelf } from './outbox.js';
 
 /** @typedef {import('./chat.js').Chat} Chat */
 /** @typedef {import('../belfry.d.ts').FeedOptions} FeedOptions */
@@ -150,11 +150,18 @@ export class Room extends Feed {
 		this.count = 0;
 		/** @type {Map<number, Outgoing>} acked, but not yet passed by the cursor */
 		this.acked = new Map();
+		const { storage } = chat.options;
+		const shelf = storage && new Shelf(storage, `${chat.url.href} ${name}`, () => chat.user?.id);
 		this.outbox = new Outbox((body) => chat.request(body), (event, message) => {
 			if (event === 'sent' && message.id !== undefined && message.id > (this.cursor ?? 0))
 				this.acked.set(message.id, message);
 			this.dispatchEvent(new BelfryEvent(event, message));
-		});
+		}, shelf);
+	}
+
+	/** What is not acked yet, also from before the page was loaded. */
+	get unsent() {
+		return this.outbox.unsent;
 	}
 
 	/**
@@ -183,10 +190,13 @@ export class Room extends Feed {
 		return /** @type {User[]} */ (answer.members);
 	}
 
-	async leave() {
+	/** @param {{keep?: boolean}} [options] keep: what is unsent waits in the storage until the room is entered again */
+	async leave({ keep = false } = {}) {
 		const wasJoined = this.state === 'joined';
 
 		this.chat.rooms.delete(this.name);
+		if (keep && this.chat.options.storage)
+			this.outbox.keep();
 		this.outbox.failAll(new BelfryError('left', 'the room was left'));
 		this.state = 'left';
 		if (wasJoined)
@@ -209,6 +219,7 @@ export class Room extends Feed {
 		case 'joined':
 			this.setPeople(message.members, message.count);
 			this.joined(message);
+			this.outbox.disown(this.chat.user?.id);
 			this.outbox.start();
 			break;
 		case 'members':

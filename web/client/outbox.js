@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: ISC
 /* Messages on their way out: kept until acked, in order. */
 
-import { TRY_AGAIN } from './common.js';
+import { BelfryError, TRY_AGAIN } from './common.js';
 
-/** @typedef {import('./common.js').BelfryError} BelfryError */
 /** @typedef {Record<string, any>} Json */
 
 /** A message on its way: shown at once, sent when the connection allows, settled by its `ack`. */
@@ -12,6 +11,8 @@ export class Outgoing {
 	constructor(key, body) {
 		this.key = key;
 		this.body = body;
+		/** @type {string | undefined} who wrote it, when that was before the page was loaded */
+		this.author = undefined;
 		this.content = body.content ?? body.message;
 		this.time = Date.now();
 		/** @type {'pending' | 'sent' | 'failed'} */
@@ -29,15 +30,54 @@ export class Outgoing {
 	}
 }
 
+/** The unsent messages of one room, in a Storage: a reload finds them again, with their keys. */
+export class Shelf {
+	/** @param {import('../belfry.d.ts').OutboxStorage} storage @param {string} name @param {() => string | undefined} author */
+	constructor(storage, name, author) {
+		this.storage = storage;
+		this.name = `belfry.unsent:${name}`;
+		this.author = author;
+	}
+
+	/** @returns {Outgoing[]} */
+	load() {
+		try {
+			return JSON.parse(this.storage.getItem(this.name) ?? '[]').map((/** @type {Json} */ one) => {
+				const message = new Outgoing(String(one.key), one.body);
+				message.time = one.time;
+				message.author = one.author;
+				return message;
+			});
+		} catch {
+			return [];
+		}
+	}
+
+	/** @param {Outgoing[]} messages */
+	save(messages) {
+		try {
+			if (messages.length === 0)
+				return this.storage.removeItem(this.name);
+			this.storage.setItem(this.name, JSON.stringify(messages.map(({ key, body, time, author }) => ({
+				key, body, time, author: author ?? this.author(),
+			}))));
+		} catch {
+			// full, or forbidden: they are kept as long as the page is
+		}
+	}
+}
+
 /** A queue of messages to one destination: one under way at a time, so that their order holds. */
 export class Outbox {
 	/**
 	 * @param {(body: Json) => Promise<Json>} request
 	 * @param {(event: 'sent' | 'failed', message: Outgoing) => void} tell
+	 * @param {Shelf} [shelf] where what is unsent outlives the page
 	 */
-	constructor(request, tell) {
+	constructor(request, tell, shelf) {
 		this.request = request;
 		this.tell = tell;
+		this.shelf = shelf;
 		/** @type {Outgoing[]} */
 		this.waiting = [];
 		/** @type {Outgoing | null} */
@@ -45,12 +85,34 @@ export class Outbox {
 		this.open = false;
 		/** @type {ReturnType<typeof setTimeout> | undefined} */
 		this.pause = undefined;
+		this.waiting = shelf?.load() ?? [];
+	}
+
+	/** Everything that is not acked yet, in its order. */
+	get unsent() {
+		return this.underWay === null ? [...this.waiting] : [this.underWay, ...this.waiting];
 	}
 
 	/** @param {Outgoing} message */
 	push(message) {
 		this.waiting.push(message);
+		this.shelf?.save(this.unsent);
 		this.next();
+	}
+
+	/** What somebody else wrote on this page is not sent in another name. @param {string | undefined} user */
+	disown(user) {
+		for (const message of this.unsent) {
+			if (message.author !== undefined && message.author !== user)
+				this.fail(message, new BelfryError('other_user', 'written in another name'));
+		}
+	}
+
+	/** Stop, and leave what is unsent on the shelf. */
+	keep() {
+		this.stop();
+		this.shelf = undefined;
+		this.waiting = [];
 	}
 
 	start() {
@@ -108,6 +170,7 @@ export class Outbox {
 		this.waiting = this.waiting.filter((other) => other !== message);
 		if (this.underWay === message)
 			this.underWay = null;
+		this.shelf?.save(this.unsent);
 	}
 
 	/** @param {Outgoing} message @param {number | undefined} id */

@@ -2,6 +2,7 @@
 /* The box at the bottom: Enter sends, Shift+Enter breaks the line, and the others see that you write. */
 
 import { byId } from './dom.js';
+import { keep, kept } from './storage.js';
 
 const TYPING_EVERY_MS = 3_000;
 
@@ -12,6 +13,7 @@ export class Composer {
 		this.box = byId('message');
 		this.typing = typing;
 		this.saidAt = 0;
+		this.room = '';
 		this.form.addEventListener('submit', (/** @type {Event} */ event) => {
 			event.preventDefault();
 			const text = this.box.value.trim();
@@ -19,6 +21,7 @@ export class Composer {
 				send(text);
 			this.box.value = '';
 			this.saidAt = 0;
+			this.keep();
 			this.fit();
 			this.box.focus();
 		});
@@ -31,7 +34,20 @@ export class Composer {
 		this.box.addEventListener('input', () => {
 			this.fit();
 			this.tell();
+			this.keep();
 		});
+	}
+
+	/** Another room, with what was begun there. @param {string} room */
+	enter(room) {
+		this.room = room;
+		this.box.value = kept(`draft:${room}`) ?? '';
+		this.saidAt = 0;
+		this.fit();
+	}
+
+	keep() {
+		keep(`draft:${this.room}`, this.box.value || null);
 	}
 
 	tell() {
