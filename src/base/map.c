@@ -69,7 +69,10 @@ siphash13(const void *p, size_t n, uint64_t k0, uint64_t k1)
 void
 map_init(struct map *m)
 {
-	*m = (struct map){.k0 = rng_u64(), .k1 = rng_u64()};
+	uint64_t key[2];
+
+	rng_fill(key, sizeof(key)); /* in one system call */
+	*m = (struct map){.k0 = key[0], .k1 = key[1]};
 }
 
 void

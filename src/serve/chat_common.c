@@ -110,8 +110,11 @@ chat_check_room(const struct chat_request *r, const struct claims *claims, struc
 void
 chat_new_id(unsigned worker, char out[CHAT_ID_SIZE])
 {
+	uint64_t id[2];
+
+	rng_fill(id, sizeof(id)); /* in one system call */
 	(void)snprintf(out, CHAT_ID_SIZE, "%02x%016llx%016llx", worker & 0xff,
-	    (unsigned long long)rng_u64(), (unsigned long long)rng_u64());
+	    (unsigned long long)id[0], (unsigned long long)id[1]);
 }
 
 uint64_t
