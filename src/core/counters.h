@@ -55,7 +55,7 @@
 	X(TOKENS_REFUSED, counter, "belfry_tokens_refused_total", "", "Those of them refused.")    \
 	X(GUEST_TOKENS, counter, "belfry_guest_tokens_total", "", "Guest tokens given out.")       \
 	X(TURNS, counter, "belfry_loop_turns_total", "", "Turns of the workers' event loops.")     \
-	X(BUSY_US, counter, "belfry_loop_busy_seconds_total", "",                             \
+	X(BUSY_US, counter, "belfry_loop_busy_seconds_total", "",                                  \
 	    "Time the workers' event loops spent working.")
 
 enum counter {
