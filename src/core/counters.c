@@ -73,7 +73,7 @@ add_refused(struct buf *out, const struct counters *const *all, size_t n)
 }
 
 static const char *const checks[CHECK_COUNT] = {
-#define X(name, text) [CHECK_##name] = text,
+#define X(name, text) [CHECK_##name] = (text),
     CHECKS(X)
 #undef X
 };
