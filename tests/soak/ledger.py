@@ -7,6 +7,7 @@ whose reading has passed it must have seen it once, the same, and in the order o
 import bisect
 import time
 
+NEVER = 1 << 53  # above all ids
 NOBODY = "?"  # who published an event is not told
 
 
@@ -146,7 +147,9 @@ class Reader:
 
     def _judge_gaps(self, end):
         for after, told, reason in self.gaps:
-            if told <= end and reason == "trimmed" and not any(t.trimmed_by(told) > after for t in self.topics):
+            if told > end or reason != "trimmed" or after < self.ledger.folded:
+                continue
+            if not any(t.trimmed_by(told) > after for t in self.topics):
                 self.ledger.wrong(f"{self.name}: a gap after {after}, told before {told}, where nothing was trimmed")
 
 
@@ -155,6 +158,7 @@ class Ledger:
         self.wrong, self.keeps = wrong, keeps
         self.topics, self.readers = {}, []
         self.noted = 0
+        self.folded = 0  # topics were forgotten up to here (limits.topics), and a pattern's readers cannot know which
 
     def topic(self, name):
         if name not in self.topics:

@@ -12,7 +12,7 @@ from world import GROUPS
 
 # Errors that a good client can get from a daemon under pressure, or between two of its own requests.
 PASSING = {"rate_limited", "unavailable", "too_many", "not_joined", "invalid_token"}  # the last one while keys are rotated
-GOOD_ENDS = {1000, 1001, 1005, 4401, 4403, 4408, None}
+GOOD_ENDS = {1000, 1001, 1005, 1013, 4401, 4403, 4408, None}  # 1013: above limits.memory whoever takes nothing is let go
 
 
 class Gone(Exception):
@@ -266,7 +266,7 @@ class Person:
         if self.c is not None:
             if self.c.ended.done():
                 self.w.counts[f"people's close codes: {self.c.code}"] += 1
-                if self.c.code not in GOOD_ENDS and not (self.c.code == 1013 and self.w.ending):
+                if self.c.code not in GOOD_ENDS:
                     self.w.wrong(f"{self.name}: closed with {self.c.code}")
             if self.c.error is not None:
                 self.w.wrong(f"{self.name}: {self.c.error!r}")

@@ -5,6 +5,7 @@ import os
 import signal
 import time
 
+import ledger
 import wire
 from support import ROOT
 from world import KEEPS
@@ -22,7 +23,7 @@ PLAIN = {
     "web": {"root": str(ROOT / "web"), "csp": "default-src 'self'"},
     "auth": {"secret_file": "secret", "leeway": "2s", "guests": True, "guest_ttl": "20s", "guest_tokens_per_minute": 1000,
              "explain": True, "algorithms": ("HS256",)},
-    "storage": {"backend": "memory", "cache": "64M", "keys": 5000},
+    "storage": {"cache": "64M", "keys": 5000},
     "topics": RULES,
     "events": {"keepalive": "5s", "retry": "200ms"},
     "chat": {"leave_grace": "1s", "heartbeat": "5s", "typing_timeout": "1s", "compression": True, "default_room": "lobby"},
@@ -78,6 +79,7 @@ def rotate(w):
 async def loaded(w, conf, by_request=False):
     """Makes this the configuration, and waits until the daemon says so."""
     since = len(w.d.reloads)
+    few = min(w.d.conf["limits"]["topics"], conf["limits"]["topics"]) < PLAIN["limits"]["topics"]
     w.d.configure(conf)
     if by_request:
         try:
@@ -92,6 +94,8 @@ async def loaded(w, conf, by_request=False):
             return
         await asyncio.sleep(0.05)
     w.counts["reloads"] += 1
+    if few:
+        w.ledger.folded = ledger.now_id() if conf["limits"]["topics"] == PLAIN["limits"]["topics"] else ledger.NEVER
 
 
 async def reloader(w, every):

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """A soak: clients at random over every door, faults, reloads; every message accounted for; nothing left behind.
 
-For one worker and for three: a daemon, a warm-up, everybody leaves and the figures are noted; then the load, everybody leaves, and
+For each store, with one worker and with three: a daemon, a warm-up, everybody leaves and the figures are noted; then the load, everybody leaves, and
 descriptors and memory must be where they were; then a load again, into which SIGTERM falls. The exit code is 1 when anything was found.
 """
 
@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import pathlib
+import shutil
 import signal
 import sys
 import time
@@ -44,6 +45,7 @@ def arguments():
     p.add_argument("--warmup", type=float, help="seconds of load before the figures are noted; a fifth, at most 60")
     p.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(4), "big"), help="of the dice")
     p.add_argument("--workers", type=lambda s: [int(n) for n in s.split(",")], default=[1, 3], help="1,3")
+    p.add_argument("--backends", type=lambda s: s.split(","), default=["memory", "sqlite"], help="memory,sqlite; in turn with each number of workers")
     p.add_argument("--people", type=int, default=40, help="everything else goes by their number")
     p.add_argument("--folder", type=pathlib.Path, default=pathlib.Path("soak"), help="for configuration and logs")
     p.add_argument("--short", action="store_true", help="for a test: less patience with those who leave, more with memory")
@@ -171,21 +173,21 @@ async def fill(w, n):
             w.ledger.note(topic, a["id"], "fill", hash(doc["message"]))
 
 
-async def round_of(w, args, workers, seconds):
+async def round_of(w, args, what, seconds):
     """One daemon's life."""
     warmup = args.warmup if args.warmup is not None else min(60, seconds / 5)
     await fill(w, 400 if args.short else 1000)
-    await leave(w, *await load(w, args, f"workers={workers}, warm-up", warmup))
+    await leave(w, *await load(w, args, f"{what}, warm-up", warmup))
     if not w.d.alive():
         return
     before = await figures.rest(w)
-    await leave(w, *await load(w, args, f"workers={workers}", seconds))
+    await leave(w, *await load(w, args, what, seconds))
     if not w.d.alive():
         return
     after = await figures.rest(w)
     figures.compare(w, before, after, allowance=(2048 if args.short else 512) << 10)
     w.totals = after
-    good, rest = await load(w, args, f"workers={workers}, drained", min(5, seconds / 4) * w.slow ** 0.5)
+    good, rest = await load(w, args, f"{what}, drained", min(5, seconds / 4) * w.slow ** 0.5)
     w.ending = True
     w.d.signal(signal.SIGTERM)
     w.leaving = True
@@ -193,18 +195,19 @@ async def round_of(w, args, workers, seconds):
     await finished(w, good + rest, "those who were there when it was drained")
 
 
-def one(args, workers, seconds, seed):
+def one(args, backend, workers, seconds, seed):
     """Its findings and counts."""
-    folder = args.folder.resolve() / f"w{workers}"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "belfryd.log").unlink(missing_ok=True)
-    process = Process(folder, {**settings.PLAIN, "workers": workers}, env={**SANITIZERS, **{k: v for k, v in os.environ.items() if k in SANITIZERS}})
+    folder = args.folder.resolve() / f"{backend}-w{workers}"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    storage = {**settings.PLAIN["storage"], "backend": backend, **({"path": "belfry.db", "cache": "4M"} if backend == "sqlite" else {})}
+    process = Process(folder, {**settings.PLAIN, "workers": workers, "storage": storage}, env={**SANITIZERS, **{k: v for k, v in os.environ.items() if k in SANITIZERS}})
     w = World(process, seed)
     w.totals = {}
     settings.rotate(w)
     process.start()
     try:
-        asyncio.run(round_of(w, args, workers, seconds))
+        asyncio.run(round_of(w, args, f"{backend}, workers={workers}", seconds))
         if process.process.poll() is None and not w.ending:
             process.signal(signal.SIGTERM)
         try:
@@ -242,11 +245,11 @@ def summary(worlds, args, took):
 
 def main():
     args = arguments()
-    print(f"soak: {BELFRYD}{' (sanitized)' if SANITIZED else ''}, {args.seconds:.0f} s, workers {args.workers}, seed {args.seed}", flush=True)
+    print(f"soak: {BELFRYD}{' (sanitized)' if SANITIZED else ''}, {args.seconds:.0f} s, {args.backends}, workers {args.workers}, seed {args.seed}", flush=True)
     logging.getLogger("asyncio").setLevel(logging.ERROR)  # sockets that are gone are our daily bread
     start = time.monotonic()
-    weights = [max(1, n) for n in args.workers]
-    worlds = [one(args, n, args.seconds * weight / sum(weights), args.seed + n) for n, weight in zip(args.workers, weights)]
+    total = sum(args.workers) * len(args.backends)
+    worlds = [one(args, backend, n, args.seconds * n / total, args.seed + n) for backend in args.backends for n in args.workers]
     return summary(worlds, args, time.monotonic() - start)
 
 
