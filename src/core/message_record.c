@@ -1,6 +1,8 @@
 #include "core/message_record.h"
 
 #include "base/mem.h"
+#include "core/topic.h"
+#include "proto/sse.h"
 #include "proto/ws.h"
 
 void
@@ -27,14 +29,28 @@ message_to_record(const struct message *m, struct message_record *out)
 	}
 }
 
-/* What is read from a disk is believed only where it cannot lead outside. */
+/* What is published with a tail of the JSON: its forms need that and a name. */
+static bool
+has_tail(const struct message_record *r)
+{
+	return r->sse_n > 0 && r->event.n > 0;
+}
+
+/*
+ * What is read from a disk is believed only where it cannot lead outside, and where no form of it
+ * would fail: a reader would come to it again and again.
+ */
 static bool
 is_sound(const struct message_record *r)
 {
-	return r->json.n > 0 && r->json.n <= MESSAGE_JSON_MAX && r->topic.n > 0 &&
-	       r->kind <= MESSAGE_RAW && r->sse_n <= r->json.n &&
-	       r->sse_at <= r->json.n - r->sse_n &&
-	       (r->id_at == 0 ? !r->is_logged : (size_t)r->id_at + MESSAGE_ID_DIGITS <= r->json.n);
+	if (r->json.n == 0 || r->json.n > MESSAGE_JSON_MAX || r->kind > MESSAGE_RAW ||
+	    r->sse_n > r->json.n || r->sse_at > r->json.n - r->sse_n)
+		return false;
+	if (r->id_at == 0 ? r->is_logged : (size_t)r->id_at + MESSAGE_ID_DIGITS > r->json.n)
+		return false;
+	if ((r->kind == MESSAGE_NOTIFICATION || r->kind == MESSAGE_EVENT) && !has_tail(r))
+		return false;
+	return topic_error(r->topic) == NULL && (r->event.n == 0 || sse_name_is_valid(r->event));
 }
 
 static struct slice
