@@ -1,6 +1,7 @@
 #include "tests/fuzz/support_message.h"
 
 #include "base/utf8.h"
+#include "core/message_record.h"
 #include "core/topic.h"
 #include "proto/deflate.h"
 #include "proto/json.h"
@@ -307,6 +308,26 @@ check_chat_sse(struct message *m)
 	buf_done(&line);
 }
 
+/* As a store keeps it and makes it again. */
+static void
+check_record(struct message *m)
+{
+	static const enum message_form forms[] = {
+	    FORM_WS_JSON, FORM_WS_TEXT, FORM_EVENTS, FORM_CHAT_SSE, FORM_CHAT_SSE_TEXT, FORM_LINE};
+	struct message_record r;
+	struct message *again;
+
+	message_to_record(m, &r);
+	again = message_from_record(&r);
+	NEED(again != NULL);
+	for (size_t i = 0; i < ARRAY_LEN(forms); i++)
+		NEED(slice_eq(form_of(m, forms[i]), form_of(again, forms[i])));
+	NEED(again->id == m->id && again->kind == m->kind && slice_eq(again->topic, m->topic));
+	NEED(slice_eq(again->key, m->key) && slice_eq(again->user_id, m->user_id));
+	NEED(again->time_ms == m->time_ms && again->expires_ms == m->expires_ms);
+	message_unref(again);
+}
+
 void
 message_must_be_well(struct message *m)
 {
@@ -330,4 +351,5 @@ message_must_be_well(struct message *m)
 	check_events(m);
 	check_chat_sse(m);
 	check_deflated(m);
+	check_record(m);
 }
