@@ -7,10 +7,13 @@ import { keep, kept } from './storage.js';
 const TYPING_EVERY_MS = 3_000;
 
 export class Composer {
-	/** @param {(text: string) => void} send @param {(isTyping: boolean) => void} typing */
-	constructor(send, typing) {
-		this.form = byId('composer');
-		this.box = byId('message');
+	/**
+	 * @param {(text: string) => void} send @param {(isTyping: boolean) => void} typing
+	 * @param {{form: any, box: any}} [parts] left out: those of index.html
+	 */
+	constructor(send, typing, parts = { form: byId('composer'), box: byId('message') }) {
+		this.form = parts.form;
+		this.box = parts.box;
 		this.typing = typing;
 		this.saidAt = 0;
 		this.room = '';

@@ -29,12 +29,13 @@ const GROUP_MS = 5 * 60_000;            // rows of one person within it share on
 const PENDING = Number.MAX_SAFE_INTEGER;
 
 export class LogView {
-	constructor() {
-		this.empty = byId('empty');
-		this.earlier = byId('earlier');
-		this.newer = byId('newer');
+	/** @param {Record<'log' | 'empty' | 'earlier' | 'newer', any>} [parts] left out: those of index.html */
+	constructor(parts = { log: byId('log'), empty: byId('empty'), earlier: byId('earlier'), newer: byId('newer') }) {
+		this.empty = parts.empty;
+		this.earlier = parts.earlier;
+		this.newer = parts.newer;
 		/** @type {Rows<LogRow>} */
-		this.rows = new Rows(byId('log'), (row) => this.build(row), (row, before) => this.dress(row, before));
+		this.rows = new Rows(parts.log, (row) => this.build(row), (row, before) => this.dress(row, before));
 		/** @type {Set<number>} */
 		this.ids = new Set();
 		/** @type {Map<Outgoing, LogRow>} */
@@ -170,7 +171,7 @@ export class LogView {
 
 		if (user === undefined)
 			return make('p', { class: row.kind }, make('span', {}, row.text));
-		const node = make('article', { class: user.id === this.me ? 'message mine' : 'message' },
+		const node = make('article', { class: user.id === this.me || row.outgoing !== undefined ? 'message mine' : 'message' },
 			make('p', { class: 'day', hidden: '' }, dayWords(row.time)),
 			avatar(user),
 			make('div', { class: 'bubble' },

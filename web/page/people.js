@@ -40,8 +40,9 @@ export class PeopleView {
 }
 
 export class TypingView {
-	constructor() {
-		this.line = byId('typing');
+	/** @param {HTMLElement} [line] */
+	constructor(line = byId('typing')) {
+		this.line = line;
 		/** @type {Map<string, {name: string, timer: number}>} */
 		this.writers = new Map();
 	}
