@@ -560,6 +560,21 @@ conn_finish(struct conn *c, enum close_reason why)
 	conn_mark_dirty(c);
 }
 
+/*
+ * What is still queued will not come. A body that the end of the connection ends must not look whole
+ * then: the peer gets a reset (RFC 9112, 8).
+ */
+static void
+close_socket(const struct conn *c)
+{
+	const struct linger reset = {.l_onoff = 1};
+	int fd = event_get_fd(&c->event);
+
+	if (c->out.bytes > 0)
+		(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+	(void)close(fd);
+}
+
 void
 conn_close(struct conn *c, enum close_reason why)
 {
@@ -571,7 +586,7 @@ conn_close(struct conn *c, enum close_reason why)
 	conn_tell_gone(c);
 	wheel_set(&net->wheel, &c->timer, 0);
 	(void)event_del(&c->event);
-	(void)close(event_get_fd(&c->event));
+	close_socket(c);
 	net->queued -= c->out.bytes;
 	net->memory -= outq_memory(&c->out) + c->input;
 	net->input -= c->input;

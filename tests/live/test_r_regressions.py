@@ -236,3 +236,25 @@ def test_head_that_is_not_understood(daemon):
         assert c.response("HEAD").status == 400
         c.half_close()
         c.closed()
+
+
+def test_a_cut_answer_does_not_look_whole(start):
+    """A stream's body ends with its connection: one that was cut within what was queued ended like a whole one."""
+    d = start({"limits": {"queue": "4M"}})
+    d.publish_many("t/cut", ["x" * 60_000] * 50)
+    with d.conn(rcvbuf=4096) as c:
+        c.send(build("GET", "/events?topic=t/cut&wait=0&last=1000", {"Accept": "application/x-ndjson", "Authorization": f"Bearer {d.token()}"}, host=d.host))
+        assert c.head().status == 200
+        admin = d.token("root", role="admin")
+        deadline = time.monotonic() + WAIT
+        while True:  # until all of it is queued, and the stream only waits for the socket
+            listed = d.http("GET", "/api/connections", token=admin).ok().json()["connections"]
+            mine = [x for x in listed if x["kind"] == "events"]
+            if mine and not mine[0].get("topics"):
+                break
+            assert time.monotonic() < deadline, listed
+            time.sleep(0.05)
+        assert d.http("DELETE", "/api/connections/" + mine[0]["id"], token=admin).status == 204
+        with pytest.raises(ConnectionResetError):
+            while c.sock.recv(65536):
+                pass
