@@ -73,6 +73,13 @@ export interface FeedOptions {
 	last?: number;
 	/** Where to begin; `last` is ignored then. A reconnect goes on where it was. */
 	after?: Position;
+	/** Leaves or unsubscribes when aborted. */
+	signal?: AbortSignal;
+}
+
+export interface Abortable {
+	/** Gives up with a BelfryError `aborted`. */
+	signal?: AbortSignal;
 }
 
 export interface HistoryQuery {
@@ -259,7 +266,11 @@ interface TypedTarget<Map> extends EventTarget {
 }
 
 /** The events of one type as they come, until the signal ends it. */
-export function on(target: EventTarget, type: string, options?: { signal?: AbortSignal }): AsyncGenerator<any>;
+export function on<K extends keyof RoomEvents>(target: Room, type: K, options?: Abortable): AsyncGenerator<BelfryEvent<RoomEvents[K]>>;
+export function on<K extends keyof SubscriptionEvents>(
+	target: Subscription, type: K, options?: Abortable): AsyncGenerator<BelfryEvent<SubscriptionEvents[K]>>;
+export function on<K extends keyof ChatEvents>(target: Chat, type: K, options?: Abortable): AsyncGenerator<BelfryEvent<ChatEvents[K]>>;
+export function on(target: EventTarget, type: string, options?: Abortable): AsyncGenerator<any>;
 
 /** Is the topic matched by the pattern (`*` one segment, a last `**` one or more)? */
 export function topicMatches(pattern: string, topic: string): boolean;
@@ -282,7 +293,7 @@ export class Room implements TypedTarget<RoomEvents> {
 	/** Tell the others that you are writing, or no longer. */
 	typing(typing?: boolean): void;
 	members(): Promise<User[]>;
-	history(query?: HistoryQuery): Promise<HistoryPage>;
+	history(query?: HistoryQuery, options?: Abortable): Promise<HistoryPage>;
 	/** What is not acked yet, in its order; with `storage` also from before the page was loaded. */
 	readonly unsent: Outgoing[];
 	/** Unsent messages fail with the code `left`; with `keep` they wait in the storage until the room is entered again. */
@@ -301,7 +312,7 @@ export class Subscription implements TypedTarget<SubscriptionEvents> {
 	readonly state: 'waiting' | 'joined' | 'refused' | 'left';
 	readonly cursor?: number;
 	readonly ready: Promise<Subscription>;
-	history(query?: HistoryQuery): Promise<HistoryPage>;
+	history(query?: HistoryQuery, options?: Abortable): Promise<HistoryPage>;
 	unsubscribe(): Promise<void>;
 	addEventListener: TypedTarget<SubscriptionEvents>['addEventListener'];
 	removeEventListener: EventTarget['removeEventListener'];
@@ -322,8 +333,8 @@ export class Chat implements TypedTarget<ChatEvents> {
 	readonly expires: number | null;
 	readonly rooms: Map<string, Room>;
 	readonly subscriptions: Map<string, Subscription>;
-	/** Connect, and stay connected. Resolves when open for the first time. */
-	connect(): Promise<void>;
+	/** Connect, and stay connected. Resolves when open for the first time; a signal aborted before that closes it. */
+	connect(options?: Abortable): Promise<void>;
 	close(code?: number, reason?: string): void;
 	/** While waiting to reconnect: do it now. While open: find out whether the line is dead. */
 	retryNow(): void;
@@ -331,11 +342,11 @@ export class Chat implements TypedTarget<ChatEvents> {
 	subscribe(topic: string, options?: FeedOptions): Subscription;
 	/** Publish on a topic; offline it waits. */
 	publish(message: Publication): Outgoing;
-	history(query: HistoryQuery & { room?: string; topic?: string }): Promise<HistoryPage>;
+	history(query: HistoryQuery & { room?: string; topic?: string }, options?: Abortable): Promise<HistoryPage>;
 	listRooms(): Promise<any[]>;
 	refresh(token: string): Promise<Record<string, any>>;
 	/** Any message of the protocol that has an answer. */
-	request(message: Record<string, any>, options?: { signal?: AbortSignal }): Promise<Record<string, any>>;
+	request(message: Record<string, any>, options?: Abortable): Promise<Record<string, any>>;
 	/** Any message of the protocol that has none. */
 	post(message: Record<string, any>): void;
 	addEventListener: TypedTarget<ChatEvents>['addEventListener'];

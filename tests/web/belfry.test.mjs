@@ -238,6 +238,56 @@ describe('connecting', () => {
 		assert.equal(WebSocket.last.isClosed, true);
 	});
 
+	test('connect ends with a signal of its own', async () => {
+		const gives = new AbortController();
+		const { chat, WebSocket } = start({}, { welcomed: false });
+		const opened = chat.connect({ signal: gives.signal });
+
+		await settle();
+		gives.abort();
+		await assert.rejects(opened, { code: 'aborted' });
+		assert.equal(chat.state, 'closed');
+		assert.ok(WebSocket.last.isClosed);
+		await assert.rejects(chat.connect({ signal: gives.signal }), { code: 'aborted' });
+	});
+
+	test('a signal that is aborted later leaves an open connection alone', async () => {
+		const late = new AbortController();
+		const { chat } = start();
+
+		await chat.connect({ signal: late.signal });
+		late.abort();
+		assert.equal(chat.state, 'open');
+	});
+
+	test('a question ends with its signal; its answer is nobody\'s', async () => {
+		const { chat, room, WebSocket } = await joined();
+		const gives = new AbortController();
+		const page = room.history({ limit: 1 }, { signal: gives.signal });
+
+		gives.abort();
+		await assert.rejects(page, { code: 'aborted' });
+		WebSocket.last.answer('history', { type: 'history', room: 'lobby', messages: [], more: false });
+		await assert.rejects(chat.history({ room: 'lobby' }, { signal: gives.signal }), { code: 'aborted' });
+		assert.equal(WebSocket.last.of('history').length, 1);
+	});
+
+	test('a room and a subscription end with their signals', async () => {
+		const { chat, WebSocket } = await joined();
+		const gives = new AbortController();
+		const topic = chat.subscribe('build/**', { signal: gives.signal });
+		const room = chat.room('attic', { signal: gives.signal });
+
+		await settle();
+		WebSocket.last.tell({ ref: WebSocket.last.of('subscribe')[0].ref, type: 'subscribed', topic: 'build/**', latest: 1 });
+		await topic.ready;
+		gives.abort();
+		await assert.rejects(room.ready, { code: 'aborted' });
+		await settle();
+		assert.deepEqual(WebSocket.last.of('unsubscribe').map((message) => message.topic), ['build/**']);
+		assert.deepEqual([topic.state, room.state, chat.subscriptions.size, chat.rooms.has('attic')], ['left', 'left', 0, false]);
+	});
+
 	test('renews the token when it expires', async () => {
 		const contexts = [];
 		const { chat, WebSocket } = start({

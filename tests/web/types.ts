@@ -2,6 +2,7 @@
 /* Compiled, never run: the declarations of belfry.d.ts are those that an application needs, and the library has what they declare. */
 
 import { BelfryError, Chat, Events, on, topicMatches, userTopic } from '../../web/belfry.js';
+import '../../web/belfry-chat.js';
 import type { ChatMessage, Outgoing, Room } from '../../web/belfry.js';
 import { Chat as RealChat } from '../../web/client/chat.js';
 import { Events as RealEvents } from '../../web/client/events.js';
@@ -38,6 +39,41 @@ export async function talk(signal: AbortSignal): Promise<void> {
 	}
 	for await (const event of on(room, 'message', { signal }))
 		say(event.detail);
+	for await (const { detail } of on(chat, 'close'))
+		console.log(detail.retryIn);
+}
+
+/* What must not compile. */
+export async function wrong(chat: Chat, room: Room): Promise<void> {
+	room.addEventListener('gap', ({ detail }) => {
+		// @ts-expect-error a gap has no content
+		console.log(detail.content);
+	});
+	for await (const { detail } of on(room, 'people')) {
+		// @ts-expect-error a number
+		const count: string = detail.count;
+		console.log(count);
+	}
+	// @ts-expect-error neither text nor message
+	room.send(42);
+	// @ts-expect-error no such option
+	await chat.connect({ timeout: 1 });
+}
+
+export function abortable(chat: Chat, signal: AbortSignal): void {
+	chat.connect({ signal });
+	chat.history({ room: 'lobby', limit: 10 }, { signal });
+	chat.room('lobby', { signal }).history({}, { signal });
+	chat.subscribe('build/**', { last: 10, signal });
+}
+
+export function element(): void {
+	const chat = document.createElement('belfry-chat');
+
+	chat.token = async ({ refused }) => (refused ? null : 'a.b.c');
+	chat.room = 'lobby';
+	chat.addEventListener('state', ({ detail }) => console.log(detail.state));
+	chat.addEventListener('message', ({ detail }) => say(detail));
 }
 
 export function listen(): void {

@@ -2,11 +2,12 @@
 /* The connection: opened, watched, opened again, shared by rooms and topics. */
 
 import {
-	BelfryError, BelfryEvent, ENDED, RECEIVE, START, baseOf, fullJitter, newKey, problemOf, topicMatches,
+	BelfryError, BelfryEvent, ENDED, RECEIVE, START, baseOf, fullJitter, newKey, topicMatches,
 } from './common.js';
 import { Room, Subscription } from './feeds.js';
+import { openStream, openWebSocket, whyRefused } from './open.js';
 import { Outbox, Outgoing } from './outbox.js';
-import { StreamSocket } from './stream.js';
+import { Requests, aborted } from './requests.js';
 
 /** @typedef {import('../belfry.d.ts').ChatOptions} ChatOptions */
 /** @typedef {import('../belfry.d.ts').FeedOptions} FeedOptions */
@@ -14,18 +15,8 @@ import { StreamSocket } from './stream.js';
 /** @typedef {import('../belfry.d.ts').TokenContext} TokenContext */
 /** @typedef {import('../belfry.d.ts').User} User */
 /** @typedef {Record<string, any>} Json */
-/** @typedef {{resolve: (answer: Json) => void, reject: (error: Error) => void}} Waiter */
-/**
- * What Chat asks of a transport; WebSocket is one, StreamSocket the other.
- * @typedef {object} Socket
- * @property {((event: any) => void) | null} onmessage
- * @property {((event: any) => void) | null} onclose
- * @property {((event: any) => void) | null} onerror
- * @property {(text: string) => void} send
- * @property {(code?: number, reason?: string) => void} close
- */
+/** @typedef {import('./open.js').Socket} Socket */
 
-const PROTOCOL = 'belfry.v1';
 const WELCOME_TIMEOUT_MS = 10_000;              // from the first byte out to `welcome`
 const PONG_TIMEOUT_MS = 10_000;
 const STEADY_MS = 5_000;                        // a connection that lived so long ends a row of failures
@@ -43,9 +34,7 @@ export class Chat extends EventTarget {
 	#retryTimer = undefined;
 	/** @type {ReturnType<typeof setTimeout> | undefined} */
 	#lifeTimer = undefined;
-	/** @type {Map<string, Waiter>} */
-	#waiters = new Map();
-	#lastRef = 0;
+	#requests = new Requests();
 	#failures = 0;
 	#refusals = 0;
 	#blocked = 0;
@@ -93,27 +82,37 @@ export class Chat extends EventTarget {
 		options.signal?.addEventListener('abort', () => this.close(), { once: true });
 	}
 
-	/** Connect, and stay connected. Resolves when open for the first time. */
-	connect() {
-		if (this.options.signal?.aborted)
-			return Promise.reject(new BelfryError('aborted', 'aborted before it began'));
+	/**
+	 * Connect, and stay connected. Resolves when open for the first time.
+	 * @param {{signal?: AbortSignal}} [options] gives up, and closes, when it is aborted before that
+	 * @returns {Promise<void>}
+	 */
+	connect({ signal } = {}) {
+		if (this.options.signal?.aborted || signal?.aborted)
+			return Promise.reject(aborted());
 		if (this.state === 'open')
 			return Promise.resolve();
 		const told = new AbortController();
+		/** @type {Promise<void>} */
 		const opened = new Promise((resolve, reject) => {
-			this.addEventListener('open', resolve, { signal: told.signal });
+			this.addEventListener('open', () => resolve(), { signal: told.signal });
 			this.addEventListener('close', (event) => {
 				const { willRetry, error, reason } = /** @type {BelfryEvent} */ (event).detail;
 				if (!willRetry)
 					reject(error ?? new BelfryError('closed', reason));
 			}, { signal: told.signal });
-		}).finally(() => told.abort());
+			signal?.addEventListener('abort', () => {
+				reject(aborted());
+				this.close(1000, 'aborted');
+			}, { signal: told.signal });
+		});
+		const end = () => told.abort();
 
-		opened.catch(() => {});         // who does not wait has the `close` event
+		opened.then(end, end);          // who does not wait has the `close` event
 		globalThis.addEventListener?.('online', this.#probe);
 		if (this.#socket === null)
 			this.#begin('first connection');
-		return /** @type {Promise<void>} */ (opened.then(() => undefined));
+		return opened;
 	}
 
 	/** End it, for good. @param {number} [code] @param {string} [reason] */
@@ -138,6 +137,7 @@ export class Chat extends EventTarget {
 		if (room === undefined || room.state === 'left' || room.state === 'refused') {
 			room = new Room(this, name, options);
 			this.rooms.set(name, room);
+			room.endWith(options?.signal);
 			if (this.state === 'open')
 				room[START]();
 		}
@@ -151,6 +151,7 @@ export class Chat extends EventTarget {
 		if (subscription === undefined || subscription.state === 'left' || subscription.state === 'refused') {
 			subscription = new Subscription(this, topic, options);
 			this.subscriptions.set(topic, subscription);
+			subscription.endWith(options?.signal);
 			if (this.state === 'open')
 				subscription[START]();
 		}
@@ -165,9 +166,12 @@ export class Chat extends EventTarget {
 		return outgoing;
 	}
 
-	/** Stored messages. @param {Json} query `room` or `topic`, `before`, `after`, `limit`, `q` */
-	history(query) {
-		return /** @type {Promise<any>} */ (this.request({ ...query, type: 'history' }));
+	/**
+	 * Stored messages. @param {Json} query `room` or `topic`, `before`, `after`, `limit`, `q`
+	 * @param {{signal?: AbortSignal}} [options]
+	 */
+	history(query, options) {
+		return /** @type {Promise<any>} */ (this.request({ ...query, type: 'history' }, options));
 	}
 
 	/** Rooms you may join that have members or history. */
@@ -188,24 +192,11 @@ export class Chat extends EventTarget {
 
 	/** Ask and wait for the answer. @param {Json} message @param {{signal?: AbortSignal}} [options] @returns {Promise<Json>} */
 	request(message, { signal } = {}) {
-		const ref = `r${++this.#lastRef}`;
+		const socket = this.#socket;
 
-		return new Promise((resolve, reject) => {
-			if (signal?.aborted)
-				return reject(new BelfryError('aborted', 'aborted'));
-			if (this.state !== 'open')
-				return reject(new BelfryError('closed', 'not connected'));
-			const text = JSON.stringify({ ...message, ref });
-			const most = this.limits.message ?? Infinity;
-			if (new TextEncoder().encode(text).length > most)
-				return reject(new BelfryError('too_large', `a message may have ${most} bytes`, { limit: 'limits.message' }));
-			this.#waiters.set(ref, { resolve, reject });
-			signal?.addEventListener('abort', () => {
-				this.#waiters.delete(ref);
-				reject(new BelfryError('aborted', 'aborted'));
-			}, { once: true });
-			this.#socket?.send(text);
-		});
+		if (this.state !== 'open' || socket === null)
+			return Promise.reject(signal?.aborted ? aborted() : new BelfryError('closed', 'not connected'));
+		return this.#requests.ask(message, (text) => socket.send(text), this.limits.message ?? Infinity, signal);
 	}
 
 	/** Send what has no answer; lost when not connected. @param {Json} message */
@@ -240,7 +231,7 @@ export class Chat extends EventTarget {
 			this.#token = await this.#askToken({ refused: this.#refused });
 			if (this.#socket !== placeholder)
 				return;         // closed in the meantime
-			mine.socket = this.transport === 'sse' ? this.#openStream() : this.#openWebSocket();
+			mine.socket = this.transport === 'sse' ? this.#openStream() : openWebSocket(this.url, this.options, this.#token);
 		} catch (error) {
 			if (this.#socket === placeholder)
 				this.#notOpened(/** @type {Error} */ (error));
@@ -264,30 +255,9 @@ export class Chat extends EventTarget {
 	}
 
 	/** @returns {Socket} */
-	#openWebSocket() {
-		const Socket = this.options.WebSocket ?? globalThis.WebSocket;
-		const url = new URL('chat', this.url);
-
-		url.protocol = url.protocol.replace(/^http/, 'ws');
-		if (this.options.name)
-			url.searchParams.set('name', this.options.name);
-		return new Socket(url.href, this.#token === null ? [PROTOCOL] : [PROTOCOL, `bearer.${this.#token}`]);
-	}
-
-	/** @returns {Socket} */
 	#openStream() {
-		const url = new URL('chat', this.url);
-		const room = this.rooms.values().next().value;
-
-		if (this.options.name)
-			url.searchParams.set('name', this.options.name);
-		if (room !== undefined) {
-			url.searchParams.set('room', room.name);
-			for (const [name, value] of Object.entries(room.position()))
-				url.searchParams.set(name, String(value));
-		}
-		this.#openedWith = room;
-		return new StreamSocket(url, this.#token, this.fetch);
+		this.#openedWith = this.rooms.values().next().value;
+		return openStream(this.url, this.options, this.#token, this.fetch, this.#openedWith);
 	}
 
 	/** @param {string} text */
@@ -303,9 +273,7 @@ export class Chat extends EventTarget {
 		if (message.type === 'welcome')
 			return this.#welcome(message);
 		this.dispatchEvent(new BelfryEvent('frame', message));
-		const waiter = message.ref === undefined ? undefined : this.#waiters.get(message.ref);
-		if (waiter !== undefined)
-			this.#waiters.delete(message.ref);
+		const waiter = this.#requests.take(message);
 		if (message.type === 'error') {
 			const error = new BelfryError(message.code, message.message, message);
 			if (waiter !== undefined)
@@ -419,9 +387,7 @@ export class Chat extends EventTarget {
 		this.#publishing.stop();
 		for (const feed of [...this.rooms.values(), ...this.subscriptions.values()])
 			feed[ENDED]();
-		for (const waiter of this.#waiters.values())
-			waiter.reject(new BelfryError('closed', 'the connection was lost'));
-		this.#waiters.clear();
+		this.#requests.lost();
 	}
 
 	/** @param {number} code @param {string} reason @param {Error} [error] what a stream was refused with */
@@ -451,7 +417,7 @@ export class Chat extends EventTarget {
 	async #notOpened(error) {
 		const asking = this.#socket;
 		const why = error instanceof BelfryError ? error : error
-			? new BelfryError('closed', error.message) : await this.#whyRefused();
+			? new BelfryError('closed', error.message) : await whyRefused(this.url, this.#token, this.fetch);
 
 		if (this.state !== 'connecting' || this.#socket !== asking)
 			return;
@@ -468,19 +434,6 @@ export class Chat extends EventTarget {
 			return this.#retry({ code: 1006, reason: why.message, atOnce: true });
 		}
 		this.#retry({ code: 1006, reason: why?.message ?? 'cannot reach the server' });
-	}
-
-	/** @returns {Promise<BelfryError | undefined>} nothing when the server cannot be reached at all */
-	async #whyRefused() {
-		try {
-			/** @type {Record<string, string>} */
-			const headers = { Accept: 'application/json' };
-			if (this.#token !== null)
-				headers.Authorization = `Bearer ${this.#token}`;
-			return await problemOf(await this.fetch(new URL('chat', this.url), { headers, cache: 'no-store' }));
-		} catch {
-			return undefined;
-		}
 	}
 
 	/** @param {{code: number, reason: string, atOnce?: boolean}} end */

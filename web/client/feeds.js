@@ -128,10 +128,27 @@ class Feed extends EventTarget {
 			this.state = 'waiting';
 	}
 
-	/** @param {HistoryQuery} [query] */
-	history(query = {}) {
-		return this.chat.history({ ...query, [this.kind]: this.name });
+	/** @param {HistoryQuery} [query] @param {{signal?: AbortSignal}} [options] */
+	history(query = {}, options = {}) {
+		return this.chat.history({ ...query, [this.kind]: this.name }, options);
 	}
+
+	/** Out of it when the signal says so. @param {AbortSignal | undefined} signal */
+	endWith(signal) {
+		const end = () => {
+			if (this.state === 'waiting')
+				this.readyReject?.(new BelfryError('aborted', 'aborted'));
+			if (this.state !== 'left')
+				this.quit().catch(() => {});
+		};
+
+		if (signal?.aborted)
+			end();
+		signal?.addEventListener('abort', end, { once: true });
+	}
+
+	/** @returns {Promise<void>} */
+	async quit() {}
 
 	/** @param {Json} message */
 	left(message) {
@@ -201,6 +218,10 @@ export class Room extends Feed {
 		this.state = 'left';
 		if (wasJoined)
 			await this.chat.request({ type: 'leave', room: this.name });
+	}
+
+	quit() {
+		return this.leave();
 	}
 
 	/** @param {boolean} [isAsked] */
@@ -289,6 +310,10 @@ export class Subscription extends Feed {
 		this.state = 'left';
 		if (wasJoined)
 			await this.chat.request({ type: 'unsubscribe', topic: this.name });
+	}
+
+	quit() {
+		return this.unsubscribe();
 	}
 
 	[START]() {
