@@ -166,8 +166,8 @@ send_draft(
 	}
 	if (a == NULL)
 		return append_refusal(-ENOMEM, why);
-	if (draft_message(s->who.hub, s->claims, session_user(s), d, s->who.number,
-		&a->items[0].message, why) < 0) {
+	if (draft_message(
+		s->who.hub, s->claims, session_user(s), d, s->who.number, &a->items[0], why) < 0) {
 		append_free(a);
 		return -1;
 	}

@@ -67,6 +67,7 @@ log_new(const struct log_options *options, struct store *store)
 	(void)pthread_mutex_init(&l->lock, NULL); /* cannot fail without attributes */
 	map_init(&l->topics);
 	TAILQ_INIT(&l->leaving);
+	TAILQ_INIT(&l->scheduled);
 	TAILQ_INIT(&l->crowds);
 	l->crowd = options->crowd;
 	l->ring_cap = RING_FIRST_CAP;
@@ -117,6 +118,7 @@ log_free(struct log *l)
 		if (slot->append != NULL && l->released >= l->workers[slot->worker].taken)
 			append_free(slot->append);
 	}
+	schedule_free(l);
 	while ((t = map_next(&l->topics, &at)) != NULL)
 		topic_free(l, t);
 	map_done(&l->topics);
@@ -416,16 +418,35 @@ log_wake(struct log *l, uint64_t wakes)
 	}
 }
 
+/* What was put off: it waits (again), or it is done with. */
+static void
+settle_scheduled(struct log *l, struct append *a, int status)
+{
+	for (unsigned i = 0; i < a->n; i++) {
+		struct append_item *item = &a->items[i];
+		bool waits = item->what == APPEND_LATER ? status == 0 && !item->duplicate
+							: status < 0 && item->what != APPEND_NOW;
+
+		if (item->entry == NULL)
+			continue;
+		if (waits)
+			schedule_add(l, item);
+		else
+			schedule_drop(l, item);
+	}
+}
+
 void
 log_publish(struct log *l, struct append *a, unsigned caller, uint64_t *wakes)
 {
 	bool has_origin = a->worker < l->n_workers;
 	bool is_done = false;
 
+	settle_scheduled(l, a, a->status);
 	for (unsigned i = 0; i < a->n; i++) {
 		bool is_last = has_origin && i + 1 == a->n;
 
-		if (a->status < 0 || a->items[i].duplicate)
+		if (a->status < 0 || a->items[i].duplicate || !append_is_published(&a->items[i]))
 			continue;
 		log_link(l, a->items[i].message, is_last ? a : NULL, caller, wakes);
 		is_done = is_last;
@@ -439,7 +460,14 @@ log_publish(struct log *l, struct append *a, unsigned caller, uint64_t *wakes)
 int
 log_append(struct log *l, struct append *a, unsigned caller)
 {
-	return l->store->ops->append(l->store, a, caller);
+	int r = l->store->ops->append(l->store, a, caller);
+
+	if (r < 0) {
+		log_lock(l);
+		settle_scheduled(l, a, r);
+		log_unlock(l);
+	}
+	return r;
 }
 
 void

@@ -24,10 +24,21 @@ struct log_topic;
 struct store;
 
 /* --- appending --- */
+enum append_what {
+	APPEND_NOW,
+	APPEND_LATER,  /* at at_ms */
+	APPEND_DUE,    /* one that was put off, whose time has come */
+	APPEND_CANCEL, /* one that was put off is taken back: nothing is appended */
+};
+
 struct append_item {
 	struct message *message; /* one reference, the append's */
-	uint64_t id;             /* after done: its id, 0 when ephemeral */
+	/* after done: its id, 0 when ephemeral; of one that is put off the number it has till then */
+	uint64_t id;
 	bool duplicate; /* the key was known: id is the first one's, nothing was appended */
+	uint8_t what;   /* enum append_what */
+	int64_t at_ms;  /* APPEND_LATER */
+	struct scheduled *entry; /* the log's; owned */
 };
 
 /*
@@ -51,6 +62,13 @@ struct append {
 };
 LIST_HEAD(append_list, append);
 
+/* Whether it comes to the tail. */
+static inline bool
+append_is_published(const struct append_item *item)
+{
+	return item->what == APPEND_NOW || item->what == APPEND_DUE;
+}
+
 /* Room for n messages; messages are set by the caller. NULL on no memory. */
 MUST_CHECK struct append *append_new(unsigned n);
 /* Unreferences the messages. */
@@ -62,6 +80,29 @@ void append_free(struct append *a);
  * stays the caller's), -ENOSPC when limits.topics is reached, -ENOMEM.
  */
 MUST_CHECK int log_append(struct log *l, struct append *a, unsigned caller);
+
+/* --- what is put off (core/schedule.c) --- */
+#define LOG_SCHEDULED_MAX      10000 /* messages at most */
+#define LOG_SCHEDULED_USER     1000  /* of one user */
+#define LOG_SCHEDULED_BYTES    ((size_t)64 * 1024 * 1024)
+#define LOG_SCHEDULED_AHEAD_MS ((int64_t)366 * 24 * 3600 * 1000)
+
+/*
+ * Takes one back that a user put off (absent user: anybody's): an append that says so, to be handed to
+ * hub_append. NULL with *status -ENOENT, -ENOMEM.
+ */
+MUST_CHECK struct append *log_cancel(
+    struct log *l, uint64_t number, struct slice user_id, int *status);
+struct log_scheduled {
+	uint64_t number;
+	int64_t at_ms;
+	const struct message *message;
+};
+/* In the order of their times, under the lock; as log_each_topic. */
+void log_each_scheduled(
+    struct log *l, bool (*each)(const struct log_scheduled *s, void *ctx), void *ctx);
+/* Appends those whose time has come; several times a second, main thread. */
+void log_fire(struct log *l, int64_t now_ms);
 
 /* --- the tail --- */
 struct tail_slot {

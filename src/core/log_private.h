@@ -49,6 +49,15 @@ struct log_worker {
 #define LOG_SWEEP_MIN   8192 /* slots of the table */
 #define LOG_SWEEP_PARTS 8
 
+/* A message that is put off. */
+struct scheduled {
+	TAILQ_ENTRY(scheduled) link;
+	uint64_t number;
+	int64_t at_ms;
+	struct message *message; /* one reference */
+};
+TAILQ_HEAD(scheduled_list, scheduled);
+
 struct log {
 	pthread_mutex_t lock;
 	struct store *store;
@@ -72,6 +81,11 @@ struct log {
 	uint64_t released;
 	uint64_t next;
 	size_t promised; /* slots kept for appends that a thread of the store will publish */
+
+	struct scheduled_list scheduled; /* by time, then number */
+	size_t n_scheduled;              /* those on their way to being written too */
+	size_t scheduled_bytes;
+	uint64_t last_number; /* of them */
 
 	size_t n_rooms; /* topics with somebody present */
 	unsigned n_workers;
@@ -131,6 +145,19 @@ void log_read_done(struct log *l, struct log_read *r);
 
 /* The highest id above `after` that retention took from topics of these filters; 0: none. */
 uint64_t log_trimmed(struct log *l, const struct log_filter *filters, size_t n, uint64_t after);
+
+/*
+ * Give an item of APPEND_LATER its entry and number, or make it the duplicate of one with its key. 0,
+ * -ENOMEM, -EDQUOT. log_publish, or log_append when it fails, says what becomes of the entry.
+ */
+int schedule_prepare(struct log *l, struct append_item *item, int64_t now_ms);
+/* The item's entry is put in its place among the others. Takes it. */
+void schedule_add(struct log *l, struct append_item *item);
+/* The item's entry, if any, is no more: it was published, taken back, or could not be written. */
+void schedule_drop(struct log *l, struct append_item *item);
+/* One of those that a store has kept: at its start. Takes the reference. 0 or -ENOMEM. */
+MUST_CHECK int schedule_load(struct log *l, uint64_t number, int64_t at_ms, struct message *m);
+void schedule_free(struct log *l);
 
 void presence_free_room(struct room *room);
 size_t presence_count(const struct room *room);

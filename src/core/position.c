@@ -1,9 +1,8 @@
 #include "core/reader.h"
 #include "proto/http.h"
 
-/* `90s`, `10m`, `2h`, `7d`: milliseconds. 0 or -1. */
-static int
-parse_duration(struct slice s, uint64_t *out_ms)
+int
+duration_parse(struct slice s, uint64_t *out_ms)
 {
 	static const struct {
 		char unit;
@@ -35,7 +34,7 @@ position_parse(struct slice s, int64_t now_ms)
 		p.kind = POSITION_ALL;
 	} else if (slice_to_u64(s, &p.id) == 0) {
 		p.kind = POSITION_ID;
-	} else if (parse_duration(s, &ms) == 0) {
+	} else if (duration_parse(s, &ms) == 0) {
 		p.kind = POSITION_TIME;
 		p.time_ms = now_ms - (int64_t)ms;
 	} else if (rfc3339_parse(s, &us) == 0) {

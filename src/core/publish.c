@@ -63,6 +63,22 @@ take_integer(const cJSON *object, const char *name, uint64_t min, uint64_t max, 
 	return 0;
 }
 
+static int
+take_at(const cJSON *object, struct draft *d, struct refusal *why)
+{
+	const cJSON *at = json_member(object, "at");
+
+	if (at == NULL)
+		return 0;
+	if (cJSON_IsString(at)) {
+		d->at = json_string(at);
+		return 0;
+	}
+	if (json_u64(at, &d->at_s) < 0 || d->at_s == 0)
+		return refuse(why, ERROR_BAD_FIELD, "%s", DRAFT_AT_WANTED);
+	return 0;
+}
+
 int
 draft_from_json(const cJSON *object, struct slice text, struct draft *out, struct refusal *why)
 {
@@ -81,9 +97,8 @@ draft_from_json(const cJSON *object, struct slice text, struct draft *out, struc
 	    take_integer(object, "priority", 1, 5, &priority, why) < 0 ||
 	    take_integer(object, "ttl", 1, TTL_MAX_S, &out->ttl_s, why) < 0)
 		return -1;
-	if (json_member(object, "at") != NULL)
-		return refuse(
-		    why, ERROR_NOT_IMPLEMENTED, "at (scheduled publishing) is not built yet");
+	if (take_at(object, out, why) < 0)
+		return -1;
 	out->priority = (unsigned)priority;
 	if (json_member(object, "data") != NULL) {
 		out->data = json_raw_member(text, "data");
@@ -249,6 +264,13 @@ check_fields(struct hub *h, struct draft *d, struct refusal *why)
 	return 0;
 }
 
+/* The message's own time: when it is heard. */
+static int64_t
+time_of(const struct hub *h, const struct draft *d)
+{
+	return d->at_ms != 0 ? d->at_ms : h->now_ms;
+}
+
 static int
 make_chat(const struct draft *d, struct message_from from, const struct topic_rule *rule,
     struct hub *h, uint64_t origin, struct message **out, struct refusal *why)
@@ -265,8 +287,8 @@ make_chat(const struct draft *d, struct message_from from, const struct topic_ru
 		    "%s cannot be given on a chat room: message is the content",
 		    d->title.p != NULL ? "title" : "event");
 	if (d->ttl_s != 0)
-		chat.expires_ms = h->now_ms + (int64_t)d->ttl_s * 1000;
-	*out = message_chat(&chat, rule, h->now_ms, origin);
+		chat.expires_ms = time_of(h, d) + (int64_t)d->ttl_s * 1000;
+	*out = message_chat(&chat, rule, time_of(h, d), origin);
 	return 0;
 }
 
@@ -289,31 +311,36 @@ make_notice(const struct draft *d, struct message_from from, const struct topic_
 	memcpy(tags, d->tags, sizeof(tags));
 	notice.tags = tags;
 	if (d->ttl_s != 0)
-		notice.expires_ms = h->now_ms + (int64_t)d->ttl_s * 1000;
-	*out = message_notice(&notice, d->data_text, rule, h->now_ms, origin);
+		notice.expires_ms = time_of(h, d) + (int64_t)d->ttl_s * 1000;
+	*out = message_notice(&notice, d->data_text, rule, time_of(h, d), origin);
 }
 
 int
 draft_message(struct hub *h, const struct claims *who, struct message_from from, struct draft *d,
-    uint64_t origin, struct message **out, struct refusal *why)
+    uint64_t origin, struct append_item *out, struct refusal *why)
 {
 	const struct topic_rule *rule;
+	struct message *m = NULL;
 
 	if (resolve_topic(d, h->config, who, why) < 0 || check_topic(d, who, why) < 0 ||
-	    check_fields(h, d, why) < 0)
+	    check_fields(h, d, why) < 0 || draft_take_time(d, h->now_ms, why) < 0)
 		return -1;
+	if (d->at_ms != 0)
+		origin = 0; /* by then nobody's connection: all hear it */
 	rule = config_rule(h->config, d->topic);
 	if (rule->history == 0 && d->key.p != NULL)
 		return refuse(why, ERROR_BAD_FIELD,
 		    "key cannot be given: this topic keeps no history to know it by");
 	if (topic_room(d->topic).p != NULL) {
-		if (make_chat(d, from, rule, h, origin, out, why) < 0)
+		if (make_chat(d, from, rule, h, origin, &m, why) < 0)
 			return -1;
 	} else {
-		make_notice(d, from, rule, h, origin, out);
+		make_notice(d, from, rule, h, origin, &m);
 	}
-	if (*out == NULL)
+	if (m == NULL)
 		return refuse(why, ERROR_UNAVAILABLE, "no memory for the message; try again");
+	*out = (struct append_item){
+	    .message = m, .what = d->at_ms == 0 ? APPEND_NOW : APPEND_LATER, .at_ms = d->at_ms};
 	return 0;
 }
 
@@ -339,6 +366,10 @@ append_refusal(int status, struct refusal *why)
 	if (status == -EAGAIN)
 		return refuse_limit(why, ERROR_UNAVAILABLE, NULL, 1,
 		    "the log cannot take more at this moment; try again");
+	if (status == -EDQUOT)
+		return refuse_limit(why, ERROR_TOO_MANY, NULL, 60,
+		    "as many messages are scheduled as there may be: %d, %d of one user",
+		    LOG_SCHEDULED_MAX, LOG_SCHEDULED_USER);
 	if (status == -ENOSPC)
 		return refuse_limit(why, ERROR_TOO_MANY, "limits.topics", 60,
 		    "the server knows as many topics as limits.topics allows");

@@ -17,6 +17,8 @@
 #define DRAFT_NAME_MAX  64 /* event */
 #define DRAFT_CLICK_MAX 2000
 #define DRAFT_TITLE_MAX 1000
+#define DRAFT_AT_WANTED                                                                            \
+	"at must be a time (RFC 3339), seconds since 1970, or a while from now such as +10m"
 
 /* One message to publish. Slices are borrowed until it was made into a message. */
 struct draft {
@@ -28,6 +30,9 @@ struct draft {
 	unsigned priority; /* 0: none */
 	uint64_t ttl_s;    /* 0: none */
 	uint64_t reply_to;
+	struct slice at; /* when, as it was given; absent: now, or at_s */
+	uint64_t at_s;   /* when, in seconds since 1970; 0: at says */
+	int64_t at_ms;   /* when, after draft_message; 0: now */
 	/* what the topic is called where it came from, for messages: "topic" or "room" */
 	const char *topic_field;
 	char topic_room[256]; /* room for a topic made from `to` */
@@ -46,15 +51,22 @@ unsigned draft_priority(struct slice s);
 
 /*
  * Check everything (topic, `to`, grants, sizes, what a room or the event names allow) and make
- * the message. 0 and *out (one reference), or -1 with *why.
+ * the message, now or put off. 0 and *out (one reference), or -1 with *why.
  */
 MUST_CHECK int draft_message(struct hub *h, const struct claims *who, struct message_from from,
-    struct draft *d, uint64_t origin, struct message **out, struct refusal *why);
+    struct draft *d, uint64_t origin, struct append_item *out, struct refusal *why);
+/* Make out what at and at_s say. 0, or -1 with *why. */
+MUST_CHECK int draft_take_time(struct draft *d, int64_t now_ms, struct refusal *why);
 
 /* limits.publishes_per_second, of a user over all doors, for n messages. 0, or -1 with *why. */
 MUST_CHECK int publish_rate(
     struct hub *h, const struct claims *who, unsigned n, struct refusal *why);
 
+/*
+ * What became of an item, as members of an answer: `id` and `duplicate`, or `scheduled` and `at`.
+ * Failures stick to b.
+ */
+void append_result(struct buf *b, const struct append_item *item);
 /* Refusal of a failed hub_append. */
 int append_refusal(int status, struct refusal *why);
 

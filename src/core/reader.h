@@ -27,6 +27,8 @@ struct position {
 
 #define POSITION_LAST_MAX 1000
 
+/* `90s`, `10m`, `2h`, `7d`: milliseconds. 0 or -1. */
+MUST_CHECK int duration_parse(struct slice s, uint64_t *out_ms);
 /* `after` as text: an id, `10m`, an RFC 3339 time, `all`; anything else is POSITION_BAD. */
 struct position position_parse(struct slice s, int64_t now_ms);
 

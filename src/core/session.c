@@ -83,9 +83,7 @@ send_ack(struct caller *c, const struct append *a)
 	struct buf b;
 
 	answer_start(&b, "ack", ref);
-	if (item->id != 0)
-		(void)json_add_member_u64(&b, "id", item->id);
-	(void)json_add_member_bool(&b, "duplicate", item->duplicate);
+	append_result(&b, item);
 	caller_answer(c, "ack", &b);
 }
 

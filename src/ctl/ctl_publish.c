@@ -244,10 +244,8 @@ print_answer(struct slice answer)
 		(void)puts("published");
 		return;
 	}
-	if (json_member(tree, "scheduled") != NULL) {
-		(void)fputs("scheduled: ", stdout);
-		ctl_print_text(stdout, json_string(json_member(tree, "scheduled")));
-		(void)puts("");
+	if (json_u64(json_member(tree, "scheduled"), &id) == 0) {
+		(void)printf("scheduled, number %llu\n", (unsigned long long)id);
 	} else {
 		duplicate = json_member(tree, "duplicate");
 		(void)fputs(

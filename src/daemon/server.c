@@ -313,6 +313,7 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	presence_expire(s->log, wall_ms);
+	log_fire(s->log, wall_ms);
 	if (now_ms >= s->next_sweep_ms) {
 		s->next_sweep_ms = now_ms + SWEEP_MS;
 		log_sweep(s->log, wall_ms);

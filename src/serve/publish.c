@@ -11,6 +11,7 @@
 #include "proto/url.h"
 #include "serve/publish_form.h"
 #include "serve/query.h"
+#include "serve/serve.h"
 
 /* POST /publish, POST /publish/{topic} (CONTRACT 7). */
 
@@ -26,11 +27,16 @@ static void
 add_result(struct buf *b, const struct append_item *item)
 {
 	(void)buf_add_char(b, '{');
-	if (item->id != 0)
-		(void)json_add_member_u64(b, "id", item->id);
+	append_result(b, item);
 	(void)json_add_member_string(b, "topic", item->message->topic);
-	(void)json_add_member_bool(b, "duplicate", item->duplicate);
 	(void)buf_add_char(b, '}');
+}
+
+/* 202: it is still to be published. */
+static int
+status_of(const struct publish *p, const struct append *a)
+{
+	return !p->is_array && a->items[0].what == APPEND_LATER ? 202 : 200;
 }
 
 static void
@@ -51,7 +57,7 @@ answer(const struct publish *p, const struct append *a)
 	if (b.failed)
 		exchange_abandon(p->x); /* it is stored: 503 would bring it once more */
 	else
-		serve_json(p->x, 200, buf_slice(&b));
+		serve_json(p->x, status_of(p, a), buf_slice(&b));
 	buf_done(&b);
 }
 
@@ -127,7 +133,7 @@ make(struct work *w, struct draft *d, struct append *a, unsigned i)
 		d->topic = w->topic;
 	if (d->topic_field == NULL)
 		d->topic_field = "topic";
-	return draft_message(serve_of(w->x)->hub, c, from, d, 0, &a->items[i].message, &w->why);
+	return draft_message(serve_of(w->x)->hub, c, from, d, 0, &a->items[i], &w->why);
 }
 
 static struct append *
@@ -269,6 +275,10 @@ serve_publish(struct exchange *x, struct slice topic_encoded)
 	struct buf topic = BUF_ON(room, 8192);
 	ssize_t n;
 
+	if (x->method == HTTP_DELETE) {
+		serve_cancel(x, topic_encoded);
+		return;
+	}
 	if (serve_authenticate(x, true, &w.claims) < 0)
 		return;
 	if (topic_encoded.p != NULL && topic_encoded.n > 0) {

@@ -243,7 +243,8 @@ take_all(struct publish_fields *f, const bool present[PUBLISH_FIELDS], struct dr
 		enum field field;
 		struct slice *to;
 	} texts[] = {{F_TOPIC, &d->topic}, {F_MESSAGE, &d->text}, {F_TITLE, &d->title},
-	    {F_EVENT, &d->event}, {F_CLICK, &d->click}, {F_KEY, &d->key}, {F_TO, &d->to}};
+	    {F_EVENT, &d->event}, {F_CLICK, &d->click}, {F_KEY, &d->key}, {F_TO, &d->to},
+	    {F_AT, &d->at}};
 
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
 		if (present[texts[i].field])
@@ -253,9 +254,6 @@ take_all(struct publish_fields *f, const bool present[PUBLISH_FIELDS], struct dr
 		if (i != F_MESSAGE && present[i] && !utf8_is_valid(buf_slice(&f->values[i])))
 			return refuse(why, ERROR_BAD_FIELD, "%s is not UTF-8", fields[i].name);
 	}
-	if (present[F_AT])
-		return refuse(
-		    why, ERROR_NOT_IMPLEMENTED, "at (scheduled publishing) is not built yet");
 	if (present[F_PRIORITY]) /* other values are those of RFC 9218, for proxies */
 		d->priority = draft_priority(buf_slice(&f->values[F_PRIORITY]));
 	if (present[F_TTL] && take_ttl(f, d, why) < 0)

@@ -34,7 +34,7 @@ static const struct route {
     {"chat", TAIL_SEGMENT, POST_METHODS, true, NULL, serve_chat_post},
     {"events", TAIL_NONE, GET_METHODS, false, serve_events, NULL},
     {"publish", TAIL_NONE, POST_METHODS, true, NULL, serve_publish},
-    {"publish", TAIL_REST, POST_METHODS, true, NULL, serve_publish},
+    {"publish", TAIL_REST, POST_METHODS | BIT(DELETE), true, NULL, serve_publish},
     {"history", TAIL_NONE, GET_METHODS, false, serve_history, NULL},
     {"echo", TAIL_NONE, GET_METHODS, false, serve_echo, NULL},
     {"token", TAIL_NONE, GET_METHODS | BIT(POST), false, serve_token, NULL},

@@ -143,6 +143,8 @@ void serve_chat_post(struct exchange *x, struct slice session_id);
 void serve_events(struct exchange *x);
 void serve_publish(struct exchange *x,
     struct slice topic_encoded); /* what followed /publish/, absent for /publish */
+void serve_cancel(struct exchange *x, struct slice number); /* DELETE of it */
+void serve_scheduled(struct exchange *x);                   /* the list, for whom admin.c lets in */
 void serve_history(struct exchange *x);
 void serve_echo(struct exchange *x);
 void serve_token(struct exchange *x);

@@ -126,8 +126,20 @@ memory_forget(struct store *store, struct log_topic *t)
  * Make sure that nothing can fail once the first message of the batch is in: topics, rings, the
  * tail.
  */
+/* To be put off, unless its key is known. */
 static int
-prepare(struct memory_store *s, const struct append *a)
+prepare_later(struct memory_store *s, struct append_item *item, int64_t now_ms)
+{
+	if (item->message->key.n > 0 && keys_find(&s->keys, item->message, &item->id)) {
+		item->what = APPEND_NOW; /* it was published already */
+		item->duplicate = true;
+		return 0;
+	}
+	return schedule_prepare(s->store.log, item, now_ms);
+}
+
+static int
+prepare(struct memory_store *s, struct append *a)
 {
 	struct log *l = s->store.log;
 	int r = log_reserve(l, a->n + 1);
@@ -138,7 +150,11 @@ prepare(struct memory_store *s, const struct append *a)
 		const struct message *m = a->items[i].message;
 		struct log_topic *t;
 
-		if (!m->is_logged)
+		if (a->items[i].what == APPEND_LATER) {
+			r = prepare_later(s, &a->items[i], a->now_ms);
+			continue;
+		}
+		if (!m->is_logged || !append_is_published(&a->items[i]))
 			continue;
 		t = log_topic_get(l, m->topic, &r);
 		if (t == NULL)
@@ -201,7 +217,7 @@ memory_append(struct store *store, struct append *a, unsigned caller)
 		struct append_item *item = &a->items[i];
 		struct message *m = item->message;
 
-		if (!m->is_logged)
+		if (!m->is_logged || item->duplicate || !append_is_published(item))
 			continue;
 		if (m->key.n > 0 && keys_find(&s->keys, m, &item->id)) {
 			item->duplicate = true;

@@ -18,7 +18,7 @@ static bool
 needs_disk(const struct append *a)
 {
 	for (unsigned i = 0; i < a->n; i++) {
-		if (a->items[i].message->is_logged)
+		if (a->items[i].message->is_logged || a->items[i].what != APPEND_NOW)
 			return true;
 	}
 	return false;

@@ -218,6 +218,13 @@ static const char *const steps[] = {
     "CREATE INDEX keys_by_age ON keys (id);"
     "CREATE VIRTUAL TABLE search USING fts5 (content, content = '',"
     " tokenize = 'unicode61 remove_diacritics 2');",
+    /* flags: 2 it is not logged */
+    "CREATE TABLE scheduled (number INTEGER PRIMARY KEY, at INTEGER NOT NULL, kind INTEGER NOT NULL,"
+    " flags INTEGER NOT NULL, time INTEGER NOT NULL, ends INTEGER NOT NULL,"
+    " origin INTEGER NOT NULL, id_at INTEGER NOT NULL, sse_at INTEGER NOT NULL,"
+    " sse_n INTEGER NOT NULL, content_at INTEGER NOT NULL, content_n INTEGER NOT NULL,"
+    " json BLOB NOT NULL, content BLOB, event BLOB, name BLOB, user BLOB, key BLOB,"
+    " topic BLOB NOT NULL);",
 };
 _Static_assert(ARRAY_LEN(steps) == DB_VERSION, "a step to each version");
 

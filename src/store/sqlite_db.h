@@ -8,7 +8,7 @@
 
 #include "core/config.h"
 
-#define DB_VERSION        1
+#define DB_VERSION        2
 #define DB_PAGE           4096
 #define DB_APPLICATION_ID 0x42656c66 /* "Belf" */
 
@@ -72,6 +72,13 @@
 	X(PAGE_COUNT, "PRAGMA page_count")                                                         \
 	X(FREE_COUNT, "PRAGMA freelist_count")                                                     \
 	X(VACUUM, "PRAGMA incremental_vacuum(256)")                                                \
+	X(LATER_ADD, "INSERT INTO scheduled (number, at, kind, flags, time, ends, origin, id_at,"  \
+		" sse_at, sse_n, content_at, content_n, json, content, event, name, user, key,"    \
+		" topic) VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19)") \
+	X(LATER_DROP, "DELETE FROM scheduled WHERE number = ?1")                                   \
+	X(LATER, "SELECT number, kind, flags, time, ends, origin, id_at, sse_at, sse_n,"           \
+		" content_at, content_n, json, content, event, name, user, key, topic, at"         \
+		" FROM scheduled ORDER BY at, number")                                             \
 	X(SCAN_UP, DB_MESSAGES " WHERE m.id > ?2 AND m.id <= ?3 ORDER BY m.id")                    \
 	X(SCAN_DOWN, DB_MESSAGES " WHERE m.id > ?2 AND m.id <= ?3 ORDER BY m.id DESC")             \
 	X(FIND_UP, DB_FOUND)                                                                       \

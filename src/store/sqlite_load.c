@@ -94,6 +94,36 @@ load_topics(struct load *at)
 	return r;
 }
 
+/* What is put off. Its rule is that of today. */
+static int
+load_scheduled(struct load *at)
+{
+	struct db *db = &at->s->db;
+	sqlite3_stmt *rows = db_stmt(db, DB_LATER);
+	int state = 0;
+	int r = 0;
+
+	while (r == 0 && (state = db_step(db, rows)) > 0) {
+		struct message_record record;
+		const struct topic_rule *rule;
+		struct message *m;
+
+		sqlite_row(rows, &record);
+		m = message_from_record(&record);
+		if (m == NULL) {
+			r = -ENOMEM;
+			break;
+		}
+		m->id = 0;
+		rule = config_rule(at->s->config, m->topic);
+		m->keep_count = rule->history;
+		m->keep_ms = rule->keep_ms;
+		r = schedule_load(at->l, record.id, sqlite3_column_int64(rows, 18), m);
+	}
+	(void)sqlite3_reset(rows);
+	return state < 0 ? -EIO : r;
+}
+
 /* The rest was lost, how much nobody knows: who resumes is told so. */
 static int
 mark_gap(struct load *at)
@@ -147,6 +177,8 @@ sqlite_load(struct sqlite_store *s)
 		return -EIO;
 	l->max_topics = 0; /* what is there is there */
 	r = load_topics(&at);
+	if (r == 0)
+		r = load_scheduled(&at);
 	l->max_topics = max_topics;
 	if (r < 0)
 		return r;

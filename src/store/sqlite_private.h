@@ -176,6 +176,8 @@ bool sqlite_sweep_step(struct sqlite_store *s, int64_t now_ms, struct sweep *at)
 
 /* --- sqlite_row.c --- */
 MUST_CHECK int sqlite_add_message(struct db *db, const struct message *m, int64_t tid);
+MUST_CHECK int sqlite_add_scheduled(struct db *db, const struct append_item *item);
+MUST_CHECK int sqlite_drop_scheduled(struct db *db, uint64_t number);
 /* The row under a statement of DB_MESSAGE; what it borrows lives until the next step. */
 void sqlite_row(sqlite3_stmt *row, struct message_record *out);
 

@@ -1,6 +1,7 @@
 #include "store/sqlite_private.h"
 
 #define FLAG_DATA_TEXT 1
+#define FLAG_EPHEMERAL 2
 
 /*
  * Content mostly stands in the JSON as it is: then only where. It is the larger part of a row.
@@ -19,36 +20,71 @@ find_content(const struct message_record *r, size_t *at)
 	return true;
 }
 
+/* Columns 3 to 18 of both tables. */
+static void
+bind_record(sqlite3_stmt *s, const struct message_record *r)
+{
+	size_t content_at = 0;
+	bool is_in_json = find_content(r, &content_at);
+	int flags = (r->is_data_text ? FLAG_DATA_TEXT : 0) | (r->is_logged ? 0 : FLAG_EPHEMERAL);
+
+	(void)sqlite3_bind_int(s, 3, r->kind);
+	(void)sqlite3_bind_int(s, 4, flags);
+	(void)sqlite3_bind_int64(s, 5, r->time_ms);
+	(void)sqlite3_bind_int64(s, 6, r->expires_ms);
+	db_bind_u64(s, 7, r->origin);
+	db_bind_u64(s, 8, r->id_at);
+	db_bind_u64(s, 9, r->sse_at);
+	db_bind_u64(s, 10, r->sse_n);
+	db_bind_u64(s, 11, content_at);
+	db_bind_u64(s, 12, r->content.n);
+	db_bind_text(s, 13, r->json);
+	db_bind_text(s, 14, is_in_json ? SLICE_NONE : r->content);
+	db_bind_text(s, 15, r->event);
+	db_bind_text(s, 16, r->name);
+	db_bind_text(s, 17, r->user_id);
+	db_bind_text(s, 18, r->key);
+}
+
 int
 sqlite_add_message(struct db *db, const struct message *m, int64_t tid)
 {
 	sqlite3_stmt *s = db_stmt(db, DB_MESSAGE_ADD);
 	struct message_record r;
-	size_t content_at = 0;
-	bool is_in_json;
 
 	if (s == NULL)
 		return -1;
 	message_to_record(m, &r);
-	is_in_json = find_content(&r, &content_at);
 	db_bind_u64(s, 1, r.id);
 	(void)sqlite3_bind_int64(s, 2, tid);
-	(void)sqlite3_bind_int(s, 3, r.kind);
-	(void)sqlite3_bind_int(s, 4, r.is_data_text ? FLAG_DATA_TEXT : 0);
-	(void)sqlite3_bind_int64(s, 5, r.time_ms);
-	(void)sqlite3_bind_int64(s, 6, r.expires_ms);
-	db_bind_u64(s, 7, r.origin);
-	db_bind_u64(s, 8, r.id_at);
-	db_bind_u64(s, 9, r.sse_at);
-	db_bind_u64(s, 10, r.sse_n);
-	db_bind_u64(s, 11, content_at);
-	db_bind_u64(s, 12, r.content.n);
-	db_bind_text(s, 13, r.json);
-	db_bind_text(s, 14, is_in_json ? SLICE_NONE : r.content);
-	db_bind_text(s, 15, r.event);
-	db_bind_text(s, 16, r.name);
-	db_bind_text(s, 17, r.user_id);
-	db_bind_text(s, 18, r.key);
+	bind_record(s, &r);
+	return db_run(db, s);
+}
+
+int
+sqlite_add_scheduled(struct db *db, const struct append_item *item)
+{
+	sqlite3_stmt *s = db_stmt(db, DB_LATER_ADD);
+	struct message_record r;
+
+	if (s == NULL)
+		return -1;
+	message_to_record(item->message, &r);
+	db_bind_u64(s, 1, item->id);
+	(void)sqlite3_bind_int64(s, 2, item->at_ms);
+	bind_record(s, &r);
+	db_bind_text(s, 19, r.topic);
+	return db_run(db, s);
+}
+
+int
+sqlite_drop_scheduled(struct db *db, uint64_t number)
+{
+	sqlite3_stmt *s = db_stmt(db, DB_LATER_DROP);
+
+	if (s == NULL)
+		return -1;
+	db_bind_u64(s, 1, number);
 	return db_run(db, s);
 }
 
@@ -61,7 +97,7 @@ sqlite_row(sqlite3_stmt *row, struct message_record *out)
 
 	*out = (struct message_record){.id = db_column_u64(row, 0),
 	    .kind = (uint8_t)db_column_u64(row, 1),
-	    .is_logged = true,
+	    .is_logged = (db_column_u64(row, 2) & FLAG_EPHEMERAL) == 0,
 	    .is_data_text = (db_column_u64(row, 2) & FLAG_DATA_TEXT) != 0,
 	    .time_ms = sqlite3_column_int64(row, 3),
 	    .expires_ms = sqlite3_column_int64(row, 4),

@@ -147,6 +147,18 @@ prepare_item(struct sqlite_store *s, const struct message *m, struct log_topic *
 	return 0;
 }
 
+static int
+prepare_any(struct sqlite_store *s, const struct append *a, struct append_item *item,
+    struct log_topic **out)
+{
+	item->duplicate = false;
+	if (item->what == APPEND_LATER)
+		return schedule_prepare(s->store.log, item, a->now_ms);
+	if (!item->message->is_logged || !append_is_published(item))
+		return 0;
+	return prepare_item(s, item->message, out);
+}
+
 /* Make sure that nothing can fail once the transaction is committed. */
 static int
 prepare(struct sqlite_store *s, struct batch *b)
@@ -165,8 +177,8 @@ prepare(struct sqlite_store *s, struct batch *b)
 
 		a->status = r;
 		for (unsigned k = 0; k < a->n; k++, at++) {
-			if (a->status == 0 && a->items[k].message->is_logged)
-				a->status = prepare_item(s, a->items[k].message, &b->topics[at]);
+			if (a->status == 0)
+				a->status = prepare_any(s, a, &a->items[k], &b->topics[at]);
 		}
 	}
 	log_unlock(s->store.log);
@@ -311,6 +323,27 @@ count_new(struct change *c, const struct message *m)
 		c->next_end_ms = m->expires_ms;
 }
 
+/* To be put off, unless its key is known. */
+static int
+write_later(struct sqlite_store *s, const struct append *a, struct append_item *item)
+{
+	char text[KEY_TEXT_MAX];
+	uint64_t id = 0;
+	bool is_old;
+	int r = 0;
+
+	if (item->duplicate)
+		return 0; /* of one that waits */
+	if (item->message->key.n > 0)
+		r = find_key(s, key_text(item->message, text), a->now_ms, &id, &is_old);
+	if (r <= 0)
+		return r < 0 ? -1 : sqlite_add_scheduled(&s->db, item);
+	item->what = APPEND_NOW; /* it was published already */
+	item->id = id;
+	item->duplicate = true;
+	return 0;
+}
+
 static int
 write_item(struct sqlite_store *s, struct batch *b, const struct append *a,
     struct append_item *item, struct log_topic *t)
@@ -319,7 +352,12 @@ write_item(struct sqlite_store *s, struct batch *b, const struct append *a,
 	struct change *c;
 	int r = 0;
 
-	item->duplicate = false;
+	if (item->what == APPEND_LATER)
+		return write_later(s, a, item);
+	if (item->entry != NULL && sqlite_drop_scheduled(&s->db, item->entry->number) < 0)
+		return -1;
+	if (t == NULL)
+		return 0; /* nobody keeps it */
 	if (m->key.n > 0)
 		r = check_key(s, b, a, item);
 	item->duplicate = r > 0;
@@ -344,8 +382,7 @@ write_all(struct sqlite_store *s, struct batch *b)
 		struct append *a = b->appends[i];
 
 		for (unsigned k = 0; k < a->n; k++, at++) {
-			if (a->status == 0 && b->topics[at] != NULL &&
-			    write_item(s, b, a, &a->items[k], b->topics[at]) < 0)
+			if (a->status == 0 && write_item(s, b, a, &a->items[k], b->topics[at]) < 0)
 				return -1;
 		}
 	}

@@ -273,3 +273,54 @@ def test_stalled_disk(disk):
     kept.append(publish(d, "a", "after", t).ok().json()["id"])
     assert [m["id"] for m in history(d, "a", t)] == [first] + sorted(kept)
     d.stop()
+
+
+def listed(d):
+    t = d.token("root", belfry={"role": "admin"})
+    return d.http("GET", "/api/scheduled", {"Authorization": "Bearer " + t}).ok().json()["scheduled"]
+
+
+@pytest.mark.parametrize("backend", ["sqlite", "memory"])
+def test_scheduled(tmp_path, backend):
+    """`at` in each form; it is taken back by who sent it, or by an administrator, and comes once, also after a restart."""
+    d = Daemon(tmp_path, {**STORAGE, **RULES, "storage": {"backend": backend, "path": "data/belfry.db"}}).start()
+    try:
+        t = d.token("ada", belfry={"publish": ["**"], "subscribe": ["**"]})
+        other = d.token("bob", belfry={"publish": ["**"], "subscribe": ["**"]})
+        auth = {"Authorization": "Bearer " + t}
+        with d.sse(token=other, topic="a") as s:
+            r = publish(d, "a", "json", t, at="+1s").ok(202).json()
+            assert set(r) == {"scheduled", "at", "topic"} and abs(r["at"] - time.time() - 1) < 30
+            text = d.http("POST", "/publish/a", {**auth, "At": str(int(time.time()) + 2)}, "header").ok(202).json()
+            far = d.http("POST", "/publish/a?at=%2B1h", auth, "query").ok(202).json()
+            iso = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 7200))
+            mixed = d.http("POST", "/publish", {**auth, "Content-Type": "application/json"},
+                           json.dumps([{"topic": "b", "message": "now"}, {"topic": "b", "message": "later", "at": iso}])).ok().json()
+            assert "id" in mixed[0] and "scheduled" in mixed[1]
+            d.http("POST", "/publish/a", {**auth, "At": "whenever"}, "x").problem(400, "bad_field")
+            assert [e["scheduled"] for e in listed(d)] == [r["scheduled"], text["scheduled"], far["scheduled"], mixed[1]["scheduled"]]
+            path = "/publish/%d" % far["scheduled"]
+            d.http("DELETE", path, {"Authorization": "Bearer " + other}).problem(404, "not_found")
+            d.http("DELETE", path, {}).problem(401)
+            assert d.http("DELETE", path, auth).status == 204
+            d.http("DELETE", path, auth).problem(404, "not_found")
+            d.http("DELETE", "/publish/a", auth).problem(404, "not_found")
+            assert [s.until("notification").json()["message"] for _ in range(2)] == ["json", "header"]
+        with d.ws(token=t) as ws:
+            ack = ws.ok("publish", "ack", topic="c", message="ws", at="+1h")
+            assert ack["scheduled"] and "id" not in ack
+        if backend == "sqlite":
+            soon = publish(d, "c", "soon", t, at="+1s").ok(202).json()
+            d.process.kill()
+            d.process.wait()
+            time.sleep(1.1)
+            again(d)
+            with d.sse(token=other, topic="c", after="all") as s:
+                assert s.until("notification").json()["message"] == "soon"
+            assert [e["scheduled"] for e in listed(d)] == [ack["scheduled"], mixed[1]["scheduled"]] or [
+                e["scheduled"] for e in listed(d)
+            ] == [mixed[1]["scheduled"], ack["scheduled"]]
+            assert len(history(d, "c", t)) == 1 and soon
+        d.stop()
+    finally:
+        d.kill()

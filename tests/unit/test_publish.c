@@ -33,6 +33,7 @@ publish(struct world *w, const struct claims *who, const char *text, struct mess
 	struct message_from from = {slice_str(who->user_id), slice_str(who->name)};
 	char *json = quoted(text);
 	cJSON *tree = NULL;
+	struct append_item item = {0};
 	struct draft d;
 	int r;
 
@@ -41,7 +42,8 @@ publish(struct world *w, const struct claims *who, const char *text, struct mess
 	ck_assert_msg(json_parse(slice_str(json), &tree, NULL) == 0, "%s", json);
 	r = draft_from_json(tree, slice_str(json), &d, why);
 	if (r == 0)
-		r = draft_message(&w->hubs[0], who, from, &d, 0, out, why);
+		r = draft_message(&w->hubs[0], who, from, &d, 0, &item, why);
+	*out = item.message;
 	cJSON_Delete(tree);
 	free(json);
 	if (r == 0) {
@@ -185,8 +187,12 @@ START_TEST(taken)
 	ck_assert_ptr_null(publish(&w, who, "{'topic':'a','message':'m','ttl':5}", &m, &why));
 	ck_assert_int_eq(m->expires_ms, WORLD_NOW_MS + 5000);
 	message_unref(m);
-	ck_assert_str_eq(publish(&w, who, "{'topic':'a','message':'m','at':'+10m'}", &m, &why),
-	    "not_implemented");
+	/* its time is when it is heard, and its life begins then */
+	ck_assert_ptr_null(
+	    publish(&w, who, "{'topic':'a','message':'m','at':'+10m','ttl':5}", &m, &why));
+	ck_assert_int_eq(m->time_ms, WORLD_NOW_MS + 600000);
+	ck_assert_int_eq(m->expires_ms, WORLD_NOW_MS + 605000);
+	message_unref(m);
 	w.config->limits.message = 3;
 	ck_assert_str_eq(publish(&w, who, "{'topic':'a','message':'1234'}", &m, &why), "too_large");
 	ck_assert_str_eq(why.limit, "limits.message");

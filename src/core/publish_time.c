@@ -1,0 +1,59 @@
+#include "core/publish.h"
+#include "core/reader.h"
+#include "proto/http.h"
+#include "proto/json.h"
+
+/* `at`: when a message is to be published (CONTRACT 7). */
+
+static int
+time_of_text(struct slice s, int64_t now_ms, int64_t *out_ms, struct refusal *why)
+{
+	uint64_t n = 0;
+	int64_t us;
+
+	s = slice_trim(s); /* a plus sign in a query is a space */
+	if (s.n > 0 && s.p[0] == '+')
+		s = slice_skip(s, 1);
+	if (duration_parse(s, &n) == 0)
+		*out_ms = n > LOG_SCHEDULED_AHEAD_MS ? INT64_MAX : now_ms + (int64_t)n;
+	else if (slice_to_u64(s, &n) == 0)
+		*out_ms = n > INT64_MAX / 1000 ? INT64_MAX : (int64_t)n * 1000;
+	else if (rfc3339_parse(s, &us) == 0)
+		*out_ms = us / 1000;
+	else
+		return refuse(why, ERROR_BAD_FIELD, "%s", DRAFT_AT_WANTED);
+	return 0;
+}
+
+int
+draft_take_time(struct draft *d, int64_t now_ms, struct refusal *why)
+{
+	int64_t at_ms = 0;
+
+	d->at_ms = 0;
+	if (d->at_s != 0)
+		at_ms = d->at_s > INT64_MAX / 1000 ? INT64_MAX : (int64_t)d->at_s * 1000;
+	else if (slice_trim(d->at).n == 0)
+		return 0; /* as every empty field: it is not there */
+	else if (time_of_text(d->at, now_ms, &at_ms, why) < 0)
+		return -1;
+	if (at_ms > now_ms + LOG_SCHEDULED_AHEAD_MS)
+		return refuse(why, ERROR_BAD_FIELD, "at is more than a year ahead");
+	d->at_ms = at_ms < now_ms ? now_ms : at_ms; /* what is over is due */
+	return 0;
+}
+
+void
+append_result(struct buf *b, const struct append_item *item)
+{
+	if (item->what == APPEND_LATER) {
+		(void)json_add_member_u64(b, "scheduled", item->id);
+		(void)json_add_member_i64(b, "at", item->at_ms / 1000);
+		if (item->duplicate)
+			(void)json_add_member_bool(b, "duplicate", true);
+		return;
+	}
+	if (item->id != 0)
+		(void)json_add_member_u64(b, "id", item->id);
+	(void)json_add_member_bool(b, "duplicate", item->duplicate);
+}
