@@ -63,10 +63,10 @@ MUST_CHECK int publish_rate(
     struct hub *h, const struct claims *who, unsigned n, struct refusal *why);
 
 /*
- * What became of an item, as members of an answer: `id` and `duplicate`, or `scheduled` and `at`.
- * Failures stick to b.
+ * What became of an item, as members of an answer: `id` and `duplicate`, or `scheduled` and `at`, with
+ * `topic` unless it is absent. Failures stick to b.
  */
-void append_result(struct buf *b, const struct append_item *item);
+void append_result(struct buf *b, const struct append_item *item, struct slice topic);
 /* Refusal of a failed hub_append. */
 int append_refusal(int status, struct refusal *why);
 

@@ -44,16 +44,20 @@ draft_take_time(struct draft *d, int64_t now_ms, struct refusal *why)
 }
 
 void
-append_result(struct buf *b, const struct append_item *item)
+append_result(struct buf *b, const struct append_item *item, struct slice topic)
 {
 	if (item->what == APPEND_LATER) {
 		(void)json_add_member_u64(b, "scheduled", item->id);
 		(void)json_add_member_i64(b, "at", item->at_ms / 1000);
+		if (topic.p != NULL)
+			(void)json_add_member_string(b, "topic", topic);
 		if (item->duplicate)
 			(void)json_add_member_bool(b, "duplicate", true);
 		return;
 	}
 	if (item->id != 0)
 		(void)json_add_member_u64(b, "id", item->id);
+	if (topic.p != NULL)
+		(void)json_add_member_string(b, "topic", topic);
 	(void)json_add_member_bool(b, "duplicate", item->duplicate);
 }

@@ -83,7 +83,7 @@ send_ack(struct caller *c, const struct append *a)
 	struct buf b;
 
 	answer_start(&b, "ack", ref);
-	append_result(&b, item);
+	append_result(&b, item, SLICE_NONE);
 	caller_answer(c, "ack", &b);
 }
 

@@ -23,6 +23,9 @@ int ctl_publish(int argc, char **argv);
 int ctl_listen(int argc, char **argv);
 int ctl_bench(int argc, char **argv);
 int ctl_stats(int argc, char **argv);
+int ctl_history(int argc, char **argv);
+int ctl_backup(int argc, char **argv);
+int ctl_check(int argc, char **argv);
 
 /* --- options --- */
 

@@ -9,6 +9,10 @@ static const char help[] =
     "  secret   make a key file\n"
     "  publish  publish a message\n"
     "  listen   print what is published\n"
+    "  history  print what is stored\n"
+    "  stats    print the daemon's figures\n"
+    "  backup   copy the log's database, beside the running daemon\n"
+    "  check    look for damage in it\n"
     "  bench    put load on a daemon and measure\n"
     "\n"
     "`belfryctl COMMAND --help` tells more. The daemon is found by -c FILE (its configuration), or by the\n"
@@ -24,7 +28,9 @@ static const struct {
     {"publish", ctl_publish},
     {"listen", ctl_listen},
     {"chat", NULL},
-    {"history", NULL},
+    {"history", ctl_history},
+    {"backup", ctl_backup},
+    {"check", ctl_check},
     {"stats", ctl_stats},
     {"kick", NULL},
     {"ban", NULL},

@@ -27,8 +27,7 @@ static void
 add_result(struct buf *b, const struct append_item *item)
 {
 	(void)buf_add_char(b, '{');
-	append_result(b, item);
-	(void)json_add_member_string(b, "topic", item->message->topic);
+	append_result(b, item, item->message->topic);
 	(void)buf_add_char(b, '}');
 }
 

@@ -33,7 +33,7 @@
 		" ON CONFLICT (name) DO UPDATE SET value = ?2")                                    \
 	X(TOPIC_ADD, "INSERT INTO topics (name, trimmed, used) VALUES (?1, ?2, ?3)"                \
 		" ON CONFLICT (name) DO UPDATE SET trimmed = ?2, used = ?3 RETURNING tid")         \
-	X(TOPIC_TRIMMED, "UPDATE topics SET trimmed = ?2, used = ?3 WHERE tid = ?1")               \
+	X(TOPIC_TRIMMED, "UPDATE topics SET trimmed = max(trimmed, ?2), used = ?3 WHERE tid = ?1")               \
 	X(TOPIC_DROP, "DELETE FROM topics WHERE tid = ?1")                                         \
 	X(TOPIC_TRIM_GET, "SELECT trimmed FROM topics WHERE tid = ?1")                             \
 	X(TOPICS_TRIMMED_MAX, "SELECT max(trimmed) FROM topics")                                   \

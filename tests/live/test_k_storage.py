@@ -10,7 +10,7 @@ import time
 import urllib.parse
 
 import pytest
-from support.daemon import Daemon, mark
+from support.daemon import Daemon, ctl, mark
 from support.rawclient import Eof, Timeout
 
 STORAGE = {"storage": {"backend": "sqlite", "path": "data/belfry.db"}}
@@ -324,3 +324,36 @@ def test_scheduled(tmp_path, backend):
         d.stop()
     finally:
         d.kill()
+
+
+def test_ctl(disk, tmp_path):
+    """belfryctl history, backup beside the running daemon, check; a daemon on the copy has it all."""
+    d = disk.start()
+    d.configure({"listen": ({"address": "127.0.0.1", "port": d.port},)})
+    conf = ("-c", str(d.file))
+    t = d.token("ada", belfry={"publish": ["**"], "subscribe": ["**"]})
+    ids = [publish(d, "a/b", f"number {i}", t).ok().json()["id"] for i in range(5)]
+    copy = tmp_path / "copy.db"
+    assert ctl("backup", *conf, str(copy)).returncode == 0
+    assert copy.stat().st_mode & 0o777 == 0o640
+    assert ctl("backup", *conf, str(copy)).returncode == 73
+    for where in (conf, (str(copy),)):
+        assert ctl("check", *where).returncode == 0
+    r = ctl("history", *conf, "a/*", "-n", "2")
+    assert r.returncode == 0 and [line.split()[-1] for line in r.stdout.splitlines()] == ["3", "4"], r
+    r = ctl("history", *conf, "--json", "--after", str(ids[1]), "a/b")
+    assert [m["id"] for m in json.loads(r.stdout)["messages"]] == ids[2:]
+    assert len(json.loads(ctl("history", *conf, "--json", "-q", "number 3", "a/b").stdout)["messages"]) == 1
+    assert ctl("history", *conf).returncode == 64
+    publish(d, "a/b", "after the copy", t).ok()
+    other = Daemon(tmp_path / "other", {**RULES, "storage": {"backend": "sqlite", "path": str(copy)}}).start()
+    try:
+        assert [m["id"] for m in history(other, "a/b", other.token("ada", belfry={"subscribe": ["**"]}))] == ids
+        other.stop()
+    finally:
+        other.kill()
+    bad = bytearray(copy.read_bytes())
+    bad[8192:16384] = os.urandom(8192)
+    copy.write_bytes(bad)
+    assert ctl("check", str(copy)).returncode == 65
+    d.stop()
