@@ -79,7 +79,7 @@ load_topics(struct load *at)
 	ends.state = db_step(db, ends.rows);
 	while (r == 0 && (state = db_step(db, topics)) != 0) {
 		r = state < 0 ? -EIO : add_topic(at, topics, &t);
-		if (r < 0)
+		if (r < 0 || t == NULL)
 			break;
 		if (stands_at(db, &counts, disk_of(t)->tid))
 			take_counts(at, t, counts.rows);

@@ -16,8 +16,6 @@
 #define CHECK_INTERVAL 1000   /* SQLite's instructions between two looks at the clock */
 #define PATH_ROOM      (PATH_MAX + 64)
 
-extern const struct store_ops sqlite_ops;
-
 /* How opening failed, for people. */
 struct opening {
 	const struct sqlite_options *o;
@@ -209,7 +207,6 @@ open_db(struct opening *at, struct sqlite_store *s)
 		return fail(at, r, "it is a database, but not one of belfryd", "");
 	if (r < 0)
 		return fail_db(at, &s->db, "its tables cannot be made");
-	s->is_new = version == 0;
 	if (db_meta_get(&s->db, "clean", &is_clean) < 0 ||
 	    db_meta_get(&s->db, "sync", &last_sync) < 0)
 		return fail_db(at, &s->db, "it cannot be read");

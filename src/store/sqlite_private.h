@@ -97,7 +97,6 @@ struct sqlite_store {
 	int lock_fd;
 	struct config *config;
 	struct sqlite_options options; /* its pointers are the fields above */
-	bool is_new;
 	bool has_gap; /* an unclean end may have lost something */
 
 	/* under the log's lock */
@@ -153,7 +152,10 @@ disk_of(const struct log_topic *t)
 	return t->stored;
 }
 
-/* --- sqlite_open.c --- */
+/* --- sqlite.c --- */
+extern const struct store_ops sqlite_ops;
+
+/* --- sqlite_open.c, sqlite_load.c --- */
 /* What the log has to know of what is stored; no thread runs yet. 0 or negative. */
 MUST_CHECK int sqlite_load(struct sqlite_store *s);
 void sqlite_tell(const struct sqlite_store *s, bool is_error, const char *event, const char *text);

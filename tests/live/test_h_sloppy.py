@@ -52,7 +52,7 @@ def test_cut_body_publishes_nothing(daemon, topic, cut):
 
 
 BODIES = {
-    401: ("POST", "/publish/h/x", {}), 404: ("POST", "/none", {}), 405: ("DELETE", "/publish/h/x", {"Authorization": "Bearer {t}"}),
+    401: ("POST", "/publish/h/x", {}), 404: ("POST", "/none", {}), 405: ("PUT", "/publish/h/x", {"Authorization": "Bearer {t}"}),
     403: ("POST", "/publish/h/x", {"Authorization": "Bearer {t}", "Origin": "https://evil.example.org"}), 421: ("POST", "/publish/h/x", {"Host": "evil.example.org"}),
     415: ("POST", "/publish/h/x", {"Authorization": "Bearer {t}", "Content-Type": "image/png"}), 501: ("BREW", "/publish/h/x", {}),
     400: ("POST", "/publish/a//b", {"Authorization": "Bearer {t}"}),
