@@ -11,7 +11,7 @@ SOAK_BUILD = plain
 
 ifeq ($(wildcard config.mk),)
 
-TARGETS = all check check-unit check-live check-web autobahn bench soak bench-churn bench-scaling install uninstall dist fuzz lint format run
+TARGETS = all check check-unit check-live check-web autobahn bench soak bench-churn bench-scaling bench-durable install uninstall dist fuzz lint format run
 .PHONY: $(TARGETS) clean distclean deps deps-check deps-ci help
 .DEFAULT_GOAL := all
 
@@ -83,7 +83,7 @@ V = 0
 say = $(if $(filter 0,$(V)),@echo '  $(1)	$(patsubst $(srcdir)/%,%,$(2))';)
 
 .PHONY: all check check-unit check-live check-web tests fuzzers run install uninstall clean distclean dist fuzz lint format \
-	autobahn bench soak bench-churn bench-scaling deps deps-check deps-ci help
+	autobahn bench soak bench-churn bench-scaling bench-durable deps deps-check deps-ci help
 .DEFAULT_GOAL := all
 ifeq ($(MAKELEVEL),0)
 MAKEFLAGS += -j$(NPROC)
@@ -165,6 +165,11 @@ bench-churn: all	## 2,000 clients at random for 5 minutes, every message account
 	@$(srcdir)/tests/bench/churn.py
 bench-scaling: all bench/floor	## how cost grows with connections, topics and messages: docs/scaling.svg
 	@$(srcdir)/tests/bench/scaling.py $(srcdir)
+bench-durable: bench/durable	## messages a second with storage.sync = full, against a bare loop of SQLite transactions, 30 s
+	@mkdir -p bench/durable.d && bench/durable bench/durable.d
+bench/durable: $(srcdir)/tests/bench/durable.c libbelfry.a
+	@mkdir -p $(@D)
+	$(LINK) $(ALL_CPPFLAGS) $< libbelfry.a $(DAEMON_LIBS) $(LIBS)
 bench/floor: $(srcdir)/tests/bench/floor.c
 	@mkdir -p $(@D)
 	$(LINK) $(ALL_CPPFLAGS) $<
