@@ -285,6 +285,9 @@ describe('connecting', () => {
 		await assert.rejects(room.ready, { code: 'aborted' });
 		await settle();
 		assert.deepEqual(WebSocket.last.of('unsubscribe').map((message) => message.topic), ['build/**']);
+		assert.equal(chat.room('cellar', { signal: gives.signal }).state, 'left');
+		await settle();
+		assert.deepEqual(WebSocket.last.of('join').filter((message) => message.room === 'cellar'), []);
 		assert.deepEqual([topic.state, room.state, chat.subscriptions.size, chat.rooms.has('attic')], ['left', 'left', 0, false]);
 	});
 

@@ -2,26 +2,25 @@
 /* The connection: opened, watched, opened again, shared by rooms and topics. */
 
 import {
-	BelfryError, BelfryEvent, ENDED, RECEIVE, START, baseOf, fullJitter, newKey, topicMatches,
+	BelfryError, BelfryEvent, ENDED, START, baseOf, fullJitter, newKey,
 } from './common.js';
 import { Room, Subscription } from './feeds.js';
-import { openStream, openWebSocket, whyRefused } from './open.js';
+import { Life } from './life.js';
+import { openStream, openWebSocket, opening, tokenOf, whyRefused } from './open.js';
 import { Outbox, Outgoing } from './outbox.js';
 import { Requests, aborted } from './requests.js';
+import { route } from './route.js';
 
 /** @typedef {import('../belfry.d.ts').ChatOptions} ChatOptions */
 /** @typedef {import('../belfry.d.ts').FeedOptions} FeedOptions */
 /** @typedef {import('../belfry.d.ts').State} State */
-/** @typedef {import('../belfry.d.ts').TokenContext} TokenContext */
 /** @typedef {import('../belfry.d.ts').User} User */
 /** @typedef {Record<string, any>} Json */
 /** @typedef {import('./open.js').Socket} Socket */
 
 const WELCOME_TIMEOUT_MS = 10_000;              // from the first byte out to `welcome`
-const PONG_TIMEOUT_MS = 10_000;
 const STEADY_MS = 5_000;                        // a connection that lived so long ends a row of failures
 const BLOCKED_AFTER = 2;                        // refusals without a reason before SSE is tried
-const ANSWERS = new Set(['ack', 'history', 'left', 'unsubscribed']);
 const KICKED = 4403;
 const TOKEN_ENDED = 4401;
 const TOO_LARGE = 1009;
@@ -32,15 +31,11 @@ export class Chat extends EventTarget {
 	#socket = null;
 	/** @type {ReturnType<typeof setTimeout> | undefined} */
 	#retryTimer = undefined;
-	/** @type {ReturnType<typeof setTimeout> | undefined} */
-	#lifeTimer = undefined;
 	#requests = new Requests();
 	#failures = 0;
 	#refusals = 0;
 	#blocked = 0;
 	#openedAt = 0;
-	#heardAt = 0;
-	#heartbeatMs = 30_000;
 	/** @type {number | null} milliseconds the server asked us to stay away */
 	#stayAway = null;
 	/** @type {BelfryError | undefined} */
@@ -51,7 +46,9 @@ export class Chat extends EventTarget {
 	#token = null;
 	/** @type {Outbox} */
 	#publishing;
-	#probe = () => this.#checkLife(true);
+	/** @type {Life} */
+	#life;
+	#probe = () => this.retryNow();
 
 	/** @param {string | URL} [url] @param {ChatOptions} [options] */
 	constructor(url, options = {}) {
@@ -79,6 +76,7 @@ export class Chat extends EventTarget {
 		this.#publishing = new Outbox((body) => this.request(body), (event, message) => {
 			this.dispatchEvent(new BelfryEvent(event, message));
 		});
+		this.#life = new Life(() => this.request({ type: 'ping' }), () => this.#drop(this.#socket, 'no sign of life'), options.pongTimeout);
 		options.signal?.addEventListener('abort', () => this.close(), { once: true });
 	}
 
@@ -92,23 +90,8 @@ export class Chat extends EventTarget {
 			return Promise.reject(aborted());
 		if (this.state === 'open')
 			return Promise.resolve();
-		const told = new AbortController();
-		/** @type {Promise<void>} */
-		const opened = new Promise((resolve, reject) => {
-			this.addEventListener('open', () => resolve(), { signal: told.signal });
-			this.addEventListener('close', (event) => {
-				const { willRetry, error, reason } = /** @type {BelfryEvent} */ (event).detail;
-				if (!willRetry)
-					reject(error ?? new BelfryError('closed', reason));
-			}, { signal: told.signal });
-			signal?.addEventListener('abort', () => {
-				reject(aborted());
-				this.close(1000, 'aborted');
-			}, { signal: told.signal });
-		});
-		const end = () => told.abort();
+		const opened = opening(this, signal);
 
-		opened.then(end, end);          // who does not wait has the `close` event
 		globalThis.addEventListener?.('online', this.#probe);
 		if (this.#socket === null)
 			this.#begin('first connection');
@@ -125,37 +108,37 @@ export class Chat extends EventTarget {
 	/** While waiting to reconnect: do it now. While open: find out whether the line is dead. */
 	retryNow() {
 		if (this.state === 'open')
-			this.#checkLife(true);
+			this.#life.ask();
 		else if (this.state === 'connecting' && this.#socket === null)
 			this.#begin('asked to');
 	}
 
 	/** A room, joined now and after every reconnect. @param {string} name @param {FeedOptions} [options] */
 	room(name, options) {
-		let room = this.rooms.get(name);
-
-		if (room === undefined || room.state === 'left' || room.state === 'refused') {
-			room = new Room(this, name, options);
-			this.rooms.set(name, room);
-			room.endWith(options?.signal);
-			if (this.state === 'open')
-				room[START]();
-		}
-		return room;
+		return this.#feed(this.rooms, Room, name, options);
 	}
 
 	/** A topic or pattern, subscribed now and after every reconnect. @param {string} topic @param {FeedOptions} [options] */
 	subscribe(topic, options) {
-		let subscription = this.subscriptions.get(topic);
+		return this.#feed(this.subscriptions, Subscription, topic, options);
+	}
 
-		if (subscription === undefined || subscription.state === 'left' || subscription.state === 'refused') {
-			subscription = new Subscription(this, topic, options);
-			this.subscriptions.set(topic, subscription);
-			subscription.endWith(options?.signal);
-			if (this.state === 'open')
-				subscription[START]();
+	/**
+	 * @template {Room | Subscription} F
+	 * @param {Map<string, F>} known @param {new (chat: Chat, name: string, options?: FeedOptions) => F} Kind
+	 * @param {string} name @param {FeedOptions} [options] @returns {F}
+	 */
+	#feed(known, Kind, name, options) {
+		let feed = known.get(name);
+
+		if (feed === undefined || feed.state === 'left' || feed.state === 'refused') {
+			feed = new Kind(this, name, options);
+			known.set(name, feed);
+			feed.endWith(options?.signal);
+			if (this.state === 'open' && feed.state === 'waiting')
+				feed[START]();
 		}
-		return subscription;
+		return feed;
 	}
 
 	/** Publish on a topic; offline it waits. @param {Json} message */
@@ -211,13 +194,6 @@ export class Chat extends EventTarget {
 		this.dispatchEvent(new BelfryEvent('state', { state, ...more }));
 	}
 
-	/** @param {TokenContext} context @returns {Promise<string | null>} */
-	async #askToken(context) {
-		const { token } = this.options;
-
-		return (typeof token === 'function' ? await token(context) : token) ?? null;
-	}
-
 	/** @param {string} why */
 	async #begin(why) {
 		clearTimeout(this.#retryTimer);
@@ -228,7 +204,7 @@ export class Chat extends EventTarget {
 		this.#socket = placeholder;
 		this.#setState('connecting', { reason: why });
 		try {
-			this.#token = await this.#askToken({ refused: this.#refused });
+			this.#token = await tokenOf(this.options, { refused: this.#refused });
 			if (this.#socket !== placeholder)
 				return;         // closed in the meantime
 			mine.socket = this.transport === 'sse' ? this.#openStream() : openWebSocket(this.url, this.options, this.#token);
@@ -242,7 +218,7 @@ export class Chat extends EventTarget {
 
 		socket.onmessage = (event) => {
 			clearTimeout(timeout);
-			this.#heardAt = Date.now();
+			this.#life.heard();
 			if (this.#socket === socket)
 				this.#receive(event.data);
 		};
@@ -282,33 +258,12 @@ export class Chat extends EventTarget {
 				this.dispatchEvent(new BelfryEvent('error', error));
 			return;
 		}
-		this.#route(message);
-		waiter?.resolve(message);
-	}
-
-	/** @param {Json} message */
-	#route(message) {
 		if (message.type === 'closing')
 			this.#stayAway = message.retry ?? null;
 		if (message.type === 'expiring')
 			this.#renew(message);
-		if (ANSWERS.has(message.type) && message.ref !== undefined)
-			return;         // whoever asked has it; a room of the same name may have been joined since
-		if (typeof message.room === 'string' && message.type !== 'rooms') {
-			this.rooms.get(message.room)?.[RECEIVE](message);
-			if (message.type === 'left')
-				this.rooms.delete(message.room);
-		} else if (typeof message.topic === 'string') {
-			const isMessage = message.type === 'notification' || message.type === 'event';
-			for (const subscription of [...this.subscriptions.values()]) {
-				if (isMessage ? topicMatches(subscription.name, message.topic) : subscription.name === message.topic)
-					subscription[RECEIVE](message);
-			}
-			if (message.type === 'unsubscribed')
-				this.subscriptions.delete(message.topic);
-		} else if (['direct', 'closing', 'expiring'].includes(message.type)) {
-			this.dispatchEvent(new BelfryEvent(message.type, message));
-		}
+		route(this, message);
+		waiter?.resolve(message);
 	}
 
 	/** @param {Json} message */
@@ -317,7 +272,6 @@ export class Chat extends EventTarget {
 		this.session = message.session ?? null;
 		this.limits = message.limits ?? {};
 		this.expires = message.expires ?? null;
-		this.#heartbeatMs = 1000 * (message.heartbeat || 30);
 		this.#openedAt = Date.now();
 		this.#refusals = this.#blocked = 0;
 		this.#refused = undefined;
@@ -329,40 +283,12 @@ export class Chat extends EventTarget {
 			subscription[START]();
 		this.#openedWith = undefined;
 		this.#publishing.start();
-		this.#watchLife();
+		this.#life.start(1000 * (message.heartbeat || 30));
 	}
 
-	/** Browsers hide the server's pings, so ask when it has been quiet for long. */
-	#watchLife() {
-		clearTimeout(this.#lifeTimer);
-		this.#lifeTimer = setTimeout(() => this.#checkLife(false), this.#heartbeatMs);
-	}
-
-	/** @param {boolean} now */
-	async #checkLife(now) {
-		const socket = this.#socket;
-
-		if (now && this.state === 'connecting')
-			return this.retryNow();
-		if (this.state !== 'open' || socket === null)
-			return;
-		if (!now && Date.now() - this.#heardAt < this.#heartbeatMs)
-			return this.#watchLife();
-		const dead = setTimeout(() => this.#drop(socket, 'no sign of life'),
-			this.options.pongTimeout ?? PONG_TIMEOUT_MS);
-		try {
-			await this.request({ type: 'ping' });
-		} catch {
-			// an answer of any kind is life; a closed connection is seen by onclose
-		}
-		clearTimeout(dead);
-		if (this.#socket === socket)
-			this.#watchLife();
-	}
-
-	/** @param {Socket} socket @param {string} reason */
+	/** @param {Socket | null} socket @param {string} reason */
 	#drop(socket, reason) {
-		if (this.#socket !== socket)
+		if (socket === null || this.#socket !== socket)
 			return;
 		socket.onclose = socket.onmessage = null;
 		socket.close();
@@ -372,7 +298,7 @@ export class Chat extends EventTarget {
 	/** @param {Json} message */
 	async #renew(message) {
 		try {
-			const token = await this.#askToken({ expiring: message.in });
+			const token = await tokenOf(this.options, { expiring: message.in });
 			if (token !== null && token !== this.#token)
 				await this.refresh(token);
 		} catch (error) {
@@ -382,7 +308,7 @@ export class Chat extends EventTarget {
 
 	/** The connection has ended: what was asked gets no answer, what was sent is sent again. */
 	#detach() {
-		clearTimeout(this.#lifeTimer);
+		this.#life.stop();
 		this.#socket = null;
 		this.#publishing.stop();
 		for (const feed of [...this.rooms.values(), ...this.subscriptions.values()])

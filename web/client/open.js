@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: ISC
 /* Ways to the server: a WebSocket, a stream in its shape, and a question why neither was let in. */
 
-import { problemOf } from './common.js';
+import { BelfryError, problemOf } from './common.js';
+import { aborted } from './requests.js';
 import { StreamSocket } from './stream.js';
 
 /**
@@ -16,6 +17,37 @@ import { StreamSocket } from './stream.js';
 /** @typedef {import('../belfry.d.ts').ChatOptions} ChatOptions */
 
 const PROTOCOL = 'belfry.v1';
+
+/**
+ * The first `open` of a connection that is being opened, or why there will be none.
+ * @param {import('./chat.js').Chat} chat @param {AbortSignal} [signal] gives up, and closes
+ * @returns {Promise<void>}
+ */
+export function opening(chat, signal) {
+	const told = new AbortController();
+	const end = () => told.abort();
+	/** @type {Promise<void>} */
+	const opened = new Promise((resolve, reject) => {
+		chat.addEventListener('open', () => resolve(), { signal: told.signal });
+		chat.addEventListener('close', (event) => {
+			const { willRetry, error, reason } = /** @type {import('./common.js').BelfryEvent} */ (event).detail;
+			if (!willRetry)
+				reject(error ?? new BelfryError('closed', reason));
+		}, { signal: told.signal });
+		signal?.addEventListener('abort', () => {
+			reject(aborted());
+			chat.close(1000, 'aborted');
+		}, { signal: told.signal });
+	});
+
+	opened.then(end, end);                  // who does not wait has the `close` event
+	return opened;
+}
+
+/** @param {ChatOptions} options @param {import('../belfry.d.ts').TokenContext} context @returns {Promise<string | null>} */
+export async function tokenOf({ token }, context) {
+	return (typeof token === 'function' ? await token(context) : token) ?? null;
+}
 
 /** @param {URL} base @param {string | undefined} name */
 function addressOf(base, name) {
