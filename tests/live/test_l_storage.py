@@ -10,7 +10,7 @@ import time
 import urllib.parse
 
 import pytest
-from support.daemon import Daemon, ctl, mark
+from support.daemon import SLOW, WAIT, Daemon, ctl, mark
 from support.rawclient import Eof, Timeout
 
 STORAGE = {"storage": {"backend": "sqlite", "path": "data/belfry.db"}}
@@ -84,6 +84,7 @@ class Reader(threading.Thread):
         self.d, self.pattern, self.sse, self.stop = d, pattern, sse, stop
         self.token = d.token("reader", belfry={"subscribe": ["**"]})
         self.ids, self.texts, self.gaps, self.cursor = [], [], [], "all"
+        self.until = None  # the last id it has to see, once that is known
 
     def saw(self, m):
         self.ids.append(m["id"])
@@ -94,7 +95,7 @@ class Reader(threading.Thread):
         with self.d.ws(token=self.token) as ws:
             ws.send({"type": "subscribe", "topic": self.pattern, "after": self.cursor})
             while True:
-                m = ws.recv(timeout=0.3)
+                m = ws.recv(timeout=WAIT / 5)
                 if m["type"] == "notification":
                     self.saw(m)
                 elif m["type"] == "gap":
@@ -103,7 +104,7 @@ class Reader(threading.Thread):
     def follow_sse(self):
         with self.d.sse(token=self.token, topic=self.pattern, after=self.cursor) as s:
             while True:
-                e = s.block(timeout=0.3)
+                e = s.block(timeout=WAIT / 5)
                 if e is None:
                     raise Eof("cut")
                 if e.name == "notification":
@@ -112,15 +113,19 @@ class Reader(threading.Thread):
                     self.gaps.append(e.json())
 
     def run(self):
-        quiet = 0
-        while quiet < 3:
+        end = None
+        while self.until is None or not self.ids or self.ids[-1] < self.until:
+            if self.stop.is_set():
+                end = end or time.monotonic() + 12 * WAIT
+                if time.monotonic() > end:
+                    return
             try:
                 (self.follow_sse if self.sse else self.follow_ws)()
             except (Timeout, Eof, OSError, AssertionError, ValueError):
-                quiet = quiet + 1 if self.stop.is_set() else 0
                 time.sleep(0.01)
 
 
+@pytest.mark.timeout(60 * SLOW + 60)
 def test_kill(disk):
     """Killed at any moment under load: every acknowledged message is there, once, in order, on both transports."""
     d = disk.start()
@@ -138,10 +143,12 @@ def test_kill(disk):
     stop.set()
     for t in writers:
         t.join(60)
+    everything = {w.acked[n]: f"{w.topic} {n}" for w in writers for n in w.acked}
+    for r in readers:
+        r.until = max(i for i, t in everything.items() if r.pattern == "**" or t.startswith("one/"))
     over.set()
     for t in readers:
-        t.join(60)
-    everything = {w.acked[n]: f"{w.topic} {n}" for w in writers for n in w.acked}
+        t.join(60 * SLOW)
     assert len(everything) == sum(len(w.acked) for w in writers)
     assert len(everything) > CYCLES
     for r in readers:
