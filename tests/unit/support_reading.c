@@ -22,6 +22,27 @@ is_apart(const struct http_head *h)
 	return h->method == HTTP_METHOD_UNKNOWN || h->method == HTTP_CONNECT;
 }
 
+/* A line that could be a trailer field which the oracle heeds, and we ignore (RFC 9110, 6.5.1). */
+static bool
+has_framing(struct slice in)
+{
+	static const char *const names[] = {
+	    "Content-Length", "Transfer-Encoding", "Connection", "Proxy-Connection", "Upgrade"};
+
+	while (in.p != NULL) {
+		struct slice line = slice_cut(&in, '\n');
+
+		for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+			size_t n = strlen(names[i]);
+
+			if (line.n >= n &&
+			    slice_eq_nocase(slice_of(line.p, n), slice_str(names[i])))
+				return true;
+		}
+	}
+	return false;
+}
+
 int
 ours_read(struct slice in, size_t max, struct reading *r)
 {
@@ -32,7 +53,7 @@ ours_read(struct slice in, size_t max, struct reading *r)
 	if (n <= 0)
 		return (int)n;
 	r->is_head_whole = true;
-	r->is_apart = is_apart(&h);
+	r->is_apart = is_apart(&h) || (h.is_chunked && has_framing(slice_skip(in, (size_t)n)));
 	(void)buf_printf(
 	    &r->text, "%.*s %.*s 1.%u\n", SLICE_ARG(h.method_text), SLICE_ARG(h.target), h.minor);
 	for (size_t i = 0; i < h.n_headers; i++)
