@@ -76,6 +76,25 @@ test('ten thousand messages: read back to the first one', async () => {
 	assert.deepEqual(page.faults, []);
 });
 
+test('three thousand messages at once are followed', async () => {
+	const page = await open(browser, `${daemon.url}/?room=burst`);
+	const all = Array.from({ length: 3 * BATCH }, (_, n) => ({ message: `line ${n}` }));
+
+	await join(page, 'burst', 'Ada');
+	for (let n = 0; n < all.length; n += BATCH)
+		await daemon.publish('chat/burst', all.slice(n, n + BATCH));
+	await page.getByRole('log').getByText(`line ${all.length - 1}`, { exact: true }).waitFor();
+	await page.waitForFunction(() => {
+		const log = document.getElementById('log');
+		return log.scrollHeight - log.scrollTop - log.clientHeight < 2;
+	});
+	const rows = await page.locator('.text').allTextContents();
+	assert.ok(rows.length < 300);
+	assert.deepEqual(rows, all.slice(-rows.length).map(({ message }) => message));
+	assert.deepEqual(page.faults, []);
+	await page.close();
+});
+
 test('addresses are links, and nothing else is', async () => {
 	const page = await open(browser, `${daemon.url}/?room=links`);
 	const says = [

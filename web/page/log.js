@@ -234,7 +234,7 @@ export class LogView {
 		this.rows.insert(row);
 		this.empty.hidden = true;
 		if (isFollowing) {
-			this.rows.toEnd();
+			this.rows.follow();
 			for (const gone of this.rows.forget(KEPT_ROWS)) {
 				this.ids.delete(gone.order);
 				this.earlier.hidden = false;

@@ -31,6 +31,8 @@ export class Rows {
 		this.first = 0;         // all[first] to all[last - 1] are in the document
 		this.last = 0;
 		this.following = true;
+		this.isDue = false;     // toEnd(), in the next frame
+		this.endTop = 0;        // where it left the box
 		/** @type {() => void} the reader has scrolled */
 		this.onscroll = () => {};
 		/** @type {() => void} somebody reads the first row there is */
@@ -67,7 +69,7 @@ export class Rows {
 	/** @param {R} row @returns {number} where it stands */
 	insert(row) {
 		const at = this.placeOf(row.order);
-		const isBelow = at === this.last && (this.last < this.all.length || (!this.following && this.last - this.first >= MOST));
+		const isBelow = at === this.last && (this.last < this.all.length || this.last - this.first >= MOST);
 
 		this.all.splice(at, 0, row);
 		if (at < this.first) {
@@ -194,24 +196,41 @@ export class Rows {
 		return this.last === this.all.length && scrollHeight - scrollTop - clientHeight < NEAR_BOTTOM_PX;
 	}
 
+	/** Many rows may come in one frame: the view follows once. */
+	follow() {
+		const act = () => {
+			this.isDue = false;
+			if (this.following)
+				this.toEnd();
+		};
+
+		if (this.isDue)
+			return;
+		this.isDue = true;
+		if (document.hidden)
+			setTimeout(act, 100);
+		else
+			requestAnimationFrame(act);
+	}
+
 	toEnd() {
-		if (this.last < this.all.length) {
+		if (this.all.length - this.last > STEP) {
 			for (const row of this.all.slice(this.first, this.last))
 				this.hide(row);
-			this.first = Math.max(0, this.all.length - STEP);
-			this.last = this.first;
-			while (this.last < this.all.length)
-				this.show(this.last++);
+			this.first = this.last = this.all.length - STEP;
 		}
+		while (this.last < this.all.length)
+			this.show(this.last++);
 		this.trimAbove();
 		this.box.scrollTop = this.box.scrollHeight;
+		this.endTop = this.box.scrollTop;
 		this.following = true;
 	}
 
 	scrolled() {
 		const { scrollHeight, scrollTop, clientHeight } = this.box;
 
-		this.following = this.isAtEnd();
+		this.following = this.isDue && this.following ? scrollTop >= this.endTop - 1 : this.isAtEnd();
 		if (scrollTop < clientHeight) {
 			if (this.first > 0)
 				this.up();
