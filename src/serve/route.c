@@ -14,6 +14,7 @@
 
 enum tail {
 	TAIL_NONE,    /* the path ends with the name */
+	TAIL_NUMBER,  /* name/123, digits only */
 	TAIL_SEGMENT, /* name/one, one of any bytes but '/' */
 	TAIL_REST,    /* name/all that follows */
 };
@@ -34,7 +35,8 @@ static const struct route {
     {"chat", TAIL_SEGMENT, POST_METHODS, true, NULL, serve_chat_post},
     {"events", TAIL_NONE, GET_METHODS, false, serve_events, NULL},
     {"publish", TAIL_NONE, POST_METHODS, true, NULL, serve_publish},
-    {"publish", TAIL_REST, POST_METHODS | BIT(DELETE), true, NULL, serve_publish},
+    {"publish", TAIL_NUMBER, POST_METHODS | BIT(DELETE), true, NULL, serve_publish},
+    {"publish", TAIL_REST, POST_METHODS, true, NULL, serve_publish},
     {"history", TAIL_NONE, GET_METHODS, false, serve_history, NULL},
     {"echo", TAIL_NONE, GET_METHODS, false, serve_echo, NULL},
     {"token", TAIL_NONE, GET_METHODS | BIT(POST), false, serve_token, NULL},
@@ -60,12 +62,24 @@ plain_segment(struct slice segment, char out[NAME_MAX_BYTES])
 	return n < 0 ? SLICE_NONE : slice_of(out, (size_t)n);
 }
 
+static size_t
+count_digits(struct slice s)
+{
+	size_t n = 0;
+
+	while (n < s.n && s.p[n] >= '0' && s.p[n] <= '9')
+		n++;
+	return n;
+}
+
 static bool
 fits_tail(enum tail tail, struct slice rest)
 {
 	switch (tail) {
 	case TAIL_NONE:
 		return rest.p == NULL;
+	case TAIL_NUMBER:
+		return rest.n > 0 && count_digits(rest) == rest.n;
 	case TAIL_SEGMENT:
 		return rest.p != NULL && rest.n > 0 && memchr(rest.p, '/', rest.n) == NULL;
 	case TAIL_REST:

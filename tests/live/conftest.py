@@ -20,6 +20,14 @@ def pytest_make_parametrize_id(val):
     return None if len(text) <= 40 else text[:30].encode("unicode_escape").decode() + f"...{len(text)}"
 
 
+# The longest, so that none of them is left over when the others are done.
+FIRST = ("test_s_everything", "test_s_soak", "test_p_bench", "test_l_storage", "test_l_floods", "test_l_limits")
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: FIRST.index(item.module.__name__) if item.module.__name__ in FIRST else len(FIRST))
+
+
 @pytest.fixture(scope="module")
 def _one(request, tmp_path_factory):
     yield from _shared(request, tmp_path_factory, 1)

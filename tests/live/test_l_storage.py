@@ -311,7 +311,8 @@ def test_scheduled(tmp_path, backend):
             d.http("DELETE", path, {}).problem(401)
             assert d.http("DELETE", path, auth).status == 204
             d.http("DELETE", path, auth).problem(404, "not_found")
-            d.http("DELETE", "/publish/a", auth).problem(404, "not_found")
+            d.http("DELETE", "/publish/1", auth).problem(404, "not_found")
+            assert d.http("DELETE", "/publish/a", auth).status == 405  # no number: a topic
             assert [s.until("notification").json()["message"] for _ in range(2)] == ["json", "header"]
         with d.ws(token=t) as ws:
             ack = ws.ok("publish", "ack", topic="c", message="ws", at="+1h")
