@@ -47,7 +47,7 @@ int buf_add_slowly(struct buf *b, const void *p, size_t n);
 static inline int
 buf_add(struct buf *b, const void *p, size_t n)
 {
-	if (b->failed || n == 0 || n > b->cap - b->n)
+	if (b->p == NULL || b->failed || n == 0 || n > b->cap - b->n)
 		return buf_add_slowly(b, p, n);
 	memcpy(b->p + b->n, p, n);
 	b->n += n;
