@@ -182,6 +182,9 @@ check_answer(const struct fake *f)
 	case 304:
 		NEED(f->body.n == 0 && fake_header(f, "ETag").n > 2);
 		break;
+	case 412: /* If-Match, If-Unmodified-Since */
+		NEED(memmem(f->body.p, f->body.n, "\"status\":412", 12) != NULL);
+		break;
 	default:
 		NEED(f->status == 404);
 		break;
@@ -210,7 +213,7 @@ check_found(const struct fake *f, struct slice url)
 		if (slice_eq(slice_of(plain + 1, (size_t)n - 1), slice_str(public_files[i])) &&
 		    memmem(url.p, url.n, "%2f", 3) == NULL &&
 		    memmem(url.p, url.n, "%2F", 3) == NULL)
-			NEED(f->status == 200 || f->status == 304);
+			NEED(f->status == 200 || f->status == 304 || f->status == 412);
 	}
 }
 
