@@ -58,6 +58,20 @@ slice_skip(struct slice s, size_t n)
 	return (struct slice){s.p + n, s.n - n};
 }
 
+/* Copies s to *at, moves *at behind it and returns the copy; absent stays absent. */
+static inline struct slice
+slice_place(char **at, struct slice s)
+{
+	char *to = *at;
+
+	if (s.p == NULL)
+		return SLICE_NONE;
+	if (s.n > 0)
+		memcpy(to, s.p, s.n);
+	*at += s.n;
+	return slice_of(to, s.n);
+}
+
 /* Without leading and trailing bytes for which is_space or tab (0x20, 0x09) holds. */
 struct slice slice_trim(struct slice s);
 

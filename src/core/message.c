@@ -19,19 +19,6 @@ struct draft {
 
 #define ID_BLANK "0000000000000000"
 
-static struct slice
-place(char **at, struct slice s)
-{
-	char *to = *at;
-
-	if (s.p == NULL)
-		return SLICE_NONE;
-	if (s.n > 0)
-		memcpy(to, s.p, s.n);
-	*at += s.n;
-	return slice_of(to, s.n);
-}
-
 /*
  * JSON as a peer wrote it: its line breaks can only be white space, and would end a line of
  * NDJSON.
@@ -79,18 +66,18 @@ finish(struct draft *d, const struct parts *parts)
 	*m = (struct message){.id_at = (uint16_t)d->id_at};
 	atomic_init(&m->refs, 1);
 	at = (char *)(m + 1) + WS_SERVER_HEAD;
-	m->json = place(&at, buf_slice(&d->json));
+	m->json = slice_place(&at, buf_slice(&d->json));
 	if (d->sse_at > 0)
 		m->sse = slice_skip(m->json, d->sse_at);
 	head_n = ws_head_encode(head, WS_TEXT, false, m->json.n);
 	m->frame = (char *)(m + 1) + WS_SERVER_HEAD - head_n;
 	memcpy(m->frame, head, head_n);
-	m->topic = place(&at, parts->topic);
-	m->event = place(&at, parts->event);
-	m->content = place(&at, parts->content);
-	m->name = place(&at, parts->name);
-	m->user_id = place(&at, parts->user_id);
-	m->key = place(&at, parts->key);
+	m->topic = slice_place(&at, parts->topic);
+	m->event = slice_place(&at, parts->event);
+	m->content = slice_place(&at, parts->content);
+	m->name = slice_place(&at, parts->name);
+	m->user_id = slice_place(&at, parts->user_id);
+	m->key = slice_place(&at, parts->key);
 out:
 	buf_done(&d->json);
 	return m;

@@ -53,19 +53,6 @@ is_sound(const struct message_record *r)
 	return topic_error(r->topic) == NULL && (r->event.n == 0 || sse_name_is_valid(r->event));
 }
 
-static struct slice
-place(char **at, struct slice s)
-{
-	char *to = *at;
-
-	if (s.p == NULL)
-		return SLICE_NONE;
-	if (s.n > 0)
-		memcpy(to, s.p, s.n);
-	*at += s.n;
-	return slice_of(to, s.n);
-}
-
 struct message *
 message_from_record(const struct message_record *r)
 {
@@ -90,17 +77,17 @@ message_from_record(const struct message_record *r)
 	    .origin = r->origin};
 	atomic_init(&m->refs, 1);
 	at = (char *)(m + 1) + WS_SERVER_HEAD;
-	m->json = place(&at, r->json);
+	m->json = slice_place(&at, r->json);
 	head_n = ws_head_encode(head, WS_TEXT, false, m->json.n);
 	m->frame = (char *)(m + 1) + WS_SERVER_HEAD - head_n;
 	memcpy(m->frame, head, head_n);
 	if (r->sse_n > 0)
 		m->sse = slice_of(m->json.p + r->sse_at, r->sse_n);
-	m->topic = place(&at, r->topic);
-	m->event = place(&at, r->event);
-	m->content = place(&at, r->content);
-	m->name = place(&at, r->name);
-	m->user_id = place(&at, r->user_id);
-	m->key = place(&at, r->key);
+	m->topic = slice_place(&at, r->topic);
+	m->event = slice_place(&at, r->event);
+	m->content = slice_place(&at, r->content);
+	m->name = slice_place(&at, r->name);
+	m->user_id = slice_place(&at, r->user_id);
+	m->key = slice_place(&at, r->key);
 	return m;
 }
