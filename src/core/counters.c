@@ -121,36 +121,54 @@ static const struct {
 };
 
 void
-counter_latency(struct counters *c, uint64_t us)
+latencies_add(struct latencies *l, uint64_t us)
 {
 	size_t i = 0;
 
 	while (i < COUNTERS_LATENCIES && us > latencies[i].us)
 		i++;
-	counter_bump(&c->latencies[i], 1);
-	counter_bump(&c->latency_us, us);
+	counter_bump(&l->counts[i], 1);
+	counter_bump(&l->us, us);
+}
+
+void
+counter_latency(struct counters *c, uint64_t us)
+{
+	latencies_add(&c->latencies, us);
 }
 
 /* Each bucket counts what the smaller ones do too (Prometheus' histogram). */
-static void
-add_latencies(struct buf *out, const struct counters *const *all, size_t n)
+void
+latencies_write(struct buf *out, const char *metric, const char *help, const struct latencies *l)
 {
-	static const char metric[] = "belfry_publish_seconds";
+	uint64_t us = atomic_load_explicit(&l->us, memory_order_relaxed);
 	unsigned long long total = 0;
-	uint64_t us = 0;
 
-	add_head(
-	    out, metric, "histogram", "From the request to the commit of a published message.");
+	add_head(out, metric, "histogram", help);
 	for (size_t i = 0; i <= COUNTERS_LATENCIES; i++) {
-		for (size_t w = 0; w < n; w++)
-			total += atomic_load_explicit(&all[w]->latencies[i], memory_order_relaxed);
+		total += atomic_load_explicit(&l->counts[i], memory_order_relaxed);
 		(void)buf_printf(out, "%s_bucket{le=\"%s\"} %llu\n", metric,
 		    i < COUNTERS_LATENCIES ? latencies[i].seconds : "+Inf", total);
 	}
-	for (size_t w = 0; w < n; w++)
-		us += atomic_load_explicit(&all[w]->latency_us, memory_order_relaxed);
 	(void)buf_printf(out, "%s_sum %llu.%06llu\n%s_count %llu\n", metric,
 	    (unsigned long long)(us / 1000000), (unsigned long long)(us % 1000000), metric, total);
+}
+
+static void
+add_latencies(struct buf *out, const struct counters *const *all, size_t n)
+{
+	struct latencies sums = {0};
+
+	for (size_t w = 0; w < n; w++) {
+		const struct latencies *l = &all[w]->latencies;
+
+		for (size_t i = 0; i <= COUNTERS_LATENCIES; i++)
+			counter_bump(&sums.counts[i],
+			    atomic_load_explicit(&l->counts[i], memory_order_relaxed));
+		counter_bump(&sums.us, atomic_load_explicit(&l->us, memory_order_relaxed));
+	}
+	latencies_write(out, "belfry_publish_seconds",
+	    "From the request to the commit of a published message.", &sums);
 }
 
 /* The work of each worker, so that one that has all of it is seen. */

@@ -101,16 +101,21 @@ enum check {
 
 #define COUNTERS_REASONS 24 /* room for net's close reasons, asserted there */
 
-/* Upper bounds of the publish latency histogram, in microseconds; what is above them all is counted too. */
+/* Upper bounds of the latency histograms, in microseconds; what is above them all is counted too. */
 #define COUNTERS_LATENCIES 10
+
+/* How long something took, as a histogram: by one thread. */
+struct latencies {
+	_Atomic uint64_t counts[COUNTERS_LATENCIES + 1]; /* of those that took up to … */
+	_Atomic uint64_t us;                             /* of all together */
+};
 
 struct counters {
 	_Atomic uint64_t values[COUNTER_COUNT];
 	_Atomic uint64_t closed[COUNTERS_REASONS]; /* by enum close_reason */
 	_Atomic uint64_t refused[ERROR_CODE_COUNT];
 	_Atomic uint64_t failed[CHECK_COUNT];
-	_Atomic uint64_t latencies[COUNTERS_LATENCIES + 1]; /* appends that took up to … */
-	_Atomic uint64_t latency_us;                        /* of all together */
+	struct latencies latencies; /* of appends */
 };
 
 /* One writer: a plain add, which other threads see whole. */
@@ -170,6 +175,10 @@ counter_failed(struct counters *c, enum check check)
 void counter_failed_name(struct counters *c, const char *check);
 /* An append came back committed after so long. */
 void counter_latency(struct counters *c, uint64_t us);
+void latencies_add(struct latencies *l, uint64_t us);
+/* A histogram with its HELP and TYPE lines; failures stick to out. */
+void latencies_write(
+    struct buf *out, const char *metric, const char *help, const struct latencies *l);
 /* HTTP answers by class; status 100..599. */
 void counter_answer(struct counters *c, int status);
 

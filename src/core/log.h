@@ -216,6 +216,8 @@ struct log_extent {
 	size_t bytes;
 };
 void log_extent(struct log *l, struct log_extent *out);
+/* What the store tells of itself, as Prometheus text; any thread. Failures stick to out. */
+void log_metrics(struct log *l, struct buf *out);
 /* Newest id stored on a topic; 0 when there is none. */
 uint64_t log_topic_last(struct log *l, struct slice topic);
 
@@ -321,6 +323,8 @@ struct store_ops {
 	    struct log_topic *t); /* under the lock: the topic goes, free its part */
 	void (*extent)(
 	    struct store *s, struct log_extent *out); /* under the lock: messages, bytes */
+	/* Its own metrics as Prometheus reads them; any thread. May be NULL. */
+	void (*metrics)(struct store *s, struct buf *out);
 	void (*free)(struct store *s);
 };
 

@@ -135,6 +135,13 @@ log_extent(struct log *l, struct log_extent *out)
 	log_unlock(l);
 }
 
+void
+log_metrics(struct log *l, struct buf *out)
+{
+	if (l->store->ops->metrics != NULL)
+		l->store->ops->metrics(l->store, out);
+}
+
 uint64_t
 log_topic_last(struct log *l, struct slice topic)
 {

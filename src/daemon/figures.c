@@ -71,6 +71,7 @@ server_metrics(void *ctx, struct buf *out)
 	    out, "belfry_log_messages", "gauge", "Messages kept in the log.", extent.messages);
 	(void)counters_write_one(
 	    out, "belfry_log_bytes", "gauge", "Bytes that they take.", extent.bytes);
+	log_metrics(s->log, out);
 	(void)counters_write_one(out, "belfry_workers", "gauge", "Worker threads.", s->n_workers);
 	(void)counters_write_one(out, "process_resident_memory_bytes", "gauge",
 	    "Resident memory of the process.", server_resident_bytes());

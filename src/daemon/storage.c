@@ -7,6 +7,8 @@
 #include "store/memory.h"
 #include "store/sqlite.h"
 
+#define WARM_US 300000 /* it has to be ready within a second */
+
 static void
 tell(void *ctx, bool is_error, const char *event, const char *text)
 {
@@ -46,6 +48,7 @@ storage_open(struct config *c, struct diag *diag, int *exit_code)
 	    .max_size = c->storage.max_size,
 	    .cache = c->storage.cache,
 	    .keys = c->storage.keys,
+	    .warm_us = WARM_US,
 	    .recover = c->storage.recover,
 	    .config = c,
 	    .tell = tell,

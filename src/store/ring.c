@@ -42,6 +42,14 @@ ring_push(struct ring *r, uint64_t id, struct message *m)
 	r->n++;
 }
 
+void
+ring_push_front(struct ring *r, uint64_t id, struct message *m)
+{
+	r->head = (r->head - 1) & (r->cap - 1);
+	r->n++;
+	*ring_at(r, 0) = (struct ring_entry){id, m};
+}
+
 struct message *
 ring_pop(struct ring *r)
 {

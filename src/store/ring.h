@@ -23,6 +23,8 @@ void ring_done(struct ring *r);
 /* Room for `more` pushes that cannot fail. 0 or -ENOMEM. */
 MUST_CHECK int ring_reserve(struct ring *r, size_t more);
 void ring_push(struct ring *r, uint64_t id, struct message *m);
+/* Before all others; with room, as ring_push. */
+void ring_push_front(struct ring *r, uint64_t id, struct message *m);
 /* n > 0. */
 struct message *ring_pop(struct ring *r);
 /* The i-th oldest, i < n. */

@@ -1,5 +1,7 @@
 #include "store/shelf.h"
 
+#include <errno.h>
+
 #include "core/search.h"
 #include "core/topic.h"
 
@@ -21,16 +23,33 @@ shelves_done(struct shelves *s)
 	ring_done(&s->all);
 }
 
+static void
+count_in(struct shelves *s, struct shelf *shelf, struct message *m)
+{
+	if (m->expires_ms != 0 && (shelf->next_end_ms == 0 || m->expires_ms < shelf->next_end_ms))
+		shelf->next_end_ms = m->expires_ms;
+	s->bytes += message_memory(m);
+	message_account(m, &s->forms_bytes);
+	s->n_messages++;
+}
+
 void
 shelves_push(struct shelves *s, struct shelf *shelf, struct message *m)
 {
 	ring_push(&shelf->ring, m->id, message_ref(m));
-	if (m->expires_ms != 0 && (shelf->next_end_ms == 0 || m->expires_ms < shelf->next_end_ms))
-		shelf->next_end_ms = m->expires_ms;
 	ring_push(&s->all, m->id, m); /* one reference serves both: they are taken together */
-	s->bytes += message_memory(m);
-	message_account(m, &s->forms_bytes);
-	s->n_messages++;
+	count_in(s, shelf, m);
+}
+
+int
+shelves_push_below(struct shelves *s, struct shelf *shelf, struct message *m)
+{
+	if (ring_reserve(&shelf->ring, 1) < 0 || ring_reserve(&s->all, 1) < 0)
+		return -ENOMEM;
+	ring_push_front(&shelf->ring, m->id, message_ref(m));
+	ring_push_front(&s->all, m->id, m);
+	count_in(s, shelf, m);
+	return 0;
 }
 
 /* Its place in `all` becomes a hole. */

@@ -53,6 +53,11 @@ message_has_ended(const struct message *m, int64_t now_ms)
  * Put the newest message in, with a reference of its own. Room for it was reserved in both rings.
  */
 void shelves_push(struct shelves *s, struct shelf *shelf, struct message *m);
+/*
+ * Put a message below all others, as far down as this part then reaches; with a reference of its
+ * own. 0 or -ENOMEM.
+ */
+MUST_CHECK int shelves_push_below(struct shelves *s, struct shelf *shelf, struct message *m);
 /* The shelf's oldest goes; not empty. Returns it with the reference it had here. */
 MUST_CHECK struct message *shelves_pop(struct shelves *s, struct shelf *shelf);
 /* What has ended by its ttl goes, wherever it stands. True when something went. */

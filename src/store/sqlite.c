@@ -161,6 +161,7 @@ sqlite_read(struct store *store, struct log_read *r)
 		is_done = shelves_read(&s->hot, l, r);
 		if (is_done && r->mode == LOG_FORWARD)
 			r->trimmed = log_trimmed(l, r->filters, r->n_filters, r->after);
+		s->n_hits += is_done;
 		log_unlock(l);
 	}
 	if (!is_done) {
@@ -257,6 +258,8 @@ sqlite_start(struct store *store)
 		sqlite_tell(s, true, "storage.start", db_text(&s->db));
 	for (unsigned i = 0; r == 0 && i < SQLITE_READERS; i++)
 		r = sqlite_reader_open(s, i);
+	if (r == 0)
+		sqlite_warm(s);
 	return r == 0 ? start_threads(s) : r;
 }
 
@@ -319,5 +322,6 @@ const struct store_ops sqlite_ops = {
     .sweep = sqlite_sweep,
     .forget = sqlite_forget,
     .extent = sqlite_extent,
+    .metrics = sqlite_metrics,
     .free = sqlite_free,
 };

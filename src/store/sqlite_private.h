@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "core/counters.h"
 #include "core/message_record.h"
 #include "store/shelf.h"
 #include "store/sqlite.h"
@@ -26,6 +27,7 @@
 #define SQLITE_STEP_TOPICS   64       /* topics trimmed in one step beside the traffic */
 #define SQLITE_STEP_MESSAGES 512      /* messages trimmed in one step */
 #define SQLITE_STEP_INDEX    64       /* messages indexed in one step */
+#define SQLITE_STEP_WARM     256      /* messages brought back into memory in one step */
 #define SQLITE_INDEX_LAG_US  30000000 /* after which indexing waits no longer for an idle moment */
 
 /* What one transaction changes in a topic; taken over when it is committed. */
@@ -45,6 +47,16 @@ struct change {
 	uint64_t keep_ms;
 };
 
+/* What /metrics tells of the disk; each by one thread, but n_disk_reads. */
+struct sqlite_figures {
+	_Atomic uint64_t n_commits;
+	_Atomic uint64_t n_failed;  /* of them */
+	_Atomic uint64_t n_written; /* messages */
+	struct latencies commits;
+	struct latencies reads[SQLITE_READERS];
+	_Atomic uint64_t n_disk_reads;
+};
+
 /* log_topic.stored */
 struct disk_topic {
 	struct shelf shelf;
@@ -54,6 +66,7 @@ struct disk_topic {
 	int64_t tid;                  /* 0: no row yet */
 	int64_t first_ms;             /* time of the oldest message; 0: not known */
 	int64_t next_end_ms;          /* no message ends by its ttl before; 0: none has one */
+	int64_t ended_ms;             /* what had ended by then is gone */
 	struct change change;         /* the writer's */
 	TAILQ_ENTRY(disk_topic) link; /* in the batch, then in the list of forgotten ones */
 };
@@ -102,6 +115,12 @@ struct sqlite_store {
 	/* under the log's lock */
 	struct shelves hot;
 	size_t n_messages;
+	uint64_t n_hits; /* reads answered from memory */
+	/*
+	 * moves whenever a stored message was changed or taken by other means than retention: what a
+	 * reader has in hand may be out of date
+	 */
+	uint64_t n_rewritten;
 	struct disk_topic_list gone; /* forgotten: their rows are still there */
 	uint64_t folded;             /* of the log, as it is written down */
 
@@ -117,13 +136,14 @@ struct sqlite_store {
 	uint64_t index_wanted;
 	uint64_t indexed_done; /* as committed */
 	bool is_stopping;
+	bool is_warming; /* there is more to bring back into memory */
 	bool is_resting; /* the writer has nothing to do */
 	bool has_trouble;
 	char trouble[256];
 
 	_Atomic uint64_t busy_since_us; /* the writer waits for the disk; 0: not */
 	_Atomic uint64_t n_bytes;       /* of the database */
-	_Atomic uint64_t n_disk_reads;
+	struct sqlite_figures figures;
 
 	/* the writer's */
 	pthread_t thread;
@@ -193,6 +213,18 @@ MUST_CHECK int sqlite_index(struct db *db, unsigned n, uint64_t upto, uint64_t *
 bool sqlite_index_step(struct sqlite_store *s);
 /* Wait until what was there when it was asked can be found, or the time is over. Readers. */
 void sqlite_index_wait(struct sqlite_store *s, uint64_t upto);
+
+/* --- sqlite_warm.c --- */
+/*
+ * Bring the next messages below those in memory back into it. True: there is more to come. Before
+ * the threads start with the writer's connection, then the second reader with its own.
+ */
+bool sqlite_warm_step(struct sqlite_store *s, struct db *db);
+/* At the start, as much as there is time for. */
+void sqlite_warm(struct sqlite_store *s);
+
+/* --- sqlite_figures.c --- */
+void sqlite_metrics(struct store *store, struct buf *out);
 
 /* --- sqlite_read.c --- */
 void *sqlite_reader(void *arg);

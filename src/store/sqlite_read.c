@@ -381,6 +381,7 @@ static void
 carry_out(struct reader_thread *t, struct log_read *r, bool is_search)
 {
 	struct sqlite_store *s = t->store;
+	uint64_t start_us;
 	uint64_t last;
 	struct plan p;
 	int status;
@@ -392,15 +393,43 @@ carry_out(struct reader_thread *t, struct log_read *r, bool is_search)
 		sqlite_index_wait(s, last);
 	}
 	make_plan(s, r, &p);
-	atomic_fetch_add_explicit(&s->n_disk_reads, 1, memory_order_relaxed);
-	t->deadline_us = clock_mono_us() + (is_search ? SQLITE_SEARCH_US : SQLITE_READ_US);
+	atomic_fetch_add_explicit(&s->figures.n_disk_reads, 1, memory_order_relaxed);
+	start_us = clock_mono_us();
+	t->deadline_us = start_us + (is_search ? SQLITE_SEARCH_US : SQLITE_READ_US);
 	status = db_run(&t->db, db_stmt(&t->db, DB_BEGIN_READ)) < 0 ? -EIO : answer(t, r, &p);
 	if (!sqlite3_get_autocommit(t->db.handle) &&
 	    db_run(&t->db, db_stmt(&t->db, DB_COMMIT)) < 0 && status == 0)
 		status = -EIO;
+	latencies_add(&s->figures.reads[t - s->readers], clock_mono_us() - start_us);
 	if (status < 0)
 		log_read_release(r);
 	r->status = status;
+}
+
+/* The next read to carry out; NULL when the store stops. Under the store's lock. */
+static struct log_read *
+next_read(struct reader_thread *t)
+{
+	struct sqlite_store *s = t->store;
+	bool is_searcher = t == &s->readers[1];
+	struct log_read *r;
+
+	while ((r = TAILQ_FIRST(&t->queue)) == NULL && !s->is_stopping) {
+		if (is_searcher && s->is_warming) {
+			bool more;
+
+			(void)pthread_mutex_unlock(&s->lock);
+			t->deadline_us = clock_mono_us() + SQLITE_READ_US;
+			more = sqlite_warm_step(s, &t->db);
+			(void)pthread_mutex_lock(&s->lock);
+			s->is_warming = more;
+		} else {
+			(void)pthread_cond_wait(&s->reads, &s->lock);
+		}
+	}
+	if (r != NULL)
+		TAILQ_REMOVE(&t->queue, r, link);
+	return r;
 }
 
 void *
@@ -412,15 +441,9 @@ sqlite_reader(void *arg)
 
 	sqlite3_progress_handler(t->db.handle, PROGRESS, is_late, t);
 	(void)pthread_mutex_lock(&s->lock);
-	for (;;) {
-		bool is_over;
+	while ((r = next_read(t)) != NULL) {
+		bool is_over = s->is_stopping;
 
-		while ((r = TAILQ_FIRST(&t->queue)) == NULL && !s->is_stopping)
-			(void)pthread_cond_wait(&s->reads, &s->lock);
-		if (r == NULL)
-			break;
-		TAILQ_REMOVE(&t->queue, r, link);
-		is_over = s->is_stopping;
 		(void)pthread_mutex_unlock(&s->lock);
 		r->status = -ECANCELED;
 		if (!is_over)

@@ -89,6 +89,7 @@ sqlite_end(struct sqlite_store *s, int status)
 	if (status == 0)
 		measure(s);
 	atomic_store(&s->busy_since_us, 0);
+	counter_bump(status == 0 ? &s->figures.n_commits : &s->figures.n_failed, 1);
 	if (status < 0) {
 		s->db.code = code;
 		note_trouble(s, db_text(&s->db));
@@ -425,6 +426,8 @@ apply(struct sqlite_store *s, struct disk_topic *d, int64_t now_ms)
 	t->keep_count = c->keep_count;
 	t->keep_ms = c->keep_ms;
 	t->used_ms = now_ms;
+	if (c->ended_ms != 0)
+		d->ended_ms = c->ended_ms;
 	if (c->cut_id > t->trimmed_id)
 		t->trimmed_id = c->cut_id;
 	l->trimmed = max_u64(l->trimmed, t->trimmed_id);
@@ -512,6 +515,7 @@ sqlite_publish(struct sqlite_store *s, struct batch *b, int status)
 static void
 write_batch(struct sqlite_store *s, struct batch *b)
 {
+	uint64_t start_us = clock_mono_us();
 	int r = prepare(s, b);
 
 	if (r < 0) {
@@ -528,8 +532,11 @@ write_batch(struct sqlite_store *s, struct batch *b)
 		r = sqlite_trim_batch(s, b);
 	r = sqlite_end(s, r);
 	s->last = b->last; /* an id is never given twice, whatever became of it */
-	if (r == 0)
+	if (r == 0) {
 		s->n_keys = b->n_keys;
+		counter_bump(&s->figures.n_written, b->n_items);
+		latencies_add(&s->figures.commits, clock_mono_us() - start_us);
+	}
 	sqlite_publish(s, b, r < 0 ? -EIO : 0);
 }
 

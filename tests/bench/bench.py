@@ -17,6 +17,7 @@ import statistics
 import subprocess
 import sys
 import time
+import urllib.request
 
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))
 SECONDS = float(os.environ.get("BENCH_TIME", "2"))
@@ -29,7 +30,7 @@ workers = {workers};
 web = {{ root = ""; }};
 echo = true;
 auth = {{ secret_file = "secret"; }};
-storage = {{ backend = "memory"; }};
+storage = {{ {storage} }};
 topics = ( {{ match = "chat/slow-0"; history = 100000; presence = false; }},
            {{ match = "chat/*"; history = 10000; presence = false; }},
            {{ match = "**"; history = 1000; }} );
@@ -135,6 +136,10 @@ class Server:
             sys.exit(f"{' '.join(command)}: {done.stderr}")
         return json.loads(done.stdout)
 
+    def metric(self, name):
+        text = urllib.request.urlopen(self.url + "/metrics", timeout=10).read().decode()
+        return float(re.search(f"^{name} (\\S+)$", text, re.M)[1])
+
     def stop(self):
         self.process.terminate()
         try:
@@ -145,10 +150,10 @@ class Server:
         self.log.close()
 
 
-def start_daemon(workers=1, is_pinned=True, text=CONFIG):
+def start_daemon(workers=1, is_pinned=True, text=CONFIG, storage='backend = "memory";'):
     port = free_port()
     config = FOLDER / f"belfryd-{port}.conf"
-    config.write_text(text.format(port=port, workers=workers))
+    config.write_text(text.format(port=port, workers=workers, storage=storage))
     return Server(["./belfryd", "-c", str(config)], port, config, is_pinned)
 
 
@@ -248,27 +253,53 @@ def workers():
     return [judge(m, results[m.name]) for m in measures]
 
 
-def storm():
-    """5,000 clients come back within a second while a room of 1,000 is live."""
-    name = "storm: 5,000 come back within 1 s"
-    if not ONLY.search(name):
-        return []
+DISK = 'path = "storm.db"; cache = "{cache}";'
+STORMS = [
+    ("storm: 5,000 come back within 1 s", 'backend = "memory";'),
+    ("storm on the disk, within the cache", DISK.format(cache="64M")),
+    ("storm on the disk, beyond the cache", DISK.format(cache="16K")),
+]
+
+
+def remove_database():
+    for old in FOLDER.glob("storm.db*"):
+        old.unlink()
+
+
+def one_storm(name, storage):
+    """5,000 clients come back within a second while a room of 1,000 is live; its times, and what was read from the disk."""
     results = []
+    is_disk = storage != STORMS[0][1]
     for number in range(ROUNDS):
-        progress(f"round {number + 1} of {ROUNDS}: storm")
-        daemon = start_daemon()
+        progress(f"round {number + 1} of {ROUNDS}: {name}")
+        remove_database()
+        daemon = start_daemon(storage=storage)
         results.append(daemon.measure("storm"))
+        for key, metric in (("disk_reads", "disk_reads_total"), ("disk_read_s", "read_seconds_sum")) if is_disk else ():
+            results[-1][key] = daemon.metric("belfry_storage_" + metric)
         daemon.stop()
+    remove_database()
     progress("")
     level = max(r["level_s"] for r in results)
     ratio = statistics.median(r["p99_ratio"] for r in results)
     quiet, stormy = (statistics.median(r[key] for r in results) / 1000 for key in ("quiet_p99_us", "storm_p99_us"))
     bad = "; ".join(filter(None, (fault(r) for r in results)))
     missed = ratio > 2 or level > 5 or any(r["level"] < r["connections"] for r in results)
-    show("", "in the storm", "quiet", "ratio", "goal", "")
     show(name, f"{stormy:.2f} ms p99", f"{quiet:.2f}", f"{ratio:.2f}", "≤ 2.00", bad or ("missed" if missed else "reached"))
     show("  … the last one level after", f"{level:.2f} s", "", "", "≤ 5", "missed" if level > 5 else "reached")
-    return [{"name": name, "p99_ratio": ratio, "level_s": level, "missed": missed, "fault": bad, "rounds": results}]
+    if is_disk:
+        reads, read_s = (statistics.median(r[key] for r in results) for key in ("disk_reads", "disk_read_s"))
+        is_none = "within" in name
+        show("  … reads of the disk", f"{reads:.0f}", f"{read_s / max(1, reads) * 1e6:.0f} µs each", "", "0" if is_none else "",
+             ("missed" if reads else "reached") if is_none else "")
+    return {"name": name, "p99_ratio": ratio, "level_s": level, "missed": missed, "fault": bad, "rounds": results}
+
+
+def storms():
+    chosen = [row for row in STORMS if ONLY.search(row[0])]
+    if chosen:
+        show("", "in the storm", "quiet", "ratio", "goal", "")
+    return [one_storm(*row) for row in chosen]
 
 
 def prepare():
@@ -298,7 +329,7 @@ def main():
             server.stop()
     lines += [memory(*row) for row in MEMORY if ONLY.search(row[0])]
     lines += workers()
-    lines += storm()
+    lines += storms()
     pathlib.Path("bench.json").write_text(json.dumps({"rounds": ROUNDS, "seconds": SECONDS, "lines": lines}, indent=1) + "\n")
     print(f"\nMedians of {ROUNDS} rounds; every figure of every round is in {pathlib.Path('bench.json').resolve()}.")
     return 1 if any(line.get("fault") for line in lines) else 0

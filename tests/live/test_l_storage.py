@@ -179,6 +179,37 @@ def test_restart(disk):
     d.stop()
 
 
+def figure(d, name):
+    text = d.http("GET", "/metrics").ok().body.decode()
+    return int(next(line.split()[-1] for line in text.splitlines() if line.startswith(f"belfry_storage_{name} ")))
+
+
+def test_storm_after_restart(disk):
+    """Everybody comes back to a daemon that was killed: what they missed is in memory again, nothing is read from the disk."""
+    d = disk.start()
+    t = d.token("ada", belfry={"publish": ["**"], "subscribe": ["**"]})
+    ids = [publish(d, f"storm/{i % 10}", f"number {i}", t).ok().json()["id"] for i in range(200)]
+    d.process.kill()
+    d.process.wait()
+    again(d)
+    ends = []
+    try:
+        for i in range(150):
+            ends.append(d.ws(token=t) if i % 2 else d.sse(token=t, topic="storm/*", after=str(ids[i])))
+            if i % 2:
+                ends[i].send({"type": "subscribe", "topic": "storm/*" if i % 3 else f"storm/{i % 10}", "after": ids[i]})
+        for i, end in enumerate(ends):
+            want = [n for n in ids[i + 1 :] if i % 2 == 0 or i % 3 or ids.index(n) % 10 == i % 10]
+            got = [end.expect("notification")["id"] if i % 2 else end.until("notification").json()["id"] for _ in want]
+            assert got == want
+    finally:
+        for end in ends:
+            end.close()
+    assert figure(d, "disk_reads_total") == 0 and figure(d, "cache_hits_total") >= 150
+    assert figure(d, "cache_messages") == 200
+    d.stop()
+
+
 def test_search(disk):
     d = disk.start()
     t = d.token("ada", belfry={"publish": ["**"], "subscribe": ["few/*"]})

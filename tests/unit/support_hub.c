@@ -320,7 +320,10 @@ open_database(const struct world_options *o, struct world_store *ws, struct conf
 	struct sqlite_options options = {.path = path,
 	    .sync = syncs[o->sync],
 	    .max_size = o->max_size,
-	    .cache = is_cold() ? 1 : 64 << 20,
+	    .cache = o->cache != 0 ? o->cache
+		     : is_cold()   ? 1
+				   : 64 << 20,
+	    .warm_us = o->warms_later ? 0 : 60000000,
 	    .keys = o->max_keys == 0 ? 1000 : o->max_keys,
 	    .config = c,
 	    .vfs = o->vfs};
