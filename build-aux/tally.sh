@@ -4,6 +4,7 @@
 
 n_passed=0
 n_failed=0
+failed_logs=() # of count_log, for finish
 
 # count PASSED FAILED
 count() {
@@ -24,11 +25,20 @@ count_log() {
 	else
 		count 0 1
 	fi
-	[ "$2" -eq 0 ] || echo "FAILED: $3"
+	[ "$2" -ne 0 ] || return 0
+	echo "FAILED: $3"
+	failed_logs+=("$1")
 }
 
-# finish: the last line, and the exit status that goes with it.
+# finish: what failed, each with what it said first (the logs before can be longer than what a reader is shown), then the
+# last line and the exit status that goes with it.
 finish() {
+	local log
+	for log in ${failed_logs[@]+"${failed_logs[@]}"}; do
+		printf -- '--- %s\n' "$log"
+		grep -nE -A "${TALLY_AFTER:-12}" 'FAILED|^FAILED|^(not ok|✖)|: error: |warning: |ERROR: |Sanitizer' "$log" |
+			cut -c 1-300 | head -n "${TALLY_LINES:-60}"
+	done
 	echo "$n_passed passed, $n_failed failed"
 	[ "$n_failed" -eq 0 ]
 	exit
