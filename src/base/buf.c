@@ -40,7 +40,7 @@ sticky(const struct buf *b)
 }
 
 int
-buf_reserve(struct buf *b, size_t more)
+buf_grow(struct buf *b, size_t more)
 {
 	size_t cap = b->cap == 0 ? min_size(BUF_FIRST_CAP, b->max) : b->cap;
 	char *p;
@@ -79,17 +79,36 @@ buf_add_slowly(struct buf *b, const void *p, size_t n)
 	return 0;
 }
 
+/* Two digits a step: half of the divisions. An id has 16 digits, and each message two of them. */
+char *
+digits_before(char *end, uint64_t v)
+{
+	static const char pairs[] =
+	    "00010203040506070809101112131415161718192021222324252627282930313233"
+	    "34353637383940414243444546474849505152535455565758596061626364656667"
+	    "6869707172737475767778798081828384858687888990919293949596979899";
+
+	while (v >= 100) {
+		end -= 2;
+		memcpy(end, pairs + v % 100 * 2, 2);
+		v /= 100;
+	}
+	if (v >= 10) {
+		end -= 2;
+		memcpy(end, pairs + v * 2, 2);
+	} else {
+		*--end = (char)('0' + v);
+	}
+	return end;
+}
+
 int
 buf_add_u64(struct buf *b, uint64_t v)
 {
-	char digits[20];
-	size_t at = sizeof(digits);
+	char digits[U64_DIGITS] UNCLEARED;
+	const char *first = digits_before(digits + sizeof(digits), v);
 
-	do {
-		digits[--at] = (char)('0' + v % 10);
-		v /= 10;
-	} while (v > 0);
-	return buf_add(b, digits + at, sizeof(digits) - at);
+	return buf_add(b, first, (size_t)(digits + sizeof(digits) - first));
 }
 
 int

@@ -36,8 +36,14 @@ buf_of(struct slice s, size_t limit)
 void buf_done(struct buf *b);
 /* Keeps the memory; clears `failed`. */
 void buf_reset(struct buf *b);
+/* buf_reserve for what does not fit yet. */
+int buf_grow(struct buf *b, size_t more);
 /* Room for `more` further bytes. 0, or -ENOMEM / -EMSGSIZE (sets failed). */
-int buf_reserve(struct buf *b, size_t more);
+static inline int
+buf_reserve(struct buf *b, size_t more)
+{
+	return !b->failed && more <= b->cap - b->n ? 0 : buf_grow(b, more);
+}
 /* buf_add for what needs more than a copy. */
 int buf_add_slowly(struct buf *b, const void *p, size_t n);
 /*
@@ -68,6 +74,9 @@ buf_add_char(struct buf *b, char c)
 {
 	return buf_add(b, &c, 1);
 }
+#define U64_DIGITS 20 /* decimal digits of 64 bits at most */
+/* Write v in decimal so that it ends right before `end`; returns where it begins. */
+char *digits_before(char *end, uint64_t v);
 int buf_add_u64(struct buf *b, uint64_t v);
 int buf_add_i64(struct buf *b, int64_t v);
 int buf_printf(struct buf *b, const char *fmt, ...) PRINTF(2, 3);

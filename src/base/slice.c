@@ -17,7 +17,7 @@ slice_eq_nocase_same_length(struct slice a, struct slice b)
 }
 
 struct slice
-slice_trim(struct slice s)
+slice_trim_spaces(struct slice s)
 {
 	while (s.n > 0 && (s.p[0] == ' ' || s.p[0] == '\t')) {
 		s.p++;

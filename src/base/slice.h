@@ -72,8 +72,18 @@ slice_place(char **at, struct slice s)
 	return slice_of(to, s.n);
 }
 
-/* Without leading and trailing bytes for which is_space or tab (0x20, 0x09) holds. */
-struct slice slice_trim(struct slice s);
+struct slice slice_trim_spaces(struct slice s);
+/*
+ * Without leading and trailing bytes for which is_space or tab (0x20, 0x09) holds. Inline, since most
+ * have none of them.
+ */
+static inline struct slice
+slice_trim(struct slice s)
+{
+	if (s.n > 0 && (unsigned char)s.p[0] > ' ' && (unsigned char)s.p[s.n - 1] > ' ')
+		return s;
+	return slice_trim_spaces(s);
+}
 
 /*
  * Cut at the first `sep`: `*rest` becomes what follows it (absent when there was none), the

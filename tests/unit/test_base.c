@@ -112,6 +112,26 @@ START_TEST(buffers_append)
 }
 END_TEST
 
+START_TEST(numbers_have_their_digits)
+{
+	uint64_t power = 1;
+
+	for (unsigned n = 0; n < 20; n++, power *= 10) {
+		const uint64_t around[] = {power - 1, power, power + 1, power * 3 / 2};
+
+		for (size_t i = 0; i < ARRAY_LEN(around); i++) {
+			struct buf b = BUF_INIT(100);
+			char want[32];
+
+			(void)snprintf(want, sizeof(want), "%llu", (unsigned long long)around[i]);
+			ck_assert_int_eq(buf_add_u64(&b, around[i]), 0);
+			ck_slice(buf_slice(&b), want);
+			buf_done(&b);
+		}
+	}
+}
+END_TEST
+
 START_TEST(buffers_are_bounded)
 {
 	struct buf b = BUF_INIT(200);
@@ -523,6 +543,7 @@ main(void)
 	tcase_add_test(tc, slices_trim_and_cut);
 	tcase_add_loop_test(tc, slices_to_numbers, 0, (int)ARRAY_LEN(numbers));
 	tcase_add_test(tc, buffers_append);
+	tcase_add_test(tc, numbers_have_their_digits);
 	tcase_add_test(tc, buffers_are_bounded);
 	tcase_add_test(tc, buffers_grow);
 	tcase_add_test(tc, buffers_without_memory);
