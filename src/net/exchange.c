@@ -59,7 +59,8 @@ static void
 find_peer(struct exchange *x, const struct http_head *head)
 {
 	(void)conn_peer(x->conn, x->peer);
-	if (head == NULL || !conn_from_trusted_proxy(x->conn))
+	if (head == NULL || head->fields[HTTP_FIELD_FORWARDED_FOR] == 0 ||
+	    !conn_from_trusted_proxy(x->conn))
 		return;
 	for (size_t i = head->n_headers; i-- > 0;) {
 		const struct http_header *h = &head->headers[i];

@@ -11,7 +11,7 @@
 #include "base/buf.h"
 #include "base/slice.h"
 
-#define HTTP_MAX_HEADERS 200
+#define HTTP_MAX_HEADERS 200 /* below 256: http_head counts and finds them in bytes */
 #define HTTP_MAX_TARGET                                                                            \
 	8000 /* bytes of the request target (RFC 9112 section 3 wants 8000 at least for a line) */
 
@@ -57,6 +57,34 @@ enum http_error {
 	HTTP_E_BODY_TOO_LARGE, /* 413 */
 };
 
+/*
+ * Fields that every request is asked for are known by number once the head is read: a POST asks some
+ * thirty times, mostly for what is not there, and a walk over the names each time was 2,400 of its
+ * 26,000 instructions.
+ */
+#define HTTP_FIELDS(X)                                                                             \
+	X(HOST, "Host")                                                                            \
+	X(ORIGIN, "Origin")                                                                        \
+	X(EXPECT, "Expect")                                                                        \
+	X(COOKIE, "Cookie")                                                                        \
+	X(UPGRADE, "Upgrade")                                                                      \
+	X(CONNECTION, "Connection")                                                                \
+	X(CONTENT_TYPE, "Content-Type")                                                            \
+	X(AUTHORIZATION, "Authorization")                                                          \
+	X(CONTENT_LENGTH, "Content-Length")                                                        \
+	X(FORWARDED_FOR, "X-Forwarded-For")                                                        \
+	X(FORWARDED_HOST, "X-Forwarded-Host")                                                      \
+	X(CONTENT_ENCODING, "Content-Encoding")                                                    \
+	X(TRANSFER_ENCODING, "Transfer-Encoding")
+
+enum http_field {
+	HTTP_FIELD_OTHER,
+#define X(name, text) HTTP_FIELD_##name,
+	HTTP_FIELDS(X)
+#undef X
+	HTTP_FIELD_COUNT,
+};
+
 struct http_header {
 	struct slice name;  /* as sent; compare without case */
 	struct slice value; /* trimmed */
@@ -70,13 +98,17 @@ struct http_head {
 	struct slice query;  /* without '?'; absent when there was none */
 	/* host[:port]: of an absolute-form target when that was used, else the Host header */
 	struct slice authority;
+	struct slice host; /* its parts, as url_split_authority finds them */
+	int port;
 	unsigned minor;  /* 0 or 1 */
 	bool keep_alive; /* RFC 9112 9.3: by version and Connection */
 	bool is_upgrade; /* `Connection` lists upgrade and there is an Upgrade header (1.1 only) */
 	bool is_chunked;
 	bool expect_continue; /* 1.1 only; on 1.0 it is ignored */
 	bool has_length;
-	uint64_t content_length; /* 0 when absent */
+	uint64_t content_length;            /* 0 when absent */
+	uint8_t fields[HTTP_FIELD_COUNT];   /* how many there are of each */
+	uint8_t first_at[HTTP_FIELD_COUNT]; /* the first one's index, where there is one */
 	size_t n_headers;
 	struct http_header headers[HTTP_MAX_HEADERS];
 };
@@ -93,6 +125,16 @@ struct http_head {
  * Returns the head's size in bytes; 0 when more bytes are needed; or an enum http_error.
  */
 MUST_CHECK ssize_t http_parse_head(struct slice in, size_t max_bytes, struct http_head *out);
+
+/* One more header, counted by its number; there must be room for it. */
+void http_head_add(struct http_head *h, struct slice name, struct slice value);
+
+/* The first header of that number, absent if none; h->fields says how many there are. */
+static inline struct slice
+http_field(const struct http_head *h, enum http_field field)
+{
+	return h->fields[field] == 0 ? SLICE_NONE : h->headers[h->first_at[field]].value;
+}
 
 /*
  * The first header of that name (no case), absent if none. *count (may be NULL): how many there
@@ -146,6 +188,8 @@ MUST_CHECK ssize_t http_body_decode(struct http_body *b, struct slice in, struct
 int http_error_status(int error);
 const char *http_error_text(int error);
 
+/* HTTP_METHOD_UNKNOWN when it is none of ours. */
+enum http_method http_method_of(struct slice name);
 /* "GET", … ; "" for unknown. */
 const char *http_method_name(enum http_method m);
 /* Reason phrase; "" when unknown. */

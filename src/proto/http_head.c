@@ -192,7 +192,7 @@ too_large(const struct request_line *line)
 
 /* One header line without its CRLF (RFC 9112 5.1). 0 or an enum http_error. */
 static int
-parse_header(struct slice line, struct http_header *out)
+parse_header(struct slice line, struct http_head *h)
 {
 	size_t n = http_span(line, HTTP_C_TOKEN);
 	struct slice value;
@@ -203,8 +203,7 @@ parse_header(struct slice line, struct http_header *out)
 	value = slice_skip(line, n + 1);
 	if (http_span_field(value) != value.n)
 		return HTTP_E_BAD_HEADER;
-	out->name = slice_of(line.p, n);
-	out->value = slice_trim(value);
+	http_head_add(h, slice_of(line.p, n), slice_trim(value));
 	return 0;
 }
 
@@ -215,24 +214,13 @@ parse_headers(struct slice lines, struct http_head *h)
 	while (lines.n > 0) {
 		const char *cr = memchr(lines.p, '\r', lines.n);
 		size_t n = cr == NULL ? lines.n : (size_t)(cr - lines.p);
-		int r = parse_header(slice_of(lines.p, n), &h->headers[h->n_headers]);
+		int r = parse_header(slice_of(lines.p, n), h);
 
 		if (r < 0)
 			return r;
-		h->n_headers++;
 		lines = slice_skip(lines, min_size(n + 2, lines.n));
 	}
 	return 0;
-}
-
-static enum http_method
-find_method(struct slice name)
-{
-	for (int m = HTTP_GET; m < HTTP_METHOD_UNKNOWN; m++) {
-		if (slice_eq(name, slice_str(http_method_name((enum http_method)m))))
-			return (enum http_method)m;
-	}
-	return HTTP_METHOD_UNKNOWN;
 }
 
 static void
@@ -251,8 +239,6 @@ parse_absolute_form(struct slice target, struct http_head *h)
 {
 	size_t scheme = 0;
 	size_t n = 0;
-	struct slice host;
-	int port;
 
 	if (target.n > 7 && slice_eq_nocase(slice_of(target.p, 7), SLICE("http://")))
 		scheme = 7;
@@ -265,7 +251,7 @@ parse_absolute_form(struct slice target, struct http_head *h)
 		n++;
 	h->authority = slice_of(target.p, n);
 	/* RFC 9110 4.2.4: user information is an error as well, and no host has an '@' */
-	if (url_split_authority(h->authority, &host, &port) < 0)
+	if (url_split_authority(h->authority, &h->host, &h->port) < 0)
 		return HTTP_E_BAD_TARGET;
 	split_query(slice_skip(target, n), h);
 	if (h->path.n == 0) /* 3.2.4: this is how OPTIONS * comes through a proxy */
@@ -296,19 +282,21 @@ parse_target(struct http_head *h)
 static int
 check_host(struct http_head *h)
 {
-	size_t count;
-	struct slice value = http_header(h, SLICE("Host"), &count);
+	struct slice value = http_field(h, HTTP_FIELD_HOST);
 	struct slice host;
 	int port;
 
-	if (count > 1)
+	if (h->fields[HTTP_FIELD_HOST] > 1)
 		return HTTP_E_MANY_HOSTS;
-	if (count == 0)
+	if (value.p == NULL)
 		return h->minor == 0 ? 0 : HTTP_E_NO_HOST;
 	if (url_split_authority(value, &host, &port) < 0)
 		return HTTP_E_BAD_HOST;
-	if (h->authority.p == NULL)
-		h->authority = value;
+	if (h->authority.p != NULL) /* the target's counts */
+		return 0;
+	h->authority = value;
+	h->host = host;
+	h->port = port;
 	return 0;
 }
 
@@ -347,10 +335,10 @@ refuse_encoding(const struct http_head *h)
 static int
 check_framing(struct http_head *h)
 {
-	size_t n_lengths;
-	size_t n_encodings;
-	struct slice length = http_header(h, SLICE("Content-Length"), &n_lengths);
-	struct slice encoding = http_header(h, SLICE("Transfer-Encoding"), &n_encodings);
+	unsigned n_lengths = h->fields[HTTP_FIELD_CONTENT_LENGTH];
+	unsigned n_encodings = h->fields[HTTP_FIELD_TRANSFER_ENCODING];
+	struct slice length = http_field(h, HTTP_FIELD_CONTENT_LENGTH);
+	struct slice encoding = http_field(h, HTTP_FIELD_TRANSFER_ENCODING);
 
 	if (n_lengths > 1 || (n_lengths == 1 && slice_to_u64(length, &h->content_length) < 0))
 		return HTTP_E_BAD_LENGTH;
@@ -371,7 +359,7 @@ check_framing(struct http_head *h)
 static int
 check_expect(struct http_head *h)
 {
-	if (h->minor == 0)
+	if (h->minor == 0 || h->fields[HTTP_FIELD_EXPECT] == 0)
 		return 0;
 	for (size_t i = 0; i < h->n_headers; i++) {
 		struct slice rest = h->headers[i].value;
@@ -393,9 +381,13 @@ check_expect(struct http_head *h)
 static void
 read_connection(struct http_head *h)
 {
-	bool has_close = http_header_has_token(h, SLICE("Connection"), SLICE("close"));
-	struct slice upgrade = http_header(h, SLICE("Upgrade"), NULL);
+	struct slice upgrade = http_field(h, HTTP_FIELD_UPGRADE);
+	bool has_close;
 
+	h->keep_alive = h->minor > 0;
+	if (h->fields[HTTP_FIELD_CONNECTION] == 0)
+		return;
+	has_close = http_header_has_token(h, SLICE("Connection"), SLICE("close"));
 	if (h->minor == 0)
 		h->keep_alive = !has_close &&
 				http_header_has_token(h, SLICE("Connection"), SLICE("keep-alive"));
@@ -414,7 +406,7 @@ parse_whole(const struct request_line *line, struct slice lines, struct http_hea
 	if (r < 0)
 		return r;
 	h->method_text = line->method;
-	h->method = find_method(line->method);
+	h->method = http_method_of(line->method);
 	h->target = line->target;
 	/* RFC 9110 2.5: a higher minor version is read as the highest we know */
 	h->minor = line->version.p[line->version.n - 1] == '0' ? 0 : 1;

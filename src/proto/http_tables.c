@@ -38,23 +38,33 @@ http_is_token(struct slice s)
 
 /* --- methods --- */
 
-static const char *const method_names[HTTP_METHODS] = {
-    [HTTP_GET] = "GET",
-    [HTTP_HEAD] = "HEAD",
-    [HTTP_POST] = "POST",
-    [HTTP_PUT] = "PUT",
-    [HTTP_DELETE] = "DELETE",
-    [HTTP_OPTIONS] = "OPTIONS",
-    [HTTP_PATCH] = "PATCH",
-    [HTTP_CONNECT] = "CONNECT",
-    [HTTP_TRACE] = "TRACE",
-    [HTTP_METHOD_UNKNOWN] = "",
+static const struct slice method_names[HTTP_METHODS] = {
+    [HTTP_GET] = {"GET", 3},
+    [HTTP_HEAD] = {"HEAD", 4},
+    [HTTP_POST] = {"POST", 4},
+    [HTTP_PUT] = {"PUT", 3},
+    [HTTP_DELETE] = {"DELETE", 6},
+    [HTTP_OPTIONS] = {"OPTIONS", 7},
+    [HTTP_PATCH] = {"PATCH", 5},
+    [HTTP_CONNECT] = {"CONNECT", 7},
+    [HTTP_TRACE] = {"TRACE", 5},
+    [HTTP_METHOD_UNKNOWN] = {"", 0},
 };
 
 const char *
 http_method_name(enum http_method m)
 {
-	return (unsigned)m < HTTP_METHODS ? method_names[m] : "";
+	return (unsigned)m < HTTP_METHODS ? method_names[m].p : "";
+}
+
+enum http_method
+http_method_of(struct slice name)
+{
+	for (int m = HTTP_GET; m < HTTP_METHOD_UNKNOWN; m++) {
+		if (slice_eq(name, method_names[m]))
+			return (enum http_method)m;
+	}
+	return HTTP_METHOD_UNKNOWN;
 }
 
 /* --- errors --- */

@@ -53,6 +53,12 @@ url_decode(struct slice s, bool plus_is_space, char *out)
 {
 	size_t n = 0;
 
+	/* the common case in one step: a path with its topic, 200 instructions less */
+	if (s.n > 0 && memchr(s.p, '%', s.n) == NULL &&
+	    (!plus_is_space || memchr(s.p, '+', s.n) == NULL)) {
+		memmove(out, s.p, s.n);
+		return (ssize_t)s.n;
+	}
 	while (s.n > 0) {
 		int c = (unsigned char)s.p[0];
 

@@ -23,15 +23,15 @@
 static int
 find_authorization(const struct exchange *x, struct slice *out, struct refusal *r)
 {
-	size_t count;
-	struct slice rest = http_header(x->head, SLICE("Authorization"), &count);
+	unsigned count = x->head->fields[HTTP_FIELD_AUTHORIZATION];
+	struct slice rest = http_field(x->head, HTTP_FIELD_AUTHORIZATION);
 	struct slice scheme;
 
 	if (count == 0)
 		return 0;
 	if (count > 1)
 		return refuse(
-		    r, ERROR_INVALID_REQUEST, "there are %zu Authorization headers", count);
+		    r, ERROR_INVALID_REQUEST, "there are %u Authorization headers", count);
 	scheme = slice_cut(&rest, ' ');
 	if (!slice_eq_nocase(scheme, SLICE("Bearer")))
 		return 0;
@@ -92,6 +92,8 @@ find_query(const struct exchange *x, struct buf *scratch, struct slice *out, str
 	size_t count = 0;
 	int got;
 
+	if (rest.n == 0)
+		return 0;
 	/* RFC 6750, section 3.1: a parameter that comes twice is a malformed request */
 	while (url_query_next(&rest, &name, &value))
 		count += url_name_is(name, "access_token") ? 1 : 0;
@@ -115,7 +117,7 @@ find_cookie(const struct exchange *x)
 {
 	const char *name = serve_of(x)->config->auth.cookie;
 
-	if (name[0] == '\0')
+	if (name[0] == '\0' || x->head->fields[HTTP_FIELD_COOKIE] == 0)
 		return SLICE_NONE;
 	return http_cookie(x->head, slice_str(name));
 }

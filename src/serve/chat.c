@@ -553,7 +553,7 @@ upgrade(struct exchange *x)
 void
 serve_chat(struct exchange *x)
 {
-	bool asks_upgrade = http_header(x->head, SLICE("Upgrade"), NULL).p != NULL ||
+	bool asks_upgrade = x->head->fields[HTTP_FIELD_UPGRADE] > 0 ||
 			    http_header(x->head, SLICE("Sec-WebSocket-Key"), NULL).p != NULL;
 
 	if (asks_upgrade && x->method == HTTP_GET)

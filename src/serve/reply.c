@@ -115,13 +115,12 @@ serve_json(struct exchange *x, int status, struct slice json)
 int
 serve_media(const struct exchange *x, struct slice *out, struct refusal *r)
 {
-	size_t count;
-	struct slice rest = http_header(x->head, SLICE("Content-Type"), &count);
+	struct slice rest = http_field(x->head, HTTP_FIELD_CONTENT_TYPE);
 
-	if (count > 1)
+	if (x->head->fields[HTTP_FIELD_CONTENT_TYPE] > 1)
 		return refuse(
 		    r, ERROR_BAD_REQUEST, "there is more than one Content-Type header field");
-	*out = count == 0 ? SLICE_NONE : slice_trim(slice_cut(&rest, ';'));
+	*out = rest.p == NULL ? SLICE_NONE : slice_trim(slice_cut(&rest, ';'));
 	return 0;
 }
 

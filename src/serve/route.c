@@ -19,34 +19,40 @@ enum tail {
 	TAIL_REST,    /* name/all that follows */
 };
 
+#define NAME(text)                                                                                 \
+	{                                                                                          \
+		(text), sizeof(text) - 1                                                           \
+	}
+
 /*
  * The endpoints. What no row names is a file. Rows of one name with different tails are
  * different resources.
  */
 static const struct route {
-	const char *name; /* the first segment */
+	struct slice name; /* the first segment */
 	enum tail tail;
 	unsigned methods; /* bits of enum http_method */
 	bool is_big;      /* bodies up to limits.body */
 	void (*run)(struct exchange *x);
 	void (*run_tail)(struct exchange *x, struct slice tail);
 } routes[] = {
-    {"chat", TAIL_NONE, GET_METHODS, false, serve_chat, NULL},
-    {"chat", TAIL_SEGMENT, POST_METHODS, true, NULL, serve_chat_post},
-    {"events", TAIL_NONE, GET_METHODS, false, serve_events, NULL},
-    {"publish", TAIL_NONE, POST_METHODS, true, NULL, serve_publish},
-    {"publish", TAIL_NUMBER, POST_METHODS | BIT(DELETE), true, NULL, serve_publish},
-    {"publish", TAIL_REST, POST_METHODS, true, NULL, serve_publish},
-    {"history", TAIL_NONE, GET_METHODS, false, serve_history, NULL},
-    {"echo", TAIL_NONE, GET_METHODS, false, serve_echo, NULL},
-    {"token", TAIL_NONE, GET_METHODS | BIT(POST), false, serve_token, NULL},
-    {"healthz", TAIL_NONE, GET_METHODS, false, serve_healthz, NULL},
-    {"readyz", TAIL_NONE, GET_METHODS, false, serve_readyz, NULL},
-    {"metrics", TAIL_NONE, GET_METHODS, false, serve_metrics, NULL},
-    {"api", TAIL_REST, SERVER_METHODS, false, NULL, serve_admin},
+    {NAME("chat"), TAIL_NONE, GET_METHODS, false, serve_chat, NULL},
+    {NAME("chat"), TAIL_SEGMENT, POST_METHODS, true, NULL, serve_chat_post},
+    {NAME("events"), TAIL_NONE, GET_METHODS, false, serve_events, NULL},
+    {NAME("publish"), TAIL_NONE, POST_METHODS, true, NULL, serve_publish},
+    {NAME("publish"), TAIL_NUMBER, POST_METHODS | BIT(DELETE), true, NULL, serve_publish},
+    {NAME("publish"), TAIL_REST, POST_METHODS, true, NULL, serve_publish},
+    {NAME("history"), TAIL_NONE, GET_METHODS, false, serve_history, NULL},
+    {NAME("echo"), TAIL_NONE, GET_METHODS, false, serve_echo, NULL},
+    {NAME("token"), TAIL_NONE, GET_METHODS | BIT(POST), false, serve_token, NULL},
+    {NAME("healthz"), TAIL_NONE, GET_METHODS, false, serve_healthz, NULL},
+    {NAME("readyz"), TAIL_NONE, GET_METHODS, false, serve_readyz, NULL},
+    {NAME("metrics"), TAIL_NONE, GET_METHODS, false, serve_metrics, NULL},
+    {NAME("api"), TAIL_REST, SERVER_METHODS, false, NULL, serve_admin},
 };
 
-static const struct route files_route = {"", TAIL_REST, GET_METHODS, false, serve_files, NULL};
+static const struct route files_route = {
+    NAME(""), TAIL_REST, GET_METHODS, false, serve_files, NULL};
 
 #define NAME_MAX_BYTES 32 /* of an encoded segment that may name an endpoint */
 
@@ -103,7 +109,7 @@ find_route(struct exchange *x, struct slice *out_tail)
 	name = plain_segment(slice_cut(&rest, '/'), plain);
 	*out_tail = rest;
 	for (size_t i = 0; i < ARRAY_LEN(routes); i++) {
-		if (!slice_eq(name, slice_str(routes[i].name)))
+		if (!slice_eq(name, routes[i].name))
 			continue;
 		is_known = true;
 		if (routes[i].run == serve_echo && !serve_of(x)->config->echo)
@@ -192,7 +198,9 @@ check_coding(struct exchange *x, struct refusal *r)
 {
 	char clean[REFUSE_CLEAN];
 
-	for (size_t i = 0; x->has_body && i < x->head->n_headers; i++) {
+	if (!x->has_body || x->head->fields[HTTP_FIELD_CONTENT_ENCODING] == 0)
+		return 0;
+	for (size_t i = 0; i < x->head->n_headers; i++) {
 		struct slice rest = x->head->headers[i].value;
 		struct slice coding;
 
@@ -295,7 +303,7 @@ answer_options(struct exchange *x, unsigned methods)
 	char allow[ALLOW_MAX];
 
 	(void)list_methods(methods, allow);
-	if (http_header(x->head, SLICE("Origin"), NULL).p != NULL &&
+	if (x->head->fields[HTTP_FIELD_ORIGIN] > 0 &&
 	    http_header(x->head, SLICE("Access-Control-Request-Method"), NULL).p != NULL) {
 		serve_preflight(x, allow);
 		return;

@@ -112,8 +112,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	configure(&config, networks);
 	head = (struct http_head){.method = HTTP_GET, .minor = 1};
 	while (in.p != NULL && head.n_headers < LINES)
-		head.headers[head.n_headers++] =
-		    (struct http_header){SLICE("x-forwarded-for"), slice_trim(take_line(&in))};
+		http_head_add(&head, SLICE("x-forwarded-for"), slice_trim(take_line(&in)));
 	(void)conn_peer(&conn, want);
 	reference(&head, &conn.address, want);
 	x = exchange_new(&conn, &head);

@@ -165,7 +165,7 @@ read_headers(struct slice *in, struct http_head *head)
 		if (value.p == NULL || !http_is_token(name) || !is_value(value) ||
 		    head->n_headers == HEADERS)
 			continue;
-		head->headers[head->n_headers++] = (struct http_header){name, slice_trim(value)};
+		http_head_add(head, name, slice_trim(value));
 	}
 }
 

@@ -2,6 +2,7 @@
  * src/proto/http: looking into heads, tables, dates, and what the vectors cannot say about heads and bodies.
  */
 #include <check.h>
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -34,6 +35,35 @@ START_TEST(headers_are_found)
 	ck_assert_ptr_nonnull(http_header(&head, SLICE("EMPTY"), NULL).p);
 	ck_assert_ptr_null(http_header(&head, SLICE("X"), &count).p);
 	ck_assert_uint_eq(count, 0);
+}
+END_TEST
+
+START_TEST(fields_have_numbers)
+{
+	static const char *const names[HTTP_FIELD_COUNT] = {
+#define X(name, text) [HTTP_FIELD_##name] = text,
+	    HTTP_FIELDS(X)
+#undef X
+	};
+	struct http_head h = {0};
+
+	for (size_t field = 1; field < HTTP_FIELD_COUNT; field++) {
+		char upper[32];
+		char other[32];
+		size_t n = strlen(names[field]);
+
+		for (size_t i = 0; i <= n; i++)
+			upper[i] = (char)toupper(names[field][i]);
+		memcpy(other, names[field], n + 1);
+		other[n - 1]++;
+		http_head_add(&h, slice_str(other), SLICE("no"));
+		ck_assert_ptr_null(http_field(&h, (enum http_field)field).p);
+		http_head_add(&h, slice_str(upper), SLICE("first"));
+		http_head_add(&h, slice_str(names[field]), SLICE("second"));
+		ck_slice(http_field(&h, (enum http_field)field), "first");
+		ck_assert_uint_eq(h.fields[field], 2);
+		ck_assert_uint_eq(h.n_headers, 3 * field);
+	}
 }
 END_TEST
 
@@ -405,6 +435,7 @@ main(void)
 	int n_failed;
 
 	tcase_add_test(tc, headers_are_found);
+	tcase_add_test(tc, fields_have_numbers);
 	tcase_add_test(tc, lists_are_walked);
 	tcase_add_test(tc, tokens_in_lists);
 	tcase_add_test(tc, cookies_are_found);
