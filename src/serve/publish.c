@@ -15,12 +15,6 @@
 
 /* POST /publish, POST /publish/{topic} (CONTRACT 7). */
 
-struct publish {
-	struct exchange *x; /* held */
-	struct append *append;
-	bool is_array;
-};
-
 /* --- answering --- */
 
 static void
@@ -31,80 +25,78 @@ add_result(struct buf *b, const struct append_item *item)
 	(void)buf_add_char(b, '}');
 }
 
-/* 202: it is still to be published. */
-static int
-status_of(const struct publish *p, const struct append *a)
+static void
+add_results(struct buf *b, const struct append *a)
 {
-	return !p->is_array && a->items[0].what == APPEND_LATER ? 202 : 200;
+	(void)buf_add_char(b, '[');
+	for (unsigned i = 0; i < a->n; i++) {
+		if (i > 0)
+			(void)buf_add_char(b, ',');
+		add_result(b, &a->items[i]);
+	}
+	(void)buf_add_char(b, ']');
 }
 
+/* An append belongs to its exchange, which it holds. */
 static void
-answer(const struct publish *p, const struct append *a)
+answer(struct append *a, bool is_array)
 {
 	char room[512] UNCLEARED;
 	struct buf b = BUF_ON(room, (size_t)a->n * 1024 + 1024);
+	struct exchange *x = a->owner;
+	struct refusal why UNCLEARED;
 
-	if (p->is_array)
-		(void)buf_add_char(&b, '[');
-	for (unsigned i = 0; i < a->n; i++) {
-		if (i > 0)
-			(void)buf_add_char(&b, ',');
-		add_result(&b, &a->items[i]);
+	if (a->status < 0) {
+		(void)append_refusal(a->status, &why);
+		serve_refuse(x, &why);
+	} else if (is_array) {
+		add_results(&b, a);
+	} else {
+		add_result(&b, &a->items[0]);
 	}
-	if (p->is_array)
-		(void)buf_add_char(&b, ']');
 	if (b.failed)
-		exchange_abandon(p->x); /* it is stored: 503 would bring it once more */
-	else
-		serve_json(p->x, status_of(p, a), buf_slice(&b));
+		exchange_abandon(x); /* it is stored: 503 would bring it once more */
+	else if (a->status >= 0)     /* 202: it is still to be published */
+		serve_json(
+		    x, !is_array && a->items[0].what == APPEND_LATER ? 202 : 200, buf_slice(&b));
 	buf_done(&b);
+	exchange_release(x);
+	append_free(a);
 }
 
 static void
 on_appended(struct append *a)
 {
-	struct publish *p = a->owner;
-	struct refusal why;
+	answer(a, false);
+}
 
-	if (a->status < 0) {
-		(void)append_refusal(a->status, &why);
-		serve_refuse(p->x, &why);
-	} else {
-		answer(p, a);
-	}
-	exchange_release(p->x);
-	mem_free(p);
-	append_free(a);
+static void
+on_array_appended(struct append *a)
+{
+	answer(a, true);
 }
 
 /* Takes a. */
 static void
 submit(struct exchange *x, const struct claims *claims, struct append *a, bool is_array)
 {
-	struct publish *p;
+	struct hub *h = serve_of(x)->hub;
 	struct refusal why UNCLEARED;
-	int r = -ENOMEM;
+	int r;
 
-	if (publish_rate(serve_of(x)->hub, claims, a->n, &why) < 0) {
+	if (publish_rate(h, claims, a->n, &why) < 0) {
 		append_free(a);
 		serve_refuse(x, &why);
 		return;
 	}
-	p = mem_calloc(1, sizeof(*p));
-
-	if (p != NULL) {
-		p->x = exchange_hold(x);
-		p->is_array = is_array;
-		a->owner = p;
-		a->done = on_appended;
-		counter_add(serve_of(x)->hub->counters, COUNTER_MESSAGES_IN, a->n);
-		r = hub_append(serve_of(x)->hub, a);
-	}
+	a->owner = exchange_hold(x);
+	a->done = is_array ? on_array_appended : on_appended;
+	counter_add(h->counters, COUNTER_MESSAGES_IN, a->n);
+	r = hub_append(h, a);
 	if (r == 0)
 		return;
 	append_free(a);
-	exchange_release(p == NULL ? NULL : x);
-	mem_free(p);
+	exchange_release(x);
 	(void)append_refusal(r, &why);
 	serve_refuse(x, &why);
 }
@@ -219,11 +211,10 @@ publish_json(struct work *w)
 static void
 publish_text(struct work *w, bool may_be_form)
 {
-	struct publish_fields fields;
+	struct publish_fields fields = {0};
 	struct append *a = NULL;
 	struct draft d = {.topic_field = "topic"};
 
-	publish_fields_init(&fields);
 	if (publish_read_fields(w->x, may_be_form, &fields, &d, &w->why) == 0)
 		a = make_one(w, &d);
 	if (a == NULL)

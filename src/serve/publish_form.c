@@ -7,7 +7,6 @@
 #include "proto/url.h"
 #include "serve/query.h"
 
-#define FIELD_MAX (8 * 1024)
 #define TTL_MAX_S ((uint64_t)10 * 365 * 24 * 3600)
 
 /* The names, by where they may stand; the order is that of publish_fields.values. */
@@ -27,39 +26,37 @@ enum field {
 };
 _Static_assert(F_TO + 1 == PUBLISH_FIELDS, "a value for each name");
 
+#define TEXT(text)                                                                                 \
+	{                                                                                          \
+		(text), sizeof(text) - 1                                                           \
+	}
+#define HEADER_MAX 8 /* bytes of the longest header's name, without X- */
+
 static const struct {
-	const char *name;   /* in forms and queries */
-	const char *header; /* NULL: not a header; also with X- before it */
+	struct slice name;   /* in forms and queries */
+	struct slice header; /* absent: not a header; also with X- before it */
 	bool in_query;
 } fields[] = {
-    [F_TOPIC] = {"topic", NULL, false},
-    [F_MESSAGE] = {"message", NULL, false},
-    [F_DATA] = {"data", NULL, false},
-    [F_TITLE] = {"title", "Title", true},
-    [F_EVENT] = {"event", "Event", true},
-    [F_PRIORITY] = {"priority", "Priority", true},
-    [F_TAGS] = {"tags", "Tags", true},
-    [F_CLICK] = {"click", "Click", true},
-    [F_AT] = {"at", "At", true},
-    [F_TTL] = {"ttl", "Ttl", true},
-    [F_KEY] = {"key", "Key", true},
-    [F_TO] = {"to", NULL, false},
+    [F_TOPIC] = {TEXT("topic"), {NULL, 0}, false},
+    [F_MESSAGE] = {TEXT("message"), {NULL, 0}, false},
+    [F_DATA] = {TEXT("data"), {NULL, 0}, false},
+    [F_TITLE] = {TEXT("title"), TEXT("Title"), true},
+    [F_EVENT] = {TEXT("event"), TEXT("Event"), true},
+    [F_PRIORITY] = {TEXT("priority"), TEXT("Priority"), true},
+    [F_TAGS] = {TEXT("tags"), TEXT("Tags"), true},
+    [F_CLICK] = {TEXT("click"), TEXT("Click"), true},
+    [F_AT] = {TEXT("at"), TEXT("At"), true},
+    [F_TTL] = {TEXT("ttl"), TEXT("Ttl"), true},
+    [F_KEY] = {TEXT("key"), TEXT("Key"), true},
+    [F_TO] = {TEXT("to"), {NULL, 0}, false},
 };
-
-void
-publish_fields_init(struct publish_fields *f)
-{
-	*f = (struct publish_fields){0};
-	for (size_t i = 0; i < PUBLISH_FIELDS; i++)
-		f->values[i] =
-		    BUF_INIT(SIZE_MAX / 4); /* bounded by what the body and the head may have */
-}
 
 void
 publish_fields_done(struct publish_fields *f)
 {
-	for (size_t i = 0; i < PUBLISH_FIELDS; i++)
-		buf_done(&f->values[i]);
+	buf_done(&f->form);
+	buf_done(&f->query);
+	buf_done(&f->quoted);
 	cJSON_Delete(f->data);
 }
 
@@ -67,24 +64,25 @@ static int
 field_of(struct slice decoded_name)
 {
 	for (size_t i = 0; i < PUBLISH_FIELDS; i++) {
-		if (slice_eq(decoded_name, slice_str(fields[i].name)))
+		if (slice_eq(decoded_name, fields[i].name))
 			return (int)i;
 	}
 	return -1;
 }
 
+/*
+ * Behind what was decoded already. There is room: nothing becomes longer, and the room for all of it
+ * was made at once, so that what was decoded before stays where it is.
+ */
 static int
-decode_into(struct buf *out, struct slice encoded)
+decode(struct buf *text, struct slice encoded, struct slice *out)
 {
-	ssize_t n;
+	ssize_t n = url_decode(encoded, true, text->p + text->n);
 
-	buf_reset(out);
-	if (buf_reserve(out, encoded.n + 1) < 0)
-		return -1;
-	n = url_decode(encoded, true, out->p);
 	if (n < 0)
 		return -1;
-	out->n = (size_t)n;
+	*out = slice_of(text->p + text->n, (size_t)n);
+	text->n += (size_t)n;
 	return 0;
 }
 
@@ -120,71 +118,83 @@ is_form(struct slice body)
 }
 
 static int
-read_form(
-    struct slice body, struct publish_fields *f, bool present[PUBLISH_FIELDS], struct refusal *why)
+read_form(struct slice body, struct publish_fields *f, struct refusal *why)
 {
 	struct slice rest = body;
 	struct slice name;
 	struct slice value;
 
+	f->form = BUF_INIT(SIZE_MAX / 4); /* bounded by what the body may have */
+	if (buf_reserve(&f->form, body.n + 1) < 0)
+		return refuse_memory(why);
 	while (url_query_next(&rest, &name, &value)) {
 		int i = name_of(name);
 
-		if (i >= 0 && decode_into(&f->values[i], value) == 0) {
-			present[i] = true;
+		if (i >= 0 && decode(&f->form, value, &f->values[i]) == 0)
 			continue;
-		}
-		if (i >= 0 && f->values[i].error == -ENOMEM)
-			return refuse_memory(why);
 		return refuse(why, ERROR_BAD_FIELD, "the form's %s cannot be decoded",
-		    i < 0 ? "field" : fields[i].name);
+		    i < 0 ? "field" : fields[i].name.p);
 	}
 	return 0;
 }
 
-/* The header of that name, else of the same name behind "X-". */
-static struct slice
-find_header(const struct http_head *head, struct slice name)
+static int
+field_of_header(struct slice name)
 {
-	struct slice with_x = SLICE_NONE;
-
-	for (size_t i = 0; i < head->n_headers; i++) {
-		const struct http_header *h = &head->headers[i];
-
-		if (slice_eq_nocase(h->name, name))
-			return h->value;
-		if (with_x.p == NULL && h->name.n == name.n + 2 &&
-		    slice_eq_nocase(slice_of(h->name.p, 2), SLICE("X-")) &&
-		    slice_eq_nocase(slice_skip(h->name, 2), name))
-			with_x = h->value;
+	if (name.n > HEADER_MAX)
+		return -1;
+	for (size_t i = 0; i < PUBLISH_FIELDS; i++) {
+		if (slice_eq_nocase(name, fields[i].header))
+			return (int)i;
 	}
-	return with_x;
+	return -1;
 }
 
-/* Headers, then query parameters, for what the body did not say. */
+/*
+ * What the body did not say: the first header of that name, else of the same name behind "X-". One
+ * walk over the headers for all names.
+ */
+static void
+read_headers(const struct http_head *head, struct publish_fields *f)
+{
+	unsigned settled = 0; /* bits of what nothing later changes */
+
+	for (size_t i = 0; i < PUBLISH_FIELDS; i++)
+		settled |= f->values[i].p == NULL ? 0 : 1U << i;
+	for (size_t i = 0; i < head->n_headers; i++) {
+		struct slice name = head->headers[i].name;
+		bool has_x = name.n > 2 && (name.p[0] | 0x20) == 'x' && name.p[1] == '-';
+		int field = field_of_header(has_x ? slice_skip(name, 2) : name);
+
+		if (field < 0 || (settled & 1U << field) != 0 ||
+		    (has_x && f->values[field].p != NULL))
+			continue;
+		f->values[field] = head->headers[i].value;
+		settled |= has_x ? 0 : 1U << field;
+	}
+}
+
+/* Query parameters, for what nothing before them said. */
 static int
-read_rest(
-    struct exchange *x, struct publish_fields *f, bool present[PUBLISH_FIELDS], struct refusal *why)
+read_query(struct exchange *x, struct publish_fields *f, struct refusal *why)
 {
 	struct query q = QUERY_INIT(x);
+	size_t n = x->head->query.n;
 	int r = 0;
 
+	if (n == 0)
+		return 0;
+	f->query = BUF_INIT(SIZE_MAX / 4);                  /* bounded by what the head may have */
+	if (buf_reserve(&f->query, n + PUBLISH_FIELDS) < 0) /* a NUL behind each */
+		return refuse_memory(why);
 	for (size_t i = 0; i < PUBLISH_FIELDS && r >= 0; i++) {
-		struct slice value = fields[i].header == NULL
-					 ? SLICE_NONE
-					 : find_header(x->head, slice_str(fields[i].header));
+		size_t start = f->query.n;
 
-		if (present[i] || (value.p == NULL && !fields[i].in_query))
+		if (f->values[i].p != NULL || !fields[i].in_query)
 			continue;
-		if (value.p != NULL) {
-			f->values[i] = buf_of(value, SIZE_MAX / 4);
-			present[i] = true;
-			continue;
-		}
-		if (x->head->query.n == 0)
-			continue;
-		r = query_get(&q, fields[i].name, &f->values[i], why);
-		present[i] = r > 0;
+		r = query_get(&q, fields[i].name.p, &f->query, why);
+		if (r > 0)
+			f->values[i] = slice_skip(buf_slice(&f->query), start);
 	}
 	query_done(&q);
 	return r < 0 ? -1 : 0;
@@ -194,32 +204,26 @@ read_rest(
 static int
 take_data(struct publish_fields *f, struct draft *d, struct refusal *why)
 {
-	struct buf *b = &f->values[F_DATA];
-	struct buf quoted = BUF_INIT(b->n * 6 + 16);
-
-	int r = json_parse(buf_slice(b), &f->data, NULL);
+	struct slice text = f->values[F_DATA];
+	int r = json_parse(text, &f->data, NULL);
 
 	if (r == JSON_E_MEMORY)
 		return refuse_memory(why); /* it may be JSON */
-	if (r == 0) {
-		d->data = buf_slice(b);
-		d->data_text = json_string(f->data);
-		return 0;
-	}
-	if (!utf8_is_valid(buf_slice(b)))
+	if (r < 0 && !utf8_is_valid(text))
 		return refuse(why, ERROR_BAD_FIELD, "data is not UTF-8");
-	r = json_add_string(&quoted, buf_slice(b)) < 0
-		? JSON_E_MEMORY
-		: json_parse(buf_slice(&quoted), &f->data, NULL);
 	if (r < 0) {
-		buf_done(&quoted);
+		f->quoted = BUF_INIT(text.n * 6 + 16);
+		r = json_add_string(&f->quoted, text) < 0
+			? JSON_E_MEMORY
+			: json_parse(buf_slice(&f->quoted), &f->data, NULL);
 		if (r == JSON_E_MEMORY)
 			return refuse_memory(why);
-		return refuse(why, ERROR_BAD_FIELD, "data cannot be a JSON text or a string");
+		if (r < 0)
+			return refuse(
+			    why, ERROR_BAD_FIELD, "data cannot be a JSON text or a string");
+		text = buf_slice(&f->quoted);
 	}
-	buf_done(b);
-	*b = quoted;
-	d->data = buf_slice(b);
+	d->data = text;
 	d->data_text = json_string(f->data);
 	return 0;
 }
@@ -227,7 +231,7 @@ take_data(struct publish_fields *f, struct draft *d, struct refusal *why)
 static int
 take_ttl(const struct publish_fields *f, struct draft *d, struct refusal *why)
 {
-	struct slice s = slice_trim(buf_slice(&f->values[F_TTL]));
+	struct slice s = slice_trim(f->values[F_TTL]);
 
 	if (slice_to_u64(s, &d->ttl_s) < 0 || d->ttl_s == 0 || d->ttl_s > TTL_MAX_S)
 		return refuse(why, ERROR_BAD_FIELD, "ttl must be seconds from 1 to %llu",
@@ -236,47 +240,43 @@ take_ttl(const struct publish_fields *f, struct draft *d, struct refusal *why)
 }
 
 static int
-take_all(struct publish_fields *f, const bool present[PUBLISH_FIELDS], struct draft *d,
-    struct refusal *why)
+take_all(struct publish_fields *f, struct draft *d, struct refusal *why)
 {
-	struct {
-		enum field field;
-		struct slice *to;
-	} texts[] = {{F_TOPIC, &d->topic}, {F_MESSAGE, &d->text}, {F_TITLE, &d->title},
-	    {F_EVENT, &d->event}, {F_CLICK, &d->click}, {F_KEY, &d->key}, {F_TO, &d->to},
-	    {F_AT, &d->at}};
+	const struct slice *values = f->values;
 
-	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
-		if (present[texts[i].field])
-			*texts[i].to = buf_slice(&f->values[texts[i].field]);
-	}
+	d->topic = values[F_TOPIC];
+	d->text = values[F_MESSAGE];
+	d->title = values[F_TITLE];
+	d->event = values[F_EVENT];
+	d->click = values[F_CLICK];
+	d->key = values[F_KEY];
+	d->to = values[F_TO];
+	d->at = values[F_AT];
 	for (size_t i = 0; i < PUBLISH_FIELDS; i++) {
-		if (i != F_MESSAGE && present[i] && !utf8_is_valid(buf_slice(&f->values[i])))
-			return refuse(why, ERROR_BAD_FIELD, "%s is not UTF-8", fields[i].name);
+		if (i != F_MESSAGE && values[i].p != NULL && !utf8_is_valid(values[i]))
+			return refuse(why, ERROR_BAD_FIELD, "%s is not UTF-8", fields[i].name.p);
 	}
-	if (present[F_PRIORITY]) /* other values are those of RFC 9218, for proxies */
-		d->priority = draft_priority(buf_slice(&f->values[F_PRIORITY]));
-	if (present[F_TTL] && take_ttl(f, d, why) < 0)
+	if (values[F_PRIORITY].p != NULL) /* other values are those of RFC 9218, for proxies */
+		d->priority = draft_priority(values[F_PRIORITY]);
+	if (values[F_TTL].p != NULL && take_ttl(f, d, why) < 0)
 		return -1;
-	if (present[F_TAGS] && draft_set_tags(d, buf_slice(&f->values[F_TAGS]), why) < 0)
+	if (values[F_TAGS].p != NULL && draft_set_tags(d, values[F_TAGS], why) < 0)
 		return -1;
-	return present[F_DATA] ? take_data(f, d, why) : 0;
+	return values[F_DATA].p != NULL ? take_data(f, d, why) : 0;
 }
 
 int
 publish_read_fields(struct exchange *x, bool may_be_form, struct publish_fields *f,
     struct draft *out, struct refusal *why)
 {
-	bool present[PUBLISH_FIELDS] = {false};
-
 	if (may_be_form && is_form(x->body)) {
-		if (read_form(x->body, f, present, why) < 0)
+		if (read_form(x->body, f, why) < 0)
 			return -1;
 	} else {
-		f->values[F_MESSAGE] = buf_of(x->body, SIZE_MAX / 4);
-		present[F_MESSAGE] = true;
+		f->values[F_MESSAGE] = x->body;
 	}
-	if (read_rest(x, f, present, why) < 0)
+	read_headers(x->head, f);
+	if (read_query(x, f, why) < 0)
 		return -1;
-	return take_all(f, present, out, why);
+	return take_all(f, out, why);
 }

@@ -12,13 +12,15 @@ enum {
 	PUBLISH_FIELDS = 12
 };
 
-/* Owns the decoded values that a draft borrows. */
+/* Owns the decoded values that a draft borrows. Zeroed at the start. */
 struct publish_fields {
-	struct buf values[PUBLISH_FIELDS];
+	struct slice values[PUBLISH_FIELDS]; /* absent: not given */
+	struct buf form;                     /* what was decoded of the body */
+	struct buf query;                    /* … and of the query */
+	struct buf quoted;                   /* `data` that is no JSON, as a JSON string */
 	cJSON *data;
 };
 
-void publish_fields_init(struct publish_fields *f);
 void publish_fields_done(struct publish_fields *f);
 /*
  * may_be_form: the body is application/x-www-form-urlencoded; it counts as a form only by the
