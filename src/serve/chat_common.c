@@ -51,8 +51,10 @@ check_name(struct buf *name, struct refusal *why)
 	if (utf8_has_control(buf_slice(name)))
 		return refuse(why, ERROR_BAD_FIELD, "name has a control character");
 	error = name_clean(buf_slice(name), &clean);
-	if (error != NULL)
+	if (error != NULL) {
+		buf_done(&clean);
 		return refuse(why, ERROR_BAD_FIELD, "name %s", error);
+	}
 	buf_done(name);
 	*name = clean;
 	return 0;

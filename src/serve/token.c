@@ -87,8 +87,10 @@ check_name(const cJSON *body, char **out, struct refusal *r)
 	if (utf8_has_control(name))
 		return refuse(r, ERROR_BAD_FIELD, "name has a control character");
 	error = name_clean(name, &clean);
-	if (error != NULL)
+	if (error != NULL) {
+		buf_done(&clean);
 		return refuse(r, ERROR_BAD_FIELD, "name %s", error);
+	}
 	*out = mem_strdup(buf_slice(&clean));
 	buf_done(&clean);
 	if (*out == NULL)
