@@ -156,6 +156,7 @@ struct sqlite_store {
 	unsigned n_sweeps;
 	bool is_index_broken;
 	bool is_lazy; /* the connection does not wait for the disk at this moment */
+	struct batch batch;
 
 	struct reader_thread readers[SQLITE_READERS];
 };

@@ -627,14 +627,14 @@ void *
 sqlite_writer(void *arg)
 {
 	struct sqlite_store *s = arg;
-	struct batch *b = mem_calloc(1, sizeof(*b));
+	struct batch *b = &s->batch;
 	struct agenda next = {0};
 	bool is_idle = false;
 
-	if (b == NULL || db_u64(&s->db, db_stmt(&s->db, DB_KEY_COUNT), &s->n_keys) < 0)
-		note_trouble(s, b == NULL ? "no memory" : db_text(&s->db));
+	if (db_u64(&s->db, db_stmt(&s->db, DB_KEY_COUNT), &s->n_keys) < 0)
+		note_trouble(s, db_text(&s->db));
 	measure(s);
-	while (b != NULL) {
+	for (;;) {
 		bool has_traffic;
 
 		look(s, b, &next, is_idle);
@@ -645,8 +645,7 @@ sqlite_writer(void *arg)
 			write_batch(s, b);
 		is_idle = !do_beside(s, &next, has_traffic) && !has_traffic;
 	}
-	if (b != NULL && !next.has_trouble) /* else the next start looks closely */
+	if (!next.has_trouble) /* else the next start looks closely */
 		close_clean(s);
-	mem_free(b);
 	return NULL;
 }
