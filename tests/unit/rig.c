@@ -13,10 +13,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/log_private.h"
 #include "tests/unit/mem_faults.h"
 #include "tests/unit/support_token.h"
 
-#define IDLE_ROUNDS 6 /* without a byte: then nothing moves any more */
+#define IDLE_ROUNDS 6     /* without a byte: then nothing moves any more */
+#define WAIT_MS     20000 /* a store on disk may take, on a busy machine */
 
 /* Allocations of the libraries fail, too; a sanitizer has an allocator of its own. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -27,9 +29,18 @@
 #define HAS_SANITIZER
 #endif
 #endif
-static bool in_daemon; /* now: the test's own allocations are none of its business */
+/* The test's own allocations are none of its business; other threads are the daemon's. */
+static _Thread_local bool is_test_thread;
+static _Thread_local bool in_daemon;
+static _Atomic bool libraries_fail;
 
 #ifndef HAS_SANITIZER
+static bool
+is_failing(void)
+{
+	return atomic_load(&libraries_fail) && (in_daemon || !is_test_thread) && mem_is_failing();
+}
+
 void *__libc_malloc(size_t n);
 void *__libc_calloc(size_t count, size_t n);
 void *__libc_realloc(void *p, size_t n);
@@ -37,7 +48,7 @@ void *__libc_realloc(void *p, size_t n);
 void *
 malloc(size_t n)
 {
-	if (in_daemon && mem_is_failing()) {
+	if (is_failing()) {
 		errno = ENOMEM;
 		return NULL;
 	}
@@ -47,7 +58,7 @@ malloc(size_t n)
 void *
 calloc(size_t count, size_t n)
 {
-	if (in_daemon && mem_is_failing()) {
+	if (is_failing()) {
 		errno = ENOMEM;
 		return NULL;
 	}
@@ -57,7 +68,7 @@ calloc(size_t count, size_t n)
 void *
 realloc(void *p, size_t n)
 {
-	if (in_daemon && mem_is_failing()) {
+	if (is_failing()) {
 		errno = ENOMEM;
 		return NULL;
 	}
@@ -72,6 +83,7 @@ rig_fail(const struct rig *r, const char *fmt, ...)
 	va_list args;
 
 	mem_fail_at(0);
+	atomic_store(&libraries_fail, false);
 	in_daemon = false;
 	va_start(args, fmt);
 	(void)vsnprintf(text, sizeof(text), fmt, args);
@@ -121,6 +133,7 @@ rig_prepare(struct rig *r)
 	int n;
 
 	ck_assert_ptr_nonnull(big);
+	is_test_thread = true;
 	cJSON_InitHooks(&(cJSON_Hooks){mem_alloc, mem_free});
 	event_set_mem_functions(mem_alloc, mem_realloc, mem_free);
 	(void)snprintf(r->dir, sizeof(r->dir), "/tmp/belfry-rig-XXXXXX");
@@ -130,9 +143,9 @@ rig_prepare(struct rig *r)
 	    "listen = ({ unix = \"s\"; mode = \"0600\"; });\nworkers = %d;\nweb = { root = \".\"; };\n"
 	    "auth = { secret = \"%s\"; guests = true; guest_tokens_per_minute = 0; };\n"
 	    "limits = { messages_per_second = 0; queue = \"32K\"; };\nlogging = { level = \"error\"; };\n"
-	    "echo = true;\nstorage = { backend = \"memory\"; };\ntopics = ( { match = \"few/*\"; history = 3; }, { match = \"live/*\"; history = 0; },\n"
+	    "echo = true;\nstorage = { backend = \"%s\"; path = \"belfry.db\"; sync = \"off\"; };\ntopics = ( { match = \"few/*\"; history = 3; }, { match = \"live/*\"; history = 0; },\n"
 	    "{ match = \"chat/*\"; history = 1000; presence = true; }, { match = \"**\"; history = 1000; } );\n",
-	    RIG_WORKERS, SECRET);
+	    RIG_WORKERS, SECRET, r->on_disk ? "sqlite" : "memory");
 	ck_assert_int_lt(n, (int)sizeof(conf));
 	write_file(r, "conf", conf, (size_t)n);
 	write_file(r, "index.html", "<p>hello</p>", 12);
@@ -145,16 +158,27 @@ rig_prepare(struct rig *r)
 	r->tokens[RIG_ADMIN] = token_for("root", "{\"role\":\"admin\"}");
 }
 
+static void
+remove_files(const struct rig *r, const char *const *names, size_t n)
+{
+	char path[128];
+
+	for (size_t i = 0; i < n; i++) {
+		(void)snprintf(path, sizeof(path), "%s/%s", r->dir, names[i]);
+		(void)unlink(path);
+	}
+}
+
+static const char *const database[] = {
+    "belfry.db", "belfry.db-wal", "belfry.db-shm", "belfry.db-lock"};
+
 void
 rig_finish(struct rig *r)
 {
 	static const char *const names[] = {"conf", "index.html", "big.bin", "s"};
-	char path[128];
 
-	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-		(void)snprintf(path, sizeof(path), "%s/%s", r->dir, names[i]);
-		(void)unlink(path);
-	}
+	remove_files(r, names, ARRAY_LEN(names));
+	remove_files(r, database, ARRAY_LEN(database));
 	(void)rmdir(r->dir);
 	for (size_t i = 0; i < RIG_TOKENS; i++)
 		free(r->tokens[i]);
@@ -173,6 +197,7 @@ rig_open(struct rig *r)
 	(void)sigprocmask(SIG_SETMASK, &none, NULL); /* the one before left its signals blocked */
 
 	(void)snprintf(conf, sizeof(conf), "%s/conf", r->dir);
+	remove_files(r, database, ARRAY_LEN(database));
 	for (size_t i = 0; i < RIG_CLIENTS; i++) {
 		struct rig_client *c = &r->clients[i];
 
@@ -292,13 +317,38 @@ client_read(struct rig_client *c)
 	return true;
 }
 
+/* An append waits for the store. */
+static bool
+is_writing(const struct rig *r)
+{
+	struct log *l = r->server->log;
+	bool yes;
+
+	log_lock(l);
+	yes = l->promised > 0;
+	log_unlock(l);
+	return yes;
+}
+
+bool
+rig_wait(struct rig *r, unsigned *waited)
+{
+	if (!r->on_disk || *waited >= WAIT_MS)
+		return false;
+	(void)usleep(1000);
+	++*waited;
+	return true;
+}
+
 void
 rig_pump(struct rig *r)
 {
 	struct server *s = r->server;
+	unsigned waited = 0;
 
+	atomic_store(&libraries_fail, !r->only_own);
 	for (unsigned idle = 0; idle < IDLE_ROUNDS; idle++) {
-		in_daemon = !r->only_own;
+		in_daemon = true;
 		if (event_base_loop(s->base, EVLOOP_ONCE | EVLOOP_NONBLOCK) < 0)
 			rig_fail(r, "the main loop is broken");
 		for (unsigned i = 0; i < s->n_workers; i++) {
@@ -314,6 +364,8 @@ rig_pump(struct rig *r)
 			if (client_read(&r->clients[i]))
 				idle = 0;
 		}
+		if (r->on_disk && is_writing(r) && rig_wait(r, &waited))
+			idle = 0;
 	}
 }
 
@@ -424,6 +476,7 @@ rig_ask(struct rig *r, int client, int wanted, const char *fmt, ...)
 	struct rig_answer a;
 	static char request[64 * 1024];
 	va_list args;
+	unsigned waited = 0;
 	int got;
 	int n;
 
@@ -434,8 +487,10 @@ rig_ask(struct rig *r, int client, int wanted, const char *fmt, ...)
 	ck_assert_int_lt(n, (int)sizeof(request));
 	rig_connect(r, client);
 	rig_send(r, client, request, (size_t)n);
-	rig_pump(r);
-	got = parse_answer(c, memcmp(request, "HEAD", 4) == 0, &a);
+	do {
+		rig_pump(r);
+		got = parse_answer(c, memcmp(request, "HEAD", 4) == 0, &a);
+	} while (got == 0 && !c->has_ended && rig_wait(r, &waited));
 	if (got < 0)
 		rig_fail(r, "no HTTP: %.200s", c->in + c->at);
 	if (got == 0 && !c->has_ended)

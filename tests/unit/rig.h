@@ -1,7 +1,8 @@
 /*
  * The whole daemon in the test's own thread, behind a real listener, and clients on real sockets: its
  * main loop and two workers are turned by hand until nothing moves any more, so that a run is the same
- * each time and the n-th allocation is always the same one. The clients allocate nothing.
+ * each time and the n-th allocation is always the same one; with a store on disk nearly so. The clients
+ * allocate nothing.
  */
 #ifndef TESTS_UNIT_RIG_H
 #define TESTS_UNIT_RIG_H
@@ -69,19 +70,22 @@ struct rig {
 	unsigned refs;
 	unsigned long failures; /* before this step */
 	bool only_own;          /* the libraries' allocations do not fail */
+	bool on_disk;           /* the log is in SQLite: its threads run beside this one */
 	bool is_spoilt;         /* a failure was felt: what follows may be refused for its sake */
 	const char *what;       /* the step, for messages */
 	char name[80];          /* the run */
 };
 
-/* Files, configuration and tokens, once for a test program's process. */
+/* Files, configuration and tokens, once for a test program's process. on_disk is set before. */
 void rig_prepare(struct rig *r);
 void rig_finish(struct rig *r);
 /* A fresh daemon; and its end, all memory given back. */
 void rig_open(struct rig *r);
 void rig_close(struct rig *r);
-/* Turns everything until nothing moves. */
+/* Turns everything until nothing moves, and nothing that was handed to the store is under way. */
 void rig_pump(struct rig *r);
+/* For what a thread of the store is still at: waits a moment. False when it has been too long. */
+bool rig_wait(struct rig *r, unsigned *waited);
 
 /* Whether an allocation has failed since the step began, so that it may be refused. */
 bool rig_has_failed(const struct rig *r);

@@ -199,10 +199,16 @@ audit_client(struct rig *r, int client)
 static void
 audit_life(struct rig *r)
 {
+	char text[256];
+	unsigned waited = 0;
 	unsigned ref = 0;
 
 	r->what = "afterwards";
 	rig_hang_up(r, 7);
+	/* a disk that could not be written is tried again within a second */
+	while (r->on_disk && log_health(r->server->log, 0, text, sizeof(text)) < 0 &&
+	       rig_wait(r, &waited))
+		rig_pump(r);
 	(void)rig_ask(r, 7, 200, "GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n");
 	for (size_t i = 0; i < r->n_listeners; i++) {
 		const struct rig_listener *l = &r->listeners[i];

@@ -18,6 +18,7 @@
 #include "tests/unit/support_run.h"
 
 #define RUNS  80
+#define FEWER 20    /* of a life on disk */
 #define MOST  20000 /* allocations of a life */
 #define PLAIN "HTTP/1.1\r\nHost: localhost\r\n"
 
@@ -66,6 +67,13 @@ ask_all(struct rig *r)
 	if (a.status == 200 &&
 	    (memmem(a.body, a.n, "\"token\":\"ey", 11) == NULL || a.body[a.n - 1] != '}'))
 		rig_fail(r, "a guest gets %.*s", (int)a.n, a.body);
+	(void)rig_ask(r, 0, 400,
+	    "POST /token " PLAIN "Content-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+	    "{\"name\":\"%0*d\"}",
+	    100 + 11, 100, 7);
+	(void)rig_ask(r, 0, 400,
+	    "GET /chat?room=x&name=%0*d " PLAIN "Authorization: Bearer %s\r\n\r\n", 100, 7,
+	    r->tokens[RIG_ADA]);
 	(void)rig_ask(r, 0, 303, "GET /chat?room=x " PLAIN "Accept: text/html\r\n\r\n");
 	(void)rig_ask(r, 0, 426, "GET /chat?room=x " PLAIN "Authorization: Bearer %s\r\n\r\n",
 	    r->tokens[RIG_ADA]);
@@ -473,14 +481,16 @@ play(struct rig *r, life *run, long n, bool goes_on)
 }
 
 static void
-play_all(const char *name, life *run)
+play_on(const char *name, life *run, bool on_disk)
 {
 	struct rig *r = calloc(1, sizeof(*r));
 	const char *all = getenv("OOM_LIVE");
 	unsigned long n_allocations;
 	unsigned long step;
+	unsigned runs = on_disk ? FEWER : run == lag ? RUNS / 2 : RUNS; /* a long one */
 
 	ck_assert_ptr_nonnull(r);
+	r->on_disk = on_disk;
 	rig_prepare(r);
 	(void)snprintf(r->name, sizeof(r->name), "%s", name);
 	(void)play(r, run, 0, false); /* what libraries keep for good is there now */
@@ -488,8 +498,7 @@ play_all(const char *name, life *run)
 	ck_assert_msg(!r->is_spoilt, "spoilt without a failure");
 	ck_assert_uint_gt(n_allocations, 20);
 	ck_assert_uint_lt(n_allocations, MOST);
-	step =
-	    all != NULL ? 1 : n_allocations / (run == lag ? RUNS / 2 : RUNS) + 1; /* a long one */
+	step = all != NULL ? 1 : n_allocations / runs + 1;
 	if (all != NULL)
 		printf("%s: %lu allocations\n", r->name, n_allocations);
 	for (unsigned long n = 1; n <= n_allocations + step; n += step) {
@@ -504,6 +513,12 @@ play_all(const char *name, life *run)
 	}
 	rig_finish(r);
 	free(r);
+}
+
+static void
+play_all(const char *name, life *run)
+{
+	play_on(name, run, false);
 }
 
 START_TEST(http)
@@ -568,11 +583,30 @@ START_TEST(draining)
 }
 END_TEST
 
+START_TEST(disk_publishing)
+{
+	play_on("publish on disk", publish, true);
+}
+END_TEST
+
+START_TEST(disk_reading)
+{
+	play_on("read_back on disk", read_back, true);
+}
+END_TEST
+
+START_TEST(disk_chat)
+{
+	play_on("chat on disk", chat, true);
+}
+END_TEST
+
 int
 main(void)
 {
 	const TTest *const tests[] = {http, admin, publishing, reading, websocket, leaving,
-	    chat_streams, slow, reloading, draining, NULL};
+	    chat_streams, slow, reloading, draining, disk_publishing, disk_reading, disk_chat,
+	    NULL};
 
 	return run_tests("oom_live", tests);
 }
