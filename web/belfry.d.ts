@@ -55,6 +55,23 @@ export interface ChatOptions extends CommonOptions {
 	transport?: 'websocket' | 'sse';
 	/** How long a silent connection has for its answer, in milliseconds (10,000). */
 	pongTimeout?: number;
+	/**
+	 * One connection for all tabs of a page's origin that have the same user and rights. Left out: in a page, when Web Locks and
+	 * BroadcastChannel are there and the token says who it is for; `false`: never; a word: shared with who gives the same one (a cookie
+	 * does not say whose it is).
+	 */
+	share?: boolean | string | ShareOptions;
+}
+
+export interface ShareOptions {
+	/** As the word above. */
+	key?: string;
+	/** Replaces `navigator.locks`. */
+	locks?: any;
+	/** Replaces the global `BroadcastChannel`. */
+	BroadcastChannel?: new (name: string) => any;
+	/** A tab that leads and says nothing for so long, in milliseconds (4,000), is asleep: another one takes over. */
+	patience?: number;
 }
 
 export interface EventsOptions extends CommonOptions {
@@ -75,6 +92,8 @@ export interface FeedOptions {
 	after?: Position;
 	/** Leaves or unsubscribes when aborted. */
 	signal?: AbortSignal;
+	/** Of a room: how many messages `messages` keeps (200). */
+	keep?: number;
 }
 
 export interface Abortable {
@@ -105,7 +124,71 @@ export interface ChatMessage {
 	/** Milliseconds since 1970. */
 	time: number;
 	key?: string;
+	/** The id of the message that this one answers. */
 	reply_to?: number;
+	/** Ids of the users who are named in it. */
+	mentions?: string[];
+	/** When it was edited last, in milliseconds since 1970. */
+	edited?: number;
+	/** Taken back: neither content nor data are left. */
+	deleted?: boolean;
+	reactions?: Reaction[];
+}
+
+export interface Reaction {
+	emoji: string;
+	count: number;
+	/** Ids of those who did it, the first 20. */
+	users: string[];
+}
+
+/** A message to one person. */
+export interface DirectMessage extends Omit<ChatMessage, 'type' | 'room'> {
+	type: 'direct';
+	/** The id of whom it is for. */
+	to: string;
+}
+
+/** What became of a message: for one of a room with `room`, for a direct without. */
+export interface ChangeRecord {
+	type: 'edited' | 'deleted' | 'reaction';
+	id?: number;
+	target: number;
+	room?: string;
+	user: User;
+	time?: number;
+}
+
+export interface EditedRecord extends ChangeRecord {
+	type: 'edited';
+	content?: string;
+	data?: unknown;
+	mentions?: string[];
+}
+
+export interface DeletedRecord extends ChangeRecord {
+	type: 'deleted';
+}
+
+export interface ReactionRecord extends ChangeRecord {
+	type: 'reaction';
+	emoji: string;
+	on: boolean;
+}
+
+/** For how long, and why. */
+export interface Sentence {
+	/** Left out: without end. */
+	seconds?: number;
+	reason?: string;
+}
+
+/** What a room's list tells: `unread` where one has a read marker. */
+export interface RoomSummary {
+	room: string;
+	count?: number;
+	latest?: number;
+	unread?: number;
 }
 
 export interface TopicMessage {
@@ -204,14 +287,26 @@ export interface RoomEvents extends FeedEvents {
 	user_joined: { user: User; count: number };
 	user_left: { user: User; count: number };
 	typing: { user: User; typing: boolean };
-	edited: { id: number; target: number; user: User; content: string };
-	deleted: { id: number; target: number; user: User };
-	reaction: { id: number; target: number; user: User; emoji: string; on: boolean };
+	/** One's own changes are told, too, once the server has them. */
+	edited: EditedRecord;
+	deleted: DeletedRecord;
+	reaction: ReactionRecord;
+	/** A message of `messages` is another one now. */
+	changed: { message: ChatMessage; record: ChangeRecord };
+	/** Somebody else, or oneself on another device, has read up to there. */
 	read: { user: User; read: number };
+	/** A new message names you. */
+	mention: ChatMessage;
+	unread: { unread: number };
 }
 
 export interface SubscriptionEvents extends FeedEvents {
 	message: TopicMessage;
+	/** Of `chat/…` topics. */
+	chat: ChatMessage;
+	edited: EditedRecord;
+	deleted: DeletedRecord;
+	reaction: ReactionRecord;
 }
 
 export interface ChatEvents {
@@ -224,8 +319,15 @@ export interface ChatEvents {
 	closing: { reason: string; retry: number };
 	/** The token ends in so many seconds; the token function was asked for a new one. */
 	expiring: { in: number };
-	direct: ChatMessage & { to: User };
-	/** A message of publish(). */
+	/** To you, or from you on another device: they come with the subscription of your own topic, `userTopic(chat.user.id)`. */
+	direct: DirectMessage;
+	/** What became of a direct. */
+	edited: EditedRecord;
+	deleted: DeletedRecord;
+	reaction: ReactionRecord;
+	/** A message of direct() was handed over. */
+	sending: Outgoing;
+	/** A message of publish() or direct(), by `body.type`. */
 	sent: Outgoing;
 	failed: Outgoing;
 	/** The server complained of something that was not a request. */
@@ -278,6 +380,28 @@ export function topicMatches(pattern: string, topic: string): boolean;
 /** The topic of one user. */
 export function userTopic(id: string): string;
 
+/** A message as it is after a record: a new object, or the old one when nothing changes. */
+export function applyRecord<M extends ChatMessage | DirectMessage>(message: M, record: ChangeRecord): M;
+
+/** The newest messages of a conversation, in the order of their ids, as they are by now. */
+export class MessageList {
+	constructor(most: number);
+	readonly all: Array<any>;
+	has(id: number | undefined): boolean;
+	add(message: Record<string, any>): void;
+	/** The message as it is now; undefined when it is not here, or was so before. */
+	apply(record: ChangeRecord): any;
+	clear(): void;
+}
+
+/** What somebody has begun to write, by place; with `localStorage` it outlives the tab. */
+export class Drafts {
+	constructor(storage: OutboxStorage | undefined, owner: string);
+	get(place: string): string;
+	/** '' forgets it. */
+	set(place: string, text: string): void;
+}
+
 export class Room implements TypedTarget<RoomEvents> {
 	readonly name: string;
 	readonly state: 'waiting' | 'joined' | 'refused' | 'left';
@@ -290,6 +414,25 @@ export class Room implements TypedTarget<RoomEvents> {
 	readonly ready: Promise<Room>;
 	/** Send; offline it waits. Sent once, however often the connection breaks. */
 	send(message: string | { content?: string; data?: unknown; reply_to?: number; key?: string }): Outgoing;
+	/** The newest messages (FeedOptions.keep), as they are by now. */
+	readonly messages: ChatMessage[];
+	/** Messages of others that came after what was read. */
+	readonly unread: number;
+	/** The id up to which you have read, on any device. */
+	readonly marker?: number;
+	/** Another wording, for one's own; moderators for all. */
+	edit(target: number, message: string | { content?: string; data?: unknown }): Promise<void>;
+	/** Taken back: nothing of it is left on the server. */
+	remove(target: number): Promise<void>;
+	react(target: number, emoji: string, on?: boolean): Promise<void>;
+	/** Up to there all is read (left out: all there is); told to the server at most once a second. */
+	read(id?: number): void;
+	/** For moderators, as the next ones. */
+	kick(user: string, sentence?: Sentence): Promise<void>;
+	ban(user: string, sentence?: Sentence): Promise<void>;
+	unban(user: string): Promise<void>;
+	mute(user: string, sentence?: Sentence): Promise<void>;
+	unmute(user: string): Promise<void>;
 	/** Tell the others that you are writing, or no longer. */
 	typing(typing?: boolean): void;
 	members(): Promise<User[]>;
@@ -327,6 +470,10 @@ export class Chat implements TypedTarget<ChatEvents> {
 	readonly state: State;
 	readonly transport: 'websocket' | 'sse';
 	readonly user: User | null;
+	/** `user`, `moderator` or `admin`, where the server says. */
+	readonly role: string | null;
+	/** Is the line shared with other tabs? */
+	readonly isShared: boolean;
 	readonly session: string | null;
 	readonly limits: Record<string, any>;
 	/** When the token ends, in seconds since 1970. */
@@ -342,8 +489,14 @@ export class Chat implements TypedTarget<ChatEvents> {
 	subscribe(topic: string, options?: FeedOptions): Subscription;
 	/** Publish on a topic; offline it waits. */
 	publish(message: Publication): Outgoing;
+	/** To one person; offline it waits, and with `storage` over a reload. */
+	direct(to: string, message: string | { content?: string; data?: unknown; key?: string }): Outgoing;
+	/** Of a direct; those of a room are the room's. */
+	edit(target: number, message: string | { content?: string; data?: unknown }): Promise<void>;
+	remove(target: number): Promise<void>;
+	react(target: number, emoji: string, on?: boolean): Promise<void>;
 	history(query: HistoryQuery & { room?: string; topic?: string }, options?: Abortable): Promise<HistoryPage>;
-	listRooms(): Promise<any[]>;
+	listRooms(): Promise<RoomSummary[]>;
 	refresh(token: string): Promise<Record<string, any>>;
 	/** Any message of the protocol that has an answer. */
 	request(message: Record<string, any>, options?: Abortable): Promise<Record<string, any>>;

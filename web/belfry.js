@@ -13,6 +13,9 @@
 export { BelfryError, BelfryEvent, on, topicMatches, userTopic } from './client/common.js';
 export { Chat } from './client/chat.js';
 export { Events } from './client/events.js';
-export { Room, Subscription } from './client/feeds.js';
+export { Subscription } from './client/feeds.js';
+export { Room } from './client/room.js';
+export { MessageList, applyRecord } from './client/records.js';
+export { Drafts } from './client/drafts.js';
 export { Outgoing } from './client/outbox.js';
 export { StreamParser } from './client/stream.js';

@@ -194,12 +194,15 @@ session_add_expires(struct buf *b, const struct session *s)
 int
 session_welcome(struct buf *b, const struct session *s, struct slice session_id)
 {
+	static const char *const roles[] = {"user", "moderator", "admin"};
 	const struct config *c = s->who.hub->config;
 	struct message_from user = session_user(s);
 
 	(void)buf_add_char(b, '{');
 	(void)json_add_member_string(b, "type", SLICE("welcome"));
 	message_add_user(b, "user", &user);
+	(void)json_add_member_string(b, "role", slice_str(roles[s->claims->role]));
+	(void)json_add_member_bool(b, "direct", s->claims->direct.n > 0);
 	(void)json_add_member_string(b, "session", session_id);
 	(void)json_add_member_i64(b, "time", s->who.hub->now_ms);
 	(void)json_add_member_u64(b, "heartbeat", c->chat.heartbeat_ms / 1000);
@@ -211,6 +214,7 @@ session_welcome(struct buf *b, const struct session *s, struct slice session_id)
 	(void)json_add_member_u64(b, "messages_per_second", c->limits.messages_per_second);
 	(void)json_add_member_u64(b, "burst", c->limits.burst);
 	(void)json_add_member_u64(b, "in_flight", SESSION_PENDING_MAX);
+	(void)json_add_member_u64(b, "edit_window", c->chat.edit_window_ms / 1000);
 	(void)buf_add_char(b, '}');
 	session_add_expires(b, s);
 	return buf_add_char(b, '}');

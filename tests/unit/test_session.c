@@ -486,9 +486,11 @@ START_TEST(welcome)
 	ck_assert_int_eq(session_welcome(&b, &ada.session, SLICE("s1")), 0);
 	ck_assert_int_eq(buf_add_char(&b, '\0'), 0);
 	ck_assert_str_eq(b.p,
-	    "{\"type\":\"welcome\",\"user\":{\"id\":\"ada\",\"name\":\"ada\"},\"session\":\"s1\","
+	    "{\"type\":\"welcome\",\"user\":{\"id\":\"ada\",\"name\":\"ada\"},\"role\":\"user\","
+	    "\"direct\":false,\"session\":\"s1\","
 	    "\"time\":1700000000000,\"heartbeat\":30,\"limits\":{\"message\":65536,\"queue\":262144,"
-	    "\"rooms_per_connection\":10,\"messages_per_second\":0,\"burst\":0,\"in_flight\":64},"
+	    "\"rooms_per_connection\":10,\"messages_per_second\":0,\"burst\":0,\"in_flight\":64,"
+	    "\"edit_window\":0},"
 	    "\"expires\":1234}");
 	buf_done(&b);
 	peer_close(&ada, false);

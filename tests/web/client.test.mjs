@@ -9,6 +9,7 @@ import { Chat, Events } from '../../web/belfry.js';
 import { Daemon } from './support/daemon.mjs';
 import { event, settle } from './support/fake.mjs';
 import { Proxy } from './support/proxy.mjs';
+import { Locks, Tab } from './support/tower.mjs';
 
 const WebSocket = createRequire(import.meta.url)('ws');
 const BACKOFF = { min: 20, max: 100 };
@@ -103,6 +104,45 @@ for (const transport of ['websocket', 'sse']) {
 		for (const who of ['a', 'b'])
 			assert.deepEqual(atBen.texts.filter((text) => text[0] === who), Array.from({ length: rounds }, (_, n) => who + n));
 		assert.deepEqual(gaps, []);
+	});
+}
+
+for (const transport of ['websocket', 'sse']) {
+	test(`three tabs on one connection; the wire is cut, the leader changes: each message once in each (${transport})`, async () => {
+		const locks = new Locks();
+		const name = `tabs-${transport}`;
+		const token = daemon.token('ada', 'Ada');
+		const tabs = Array.from({ length: 3 }, () => {
+			const tab = new Tab(locks);
+			return chatOf('Ada', { url: proxy.url, transport, token, share: { locks: tab.locks, BroadcastChannel: tab.BroadcastChannel, patience: 2000 } });
+		});
+		const ben = chatOf('Ben').room(name);
+		const rooms = tabs.map((chat) => chat.room(name));
+		const at = rooms.map(transcript);
+		const atBen = transcript(ben);
+		const rounds = 40;
+		const all = () => [atBen, at[1], at[2]];
+
+		await Promise.all([ben.ready, ...rooms.map((room) => room.ready)]);
+		assert.ok(tabs.every((chat) => chat.isShared));
+		for (let n = 0; n < rounds; n++) {
+			rooms[1 + n % 2].send(`a${n}`);
+			ben.send(`b${n}`);
+			if (n % 15 === 4)
+				proxy.cut();
+			if (n % 15 === 8)
+				proxy.mend();
+			if (n === 20)
+				tabs[0].close();
+			await settle(n % 3 * 5);
+		}
+		proxy.mend();
+		await until(() => all().every(({ size }) => size === 2 * rounds), () => `${2 * rounds}; there are ${all().map(({ size }) => size)}`);
+		await settle(50);
+		assert.deepEqual(at[1].texts, atBen.texts);
+		assert.deepEqual(at[2].texts, atBen.texts);
+		assert.deepEqual(all().flatMap(({ doubled }) => doubled), []);
+		assert.deepEqual(at[0].doubled, []);
 	});
 }
 

@@ -301,6 +301,7 @@ test('a restart of a daemon that keeps nothing: the gap is shown, what was unsen
 		const ben = await visit(`${daemon.url}/?room=lobby#token=${token}`);
 		await connected(ben);
 		await say(ada, 'before the storm');
+		await reads(ben, ['before the storm']);
 		await say(ben, 'all quiet');
 		await reads(ada, ['before the storm', 'all quiet']);
 		assert.equal(await daemon.stop(), 0);

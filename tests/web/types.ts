@@ -1,21 +1,26 @@
 // SPDX-License-Identifier: ISC
 /* Compiled, never run: the declarations of belfry.d.ts are those that an application needs, and the library has what they declare. */
 
-import { BelfryError, Chat, Events, on, topicMatches, userTopic } from '../../web/belfry.js';
+import { BelfryError, Chat, Drafts, Events, MessageList, applyRecord, on, topicMatches, userTopic } from '../../web/belfry.js';
 import '../../web/belfry-chat.js';
 import type { ChatMessage, Outgoing, Room } from '../../web/belfry.js';
 import { Chat as RealChat } from '../../web/client/chat.js';
 import { Events as RealEvents } from '../../web/client/events.js';
-import { Room as RealRoom, Subscription as RealSubscription } from '../../web/client/feeds.js';
+import { Drafts as RealDrafts } from '../../web/client/drafts.js';
+import { Subscription as RealSubscription } from '../../web/client/feeds.js';
+import { MessageList as RealMessageList } from '../../web/client/records.js';
+import { Room as RealRoom } from '../../web/client/room.js';
 
 type Members<T> = { [K in keyof T]: unknown };
 
 /* Everything declared is there. */
-export const declared = (chat: RealChat, events: RealEvents, room: RealRoom, subscription: RealSubscription) => [
+export const declared = (chat: RealChat, events: RealEvents, room: RealRoom, subscription: RealSubscription, drafts: RealDrafts, list: RealMessageList) => [
 	chat satisfies Members<Chat>,
 	events satisfies Members<Events>,
 	room satisfies Members<Room>,
 	subscription satisfies Members<ReturnType<Chat['subscribe']>>,
+	drafts satisfies Members<Drafts>,
+	list satisfies Members<MessageList>,
 ];
 
 export async function talk(signal: AbortSignal): Promise<void> {
@@ -58,6 +63,25 @@ export async function wrong(chat: Chat, room: Room): Promise<void> {
 	room.send(42);
 	// @ts-expect-error no such option
 	await chat.connect({ timeout: 1 });
+}
+
+export async function change(chat: Chat, room: Room): Promise<void> {
+	room.addEventListener('changed', ({ detail: { message } }) => console.log(message.edited, message.deleted, message.reactions?.[0].users));
+	room.addEventListener('mention', ({ detail }) => say(detail));
+	room.addEventListener('reaction', ({ detail }) => console.log(detail.emoji, detail.on));
+	chat.addEventListener('direct', ({ detail }) => console.log(detail.to, detail.content));
+	await room.edit(1, 'better');
+	await room.remove(1);
+	await room.react(1, '👍', false);
+	room.read(1);
+	await room.ban('u2', { seconds: 60, reason: 'spam' });
+	const id: number | undefined = await chat.direct('u2', 'hi').done;
+	const found = await room.history({ q: 'bell', before: id });
+	console.log(found.more, room.messages.map((one) => applyRecord(one, { type: 'deleted', target: 1, user: { id: 'a', name: 'A' } })));
+	new Chat(undefined, { share: false });
+	new Chat(undefined, { share: 'u1' });
+	// @ts-expect-error seconds are a number
+	await room.mute('u2', { seconds: '1m' });
 }
 
 export function abortable(chat: Chat, signal: AbortSignal): void {

@@ -2,14 +2,16 @@
 /* The connection: opened, watched, opened again, shared by rooms and topics. */
 
 import {
-	BelfryError, BelfryEvent, ENDED, START, baseOf, fullJitter, newKey,
+	BelfryError, BelfryEvent, ENDED, START, fullJitter, userTopic,
 } from './common.js';
-import { Room, Subscription } from './feeds.js';
+import { Asking } from './asking.js';
+import { Subscription } from './feeds.js';
 import { Life } from './life.js';
 import { openStream, openWebSocket, opening, tokenOf, whyRefused } from './open.js';
-import { Outbox, Outgoing } from './outbox.js';
 import { Requests, aborted } from './requests.js';
+import { Room } from './room.js';
 import { route } from './route.js';
+import { MOVED, Share, shareKey } from './share.js';
 
 /** @typedef {import('../belfry.d.ts').ChatOptions} ChatOptions */
 /** @typedef {import('../belfry.d.ts').FeedOptions} FeedOptions */
@@ -26,7 +28,7 @@ const TOKEN_ENDED = 4401;
 const TOO_LARGE = 1009;
 
 /** One connection to the daemon, kept up until close(); rooms and topics share it. */
-export class Chat extends EventTarget {
+export class Chat extends Asking {
 	/** @type {Socket | null} */
 	#socket = null;
 	/** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -44,25 +46,19 @@ export class Chat extends EventTarget {
 	#openedWith = undefined;
 	/** @type {string | null} */
 	#token = null;
-	/** @type {Outbox} */
-	#publishing;
+	/** @type {Share | null} the connection of all tabs */
+	#share = null;
 	/** @type {Life} */
 	#life;
 	#probe = () => this.retryNow();
 
 	/** @param {string | URL} [url] @param {ChatOptions} [options] */
 	constructor(url, options = {}) {
-		super();
-		this.url = baseOf(url);
-		this.options = options;
-		this.random = options.random ?? Math.random;
-		this.fetch = options.fetch ?? ((/** @type {any} */ input, /** @type {any} */ init) => fetch(input, init));
+		super(url, options);
 		/** @type {State} */
 		this.state = 'closed';
 		/** @type {'websocket' | 'sse'} */
 		this.transport = options.transport ?? 'websocket';
-		/** @type {User | null} */
-		this.user = null;
 		/** @type {string | null} */
 		this.session = null;
 		/** @type {Json} */
@@ -73,9 +69,6 @@ export class Chat extends EventTarget {
 		this.rooms = new Map();
 		/** @type {Map<string, Subscription>} */
 		this.subscriptions = new Map();
-		this.#publishing = new Outbox((body) => this.request(body), (event, message) => {
-			this.dispatchEvent(new BelfryEvent(event, message));
-		});
 		this.#life = new Life(() => this.request({ type: 'ping' }), () => this.#drop(this.#socket, 'no sign of life'), options.pongTimeout);
 		options.signal?.addEventListener('abort', () => this.close(), { once: true });
 	}
@@ -103,6 +96,16 @@ export class Chat extends EventTarget {
 		if (this.state === 'closed')
 			return;
 		this.#end({ code, reason });
+	}
+
+	/** One's own topic, once it is known who one is: directs come there. */
+	get ownTopic() {
+		return this.user === null ? undefined : userTopic(this.user.id);
+	}
+
+	/** Is the line shared with other tabs? */
+	get isShared() {
+		return this.#share !== null;
 	}
 
 	/** While waiting to reconnect: do it now. While open: find out whether the line is dead. */
@@ -139,29 +142,6 @@ export class Chat extends EventTarget {
 				feed[START]();
 		}
 		return feed;
-	}
-
-	/** Publish on a topic; offline it waits. @param {Json} message */
-	publish(message) {
-		const outgoing = new Outgoing(message.key ?? newKey(this.random), { ...message, type: 'publish' });
-
-		this.#publishing.push(outgoing);
-		return outgoing;
-	}
-
-	/**
-	 * Stored messages. @param {Json} query `room` or `topic`, `before`, `after`, `limit`, `q`
-	 * @param {{signal?: AbortSignal}} [options]
-	 */
-	history(query, options) {
-		return /** @type {Promise<any>} */ (this.request({ ...query, type: 'history' }, options));
-	}
-
-	/** Rooms you may join that have members or history. */
-	async listRooms() {
-		const answer = await this.request({ type: 'rooms' });
-
-		return answer.rooms;
 	}
 
 	/** @param {string} token a new one for the same user */
@@ -207,7 +187,7 @@ export class Chat extends EventTarget {
 			this.#token = await tokenOf(this.options, { refused: this.#refused });
 			if (this.#socket !== placeholder)
 				return;         // closed in the meantime
-			mine.socket = this.transport === 'sse' ? this.#openStream() : openWebSocket(this.url, this.options, this.#token);
+			mine.socket = this.#open(this.#token);
 		} catch (error) {
 			if (this.#socket === placeholder)
 				this.#notOpened(/** @type {Error} */ (error));
@@ -230,10 +210,30 @@ export class Chat extends EventTarget {
 		};
 	}
 
-	/** @returns {Socket} */
-	#openStream() {
-		this.#openedWith = this.rooms.values().next().value;
-		return openStream(this.url, this.options, this.#token, this.fetch, this.#openedWith);
+	/** @param {string | null} token @returns {Socket} */
+	#open(token) {
+		const key = shareKey(this.url, this.options, token);
+		const first = this.rooms.values().next().value;
+
+		if (this.#share !== null && this.#share.key !== key)
+			this.#stopSharing();
+		if (key !== null) {
+			this.#share ??= new Share(key, this.options.share, (hello) => this.#line(hello.transport, hello.token,
+				hello.room === undefined ? undefined : { name: hello.room, position: () => ({ last: 0 }) }));
+			return this.#share.open({ token, transport: this.transport, room: first?.name });
+		}
+		this.#openedWith = this.transport === 'sse' ? first : undefined;
+		return this.#line(this.transport, token, this.#openedWith);
+	}
+
+	/** @param {string} transport @param {string | null} token @param {{name: string, position: () => Json} | undefined} room @returns {Socket} */
+	#line(transport, token, room) {
+		return transport === 'sse' ? openStream(this.url, this.options, token, this.fetch, room) : openWebSocket(this.url, this.options, token);
+	}
+
+	#stopSharing() {
+		this.#share?.end();
+		this.#share = null;
 	}
 
 	/** @param {string} text */
@@ -269,6 +269,7 @@ export class Chat extends EventTarget {
 	/** @param {Json} message */
 	#welcome(message) {
 		this.user = message.user;
+		this.role = message.role ?? null;
 		this.session = message.session ?? null;
 		this.limits = message.limits ?? {};
 		this.expires = message.expires ?? null;
@@ -282,7 +283,7 @@ export class Chat extends EventTarget {
 		for (const subscription of this.subscriptions.values())
 			subscription[START]();
 		this.#openedWith = undefined;
-		this.#publishing.start();
+		this.welcomed(message);
 		this.#life.start(1000 * (message.heartbeat || 30));
 	}
 
@@ -310,7 +311,7 @@ export class Chat extends EventTarget {
 	#detach() {
 		this.#life.stop();
 		this.#socket = null;
-		this.#publishing.stop();
+		this.stopSending();
 		for (const feed of [...this.rooms.values(), ...this.subscriptions.values()])
 			feed[ENDED]();
 		this.#requests.lost();
@@ -319,7 +320,7 @@ export class Chat extends EventTarget {
 	/** @param {number} code @param {string} reason @param {Error} [error] what a stream was refused with */
 	#closed(code, reason, error) {
 		const wasOpen = this.state === 'open';
-		const outboxes = [this.#publishing, ...[...this.rooms.values()].map((room) => room.outbox)];
+		const outboxes = [this.publishing, this.directs, ...[...this.rooms.values()].map((room) => room.outbox)];
 
 		if (code === TOO_LARGE) {       // sent again it would only be refused again
 			for (const outbox of outboxes) {
@@ -331,9 +332,9 @@ export class Chat extends EventTarget {
 			this.#failures = 0;
 		if (code === KICKED)
 			return this.#end({ code, reason });
-		if (!wasOpen)
+		if (!wasOpen && code !== MOVED)
 			return this.#notOpened(error);
-		this.#retry({ code, reason, atOnce: code === TOKEN_ENDED && typeof this.options.token === 'function' });
+		this.#retry({ code, reason, atOnce: code === MOVED || (code === TOKEN_ENDED && typeof this.options.token === 'function') });
 	}
 
 	/**
@@ -387,6 +388,7 @@ export class Chat extends EventTarget {
 			socket.onclose = socket.onmessage = null;
 			socket.close(code === 1000 || (code >= 3000 && code < 5000) ? code : 1000, reason);
 		}
+		this.#stopSharing();
 		this.#setState('closed', { code, reason, error });
 		this.dispatchEvent(new BelfryEvent('close', { code, reason, willRetry: false, error }));
 	}

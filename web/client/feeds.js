@@ -1,17 +1,15 @@
 // SPDX-License-Identifier: ISC
-/* Rooms and subscriptions: what has a cursor, and is resumed on every connection. */
+/* What has a cursor and is resumed on every connection: subscriptions here, rooms in room.js. */
 
-import { BelfryError, BelfryEvent, ENDED, RECEIVE, START, TRY_AGAIN, newKey } from './common.js';
-import { Outbox, Outgoing, Shelf } from './outbox.js';
+import { BelfryError, BelfryEvent, ENDED, RECEIVE, START, TRY_AGAIN } from './common.js';
 
 /** @typedef {import('./chat.js').Chat} Chat */
 /** @typedef {import('../belfry.d.ts').FeedOptions} FeedOptions */
 /** @typedef {import('../belfry.d.ts').HistoryQuery} HistoryQuery */
-/** @typedef {import('../belfry.d.ts').User} User */
 /** @typedef {Record<string, any>} Json */
 
 /** What a room and a subscription have in common: a cursor, and joining again where it left off. */
-class Feed extends EventTarget {
+export class Feed extends EventTarget {
 	/**
 	 * @param {Chat} chat @param {string} kind `room` or `topic` @param {string} name
 	 * @param {FeedOptions} options
@@ -26,6 +24,8 @@ class Feed extends EventTarget {
 		this.cursor = undefined;
 		/** @type {number | undefined} the last id of the log when nothing was delivered yet */
 		this.latest = undefined;
+		/** @type {Set<number>} one's own that were acked, or told by another tab, but are not yet passed by the cursor */
+		this.acked = new Set();
 		/** @type {'waiting' | 'joined' | 'refused' | 'left'} */
 		this.state = 'waiting';
 		this.ready = new Promise((resolve, reject) => {
@@ -75,6 +75,7 @@ class Feed extends EventTarget {
 		const page = await this.chat.history({ [this.kind]: this.name, before: latest + 1, limit });
 		for (const message of page.messages)
 			this.deliver(message);
+		this.cursor ??= latest;         // or the next break would bring them all again
 	}
 
 	/** @param {BelfryError} error @param {string} request */
@@ -109,6 +110,23 @@ class Feed extends EventTarget {
 			return false;
 		this.cursor = message.id;
 		return true;
+	}
+
+	/** One's own: it may come once more when the feed is resumed. @param {number | undefined} id */
+	own(id) {
+		if (id !== undefined && id > (this.cursor ?? 0))
+			this.acked.add(id);
+	}
+
+	/** Is it one's own, and known? The cursor passes it. @param {Json} message */
+	isKnown(message) {
+		const known = this.acked.has(message.id);
+
+		for (const id of this.acked) {
+			if (id <= message.id)
+				this.acked.delete(id);
+		}
+		return known;
 	}
 
 	/** @param {Json} message */
@@ -157,145 +175,6 @@ class Feed extends EventTarget {
 	}
 }
 
-/** A chat room: messages in, messages out, who is there, who is typing. */
-export class Room extends Feed {
-	/** @param {Chat} chat @param {string} name @param {FeedOptions} [options] */
-	constructor(chat, name, options = {}) {
-		super(chat, 'room', name, options);
-		/** @type {Map<string, User>} who is there, by id (the server lists at most 100) */
-		this.people = new Map();
-		this.count = 0;
-		/** @type {Map<number, Outgoing>} acked, but not yet passed by the cursor */
-		this.acked = new Map();
-		const { storage } = chat.options;
-		const shelf = storage && new Shelf(storage, `${chat.url.href} ${name}`, () => chat.user?.id);
-		this.outbox = new Outbox((body) => chat.request(body), (event, message) => {
-			if (event === 'sent' && message.id !== undefined && message.id > (this.cursor ?? 0))
-				this.acked.set(message.id, message);
-			this.dispatchEvent(new BelfryEvent(event, message));
-		}, shelf);
-	}
-
-	/** What is not acked yet, also from before the page was loaded. */
-	get unsent() {
-		return this.outbox.unsent;
-	}
-
-	/**
-	 * Send a message; offline it waits. @param {string | Json} message
-	 * @returns {Outgoing}
-	 */
-	send(message) {
-		const body = typeof message === 'string' ? { content: message } : message;
-		const outgoing = new Outgoing(body.key ?? newKey(this.chat.random), { ...body, type: 'chat', room: this.name });
-
-		this.dispatchEvent(new BelfryEvent('sending', outgoing));
-		this.outbox.push(outgoing);
-		return outgoing;
-	}
-
-	/** Tell the others that you are writing. @param {boolean} [typing] */
-	typing(typing = true) {
-		if (this.state === 'joined')
-			this.chat.post({ type: 'typing', room: this.name, typing });
-	}
-
-	/** Who is there, asked anew. */
-	async members() {
-		const answer = await this.chat.request({ type: 'members', room: this.name });
-
-		return /** @type {User[]} */ (answer.members);
-	}
-
-	/** @param {{keep?: boolean}} [options] keep: what is unsent waits in the storage until the room is entered again */
-	async leave({ keep = false } = {}) {
-		const wasJoined = this.state === 'joined';
-
-		this.chat.rooms.delete(this.name);
-		if (keep && this.chat.options.storage)
-			this.outbox.keep();
-		this.outbox.failAll(new BelfryError('left', 'the room was left'));
-		this.state = 'left';
-		if (wasJoined)
-			await this.chat.request({ type: 'leave', room: this.name });
-	}
-
-	quit() {
-		return this.leave();
-	}
-
-	/** @param {boolean} [isAsked] */
-	[START](isAsked) {
-		this.begin('join', isAsked);
-	}
-
-	[ENDED]() {
-		super[ENDED]();
-		this.outbox.stop();
-	}
-
-	/** @param {Json} message */
-	[RECEIVE](message) {
-		switch (message.type) {
-		case 'joined':
-			this.setPeople(message.members, message.count);
-			this.joined(message);
-			this.outbox.disown(this.chat.user?.id);
-			this.outbox.start();
-			break;
-		case 'members':
-			this.setPeople(message.members, message.count);
-			break;
-		case 'count': // of a crowded room, in place of each coming and going
-			this.count = message.count;
-			this.dispatchEvent(new BelfryEvent('people', { people: this.people, count: this.count }));
-			break;
-		case 'user_joined':
-		case 'user_left':
-			if (message.type === 'user_joined')
-				this.people.set(message.user.id, message.user);
-			else
-				this.people.delete(message.user.id);
-			this.count = message.count ?? this.people.size;
-			this.dispatchEvent(new BelfryEvent(message.type, message));
-			this.dispatchEvent(new BelfryEvent('people', { people: this.people, count: this.count }));
-			break;
-		case 'gap':
-			this.gap(message);
-			break;
-		case 'left':
-			this.outbox.failAll(new BelfryError('left', message.reason ?? 'no longer in the room'));
-			this.left(message);
-			break;
-		default:
-			if (this.advance(message))
-				this.deliver(message);
-		}
-	}
-
-	/** @param {Json} message */
-	deliver(message) {
-		const own = message.type === 'chat' ? this.outbox.find(message.key) : undefined;
-		const known = this.acked.has(message.id);
-
-		if (own !== undefined)
-			this.outbox.settle(own, message.id);
-		for (const id of this.acked.keys()) {
-			if (id <= message.id)
-				this.acked.delete(id);
-		}
-		if (own === undefined && !known)
-			this.dispatchEvent(new BelfryEvent(message.type === 'chat' ? 'message' : message.type, message));
-	}
-
-	/** @param {User[] | undefined} members @param {number | undefined} count */
-	setPeople(members = [], count = members.length) {
-		this.people = new Map(members.map((user) => [user.id, user]));
-		this.count = count;
-		this.dispatchEvent(new BelfryEvent('people', { people: this.people, count }));
-	}
-}
-
 /** A topic, or a pattern of topics, that is listened to. */
 export class Subscription extends Feed {
 	/** @param {Chat} chat @param {string} topic @param {FeedOptions} [options] */
@@ -328,7 +207,35 @@ export class Subscription extends Feed {
 			this.gap(message);
 		else if (message.type === 'unsubscribed')
 			this.left(message);
+		else if (message.echo)
+			this.told(message);
 		else if (this.advance(message))
 			this.deliver(message);
+	}
+
+	/** What another tab has sent over the same connection. @param {Json} message */
+	told({ echo: _, ...message }) {
+		if (message.id > (this.cursor ?? 0) && !this.acked.has(message.id))
+			this.tell(message);
+		this.own(message.id);
+	}
+
+	/** @param {Json} message */
+	deliver(message) {
+		const isKnown = this.isKnown(message);
+		const own = message.type === 'direct' && message.key !== undefined ? this.chat.directs.find(message.key) : undefined;
+
+		if (own !== undefined)
+			this.chat.directs.settle(own, message.id);
+		else if (!isKnown)
+			this.tell(message);
+	}
+
+	/** Directs and what becomes of them are the connection's, whatever subscription brings them. @param {Json} message */
+	tell(message) {
+		if (message.type === 'notification' || message.type === 'event')
+			this.dispatchEvent(new BelfryEvent('message', message));
+		else
+			(message.room === undefined ? this.chat : this).dispatchEvent(new BelfryEvent(message.type, message));
 	}
 }

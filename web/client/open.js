@@ -69,7 +69,7 @@ export function openWebSocket(base, options, token) {
 
 /**
  * @param {URL} base @param {ChatOptions} options @param {string | null} token @param {typeof fetch} fetcher
- * @param {import('./feeds.js').Room | undefined} room is part of a stream's address
+ * @param {{name: string, position: () => Record<string, any>} | undefined} room is part of a stream's address
  * @returns {Socket}
  */
 export function openStream(base, options, token, fetcher, room) {

@@ -1,0 +1,356 @@
+// SPDX-License-Identifier: ISC
+/*
+ * The leader's switchboard: many tabs on one connection, each with rooms and topics of its own.
+ *
+ * A tab hears of a room or topic from the answer to its own join on. A later join replays only for who
+ * asked: for the others everything up to their `floor` is an echo of what they had. Joins of the same
+ * room wait for each other's replay, since the server has one reader a subscription.
+ */
+
+import { hears, echoOf } from './records.js';
+import { userTopic } from './common.js';
+
+/** @typedef {Record<string, any>} Json */
+/** @typedef {import('./share.js').Hello} Hello */
+/** @typedef {import('./open.js').Socket} Socket */
+/**
+ * @typedef {object} Feed
+ * @property {'room' | 'topic'} kind
+ * @property {string} name
+ * @property {'asked' | 'replaying' | 'live'} state
+ * @property {any} after the position asked for
+ * @property {number} latest up to where stored messages follow
+ * @property {number} floor the highest id that was passed on
+ * @property {number} quietAt when the replay counts as over though nothing has said so
+ * @property {Json[] | null} held over a stream, whose answers come by another way than its messages: what came before it is clear what it is
+ * @property {number} heldUntil at most
+ */
+/** @typedef {Map<string, Feed>} Tab */
+
+const QUIET_MS = 1_000;
+const MOST_HELD_MS = 3_000;
+const LAST_ON_JOIN = 50;                // what the server sends when nothing is asked
+
+export class Hub {
+	/** @type {Map<string, Tab>} */
+	#tabs = new Map();
+	/** @type {Socket | null} */
+	#socket = null;
+	/** @type {Json | null} */
+	#welcome = null;
+	/** @type {Map<string, {tab: string, ref: any, request: Json}>} */
+	#asked = new Map();
+	#lastRef = 0;
+	#isStream = false;
+	/** @type {Array<{tab: string, message: Json}>} */
+	#joins = [];
+	/** @type {ReturnType<typeof setTimeout> | undefined} */
+	#timer = undefined;
+
+	/** @param {(hello: Hello) => Socket} line @param {(tabs: string[], message: Json) => void} tell */
+	constructor(line, tell) {
+		this.line = line;
+		this.tell = tell;
+	}
+
+	/** @param {string} tab */
+	has(tab) {
+		return this.#tabs.has(tab);
+	}
+
+	/** @param {string} tab @param {Hello} hello */
+	attach(tab, hello) {
+		if (this.has(tab))
+			this.detach(tab);
+		this.#tabs.set(tab, new Map());
+		if (this.#welcome !== null)
+			this.#text([tab], this.#welcome);
+		else if (this.#socket === null)
+			this.#open(hello);
+	}
+
+	/** @param {Hello} hello */
+	#open(hello) {
+		const socket = this.#socket = this.line(hello);
+
+		this.#isStream = hello.transport === 'sse';
+		socket.onmessage = (event) => this.#receive(event.data);
+		socket.onerror = () => {};
+		socket.onclose = ({ code, reason, error }) => {
+			const tabs = [...this.#tabs.keys()];
+
+			this.#reset();
+			this.tell(tabs, {
+				what: 'closed', code, reason,
+				error: error && { code: error.code, message: error.message, status: error.status, limit: error.limit, retry_after: error.retryAfter },
+			});
+		};
+	}
+
+	#reset() {
+		clearTimeout(this.#timer);
+		this.#timer = undefined;
+		this.#socket = this.#welcome = null;
+		this.#tabs.clear();
+		this.#asked.clear();
+		this.#joins = [];
+	}
+
+	close() {
+		const socket = this.#socket;
+
+		this.#reset();
+		if (socket !== null) {
+			socket.onclose = socket.onmessage = null;
+			socket.close(1000, '');
+		}
+	}
+
+	/** @param {string} tab is gone: what only it was in is left; with the last one the line is given up */
+	detach(tab) {
+		const feeds = this.#tabs.get(tab);
+
+		if (feeds === undefined)
+			return;
+		this.#tabs.delete(tab);
+		this.#joins = this.#joins.filter((join) => join.tab !== tab);
+		if (this.#tabs.size === 0)
+			return this.close();
+		for (const [key, { kind, name }] of feeds) {
+			if (!this.#isHeld(key))
+				this.#forward('', { type: kind === 'room' ? 'leave' : 'unsubscribe', [kind]: name });
+		}
+		this.#next();
+	}
+
+	/** @param {string} key */
+	#isHeld(key) {
+		return [...this.#tabs.values()].some((feeds) => feeds.has(key));
+	}
+
+	/** @param {string} tab @param {string} text */
+	send(tab, text) {
+		const feeds = this.#tabs.get(tab);
+		const message = JSON.parse(text);
+
+		if (feeds === undefined || this.#welcome === null)
+			return;
+		if (message.type === 'join' || message.type === 'subscribe') {
+			this.#joins.push({ tab, message });
+			return this.#next();
+		}
+		if (message.type === 'leave' || message.type === 'unsubscribe') {
+			const kind = message.type === 'leave' ? 'room' : 'topic';
+			feeds.delete(`${kind} ${message[kind]}`);
+			if (this.#isHeld(`${kind} ${message[kind]}`))
+				return this.#text([tab], { type: kind === 'room' ? 'left' : 'unsubscribed', [kind]: message[kind], ref: message.ref });
+		}
+		this.#forward(tab, message);
+	}
+
+	/** @param {string} tab @param {Json} message */
+	#forward(tab, message) {
+		const ref = `h${++this.#lastRef}`;
+
+		if (message.ref === undefined && tab !== '')
+			return this.#socket?.send(JSON.stringify(message));
+		this.#asked.set(ref, { tab, ref: message.ref, request: message });
+		this.#socket?.send(JSON.stringify({ ...message, ref }));
+	}
+
+	/* --- joining --- */
+
+	/** Joins that need not wait any longer. */
+	#next() {
+		const waiting = this.#joins;
+
+		this.#joins = [];
+		for (const join of waiting) {
+			if (this.#mayJoin(join.tab, join.message))
+				this.#join(join.tab, join.message);
+			else
+				this.#joins.push(join);
+		}
+		const isHolding = this.#release();
+		clearTimeout(this.#timer);
+		this.#timer = this.#joins.length === 0 && !isHolding ? undefined : setTimeout(() => this.#next(), QUIET_MS / 4);
+	}
+
+	/** What was held back and is complete by now. @returns {boolean} some still is */
+	#release() {
+		let isSome = false;
+
+		for (const [tab, feeds] of this.#tabs) {
+			for (const feed of feeds.values()) {
+				if (feed.state !== 'asked' && feed.held !== null && Date.now() >= Math.min(feed.quietAt, feed.heldUntil))
+					this.#flush(tab, feed);
+				isSome ||= feed.held !== null;
+			}
+		}
+		return isSome;
+	}
+
+	/** @param {string} tab @param {Feed} feed */
+	#flush(tab, feed) {
+		const held = feed.held ?? [];
+
+		feed.held = null;
+		for (const message of held.sort((a, b) => (a.id ?? 0) - (b.id ?? 0))) {
+			if (!message.echo)
+				feed.floor = Math.max(feed.floor, message.id ?? 0);
+			this.#text([tab], message);
+		}
+	}
+
+	/** Nobody else's replay would be mixed up with it. @param {string} tab @param {Json} message */
+	#mayJoin(tab, message) {
+		for (const [other, feeds] of this.#tabs) {
+			for (const feed of feeds.values()) {
+				const isSame = message.type === 'join' ? feed.kind === 'room' && feed.name === message.room : feed.kind === 'topic';
+				if (other !== tab && isSame && !this.#isLive(feed))
+					return false;
+			}
+		}
+		return true;
+	}
+
+	/** @param {Feed} feed */
+	#isLive(feed) {
+		if (feed.held === null && feed.state === 'replaying' && (feed.floor >= feed.latest || Date.now() >= feed.quietAt)) {
+			feed.state = 'live';
+			feed.floor = Math.max(feed.floor, feed.latest);
+		}
+		return feed.state === 'live';
+	}
+
+	/** @param {string} tab @param {Json} message */
+	#join(tab, message) {
+		const kind = message.type === 'join' ? 'room' : 'topic';
+		const key = `${kind} ${message[kind]}`;
+		const asksNothing = message.after === undefined && message.last === undefined;
+
+		this.#tabs.get(tab)?.set(key, {
+			kind, name: message[kind], state: 'asked', after: message.after, latest: 0, floor: 0, quietAt: 0,
+			held: this.#isStream ? [] : null, heldUntil: 0,
+		});
+		this.#forward(tab, kind === 'room' && asksNothing ? { ...message, last: LAST_ON_JOIN } : message);
+	}
+
+	/* --- what the server says --- */
+
+	/** @param {string[]} tabs @param {Json} message */
+	#text(tabs, message) {
+		if (tabs.length > 0)
+			this.tell(tabs, { what: 'text', text: JSON.stringify(message) });
+	}
+
+	/** @param {string} text */
+	#receive(text) {
+		/** @type {Json} */
+		let message;
+
+		try {
+			message = JSON.parse(text);
+		} catch {
+			return;
+		}
+		if (message.type === 'welcome') {
+			this.#welcome = message;
+			return this.#text([...this.#tabs.keys()], message);
+		}
+		const asked = message.ref === undefined ? undefined : this.#asked.get(message.ref);
+		if (asked !== undefined)
+			return this.#answer(asked, message);
+		if (message.type === 'joined' || (message.ref !== undefined && message.type !== 'error'))
+			return;         // of a stream's address, or of a tab that is gone
+		this.#text([...this.#tabs].filter(([, feeds]) => this.#isFor(feeds, message)).map(([tab]) => tab), message);
+	}
+
+	/** @param {{tab: string, ref: any, request: Json}} asked @param {Json} message */
+	#answer({ tab, ref, request }, message) {
+		const kind = request.type === 'join' ? 'room' : 'topic';
+		const feed = request.type === 'join' || request.type === 'subscribe' ? this.#tabs.get(tab)?.get(`${kind} ${request[kind]}`) : undefined;
+
+		this.#asked.delete(message.ref);
+		if (feed !== undefined && message.type === 'error') {
+			this.#tabs.get(tab)?.delete(`${kind} ${request[kind]}`);
+		} else if (feed !== undefined) {
+			feed.state = 'replaying';
+			feed.latest = message.latest ?? 0;
+			feed.floor = typeof feed.after === 'number' ? feed.after : request.after === undefined && !(request.last ?? kind === 'room') ? feed.latest : 0;
+			feed.quietAt = Date.now() + QUIET_MS;
+		}
+		if (this.has(tab))
+			this.#text([tab], { ...message, ref });
+		if (message.type === 'ack')
+			this.#echo(tab, request, message);
+		if (feed !== undefined && feed.held !== null && message.type !== 'error') {
+			const isMixed = [...this.#tabs].some(([other, feeds]) => other !== tab && [...feeds.values()].some((one) => one.kind === kind && (kind === 'topic' || one.name === feed.name)));
+			feed.heldUntil = isMixed ? Date.now() + MOST_HELD_MS : 0;
+		}
+		if (feed !== undefined)
+			this.#next();
+	}
+
+	/** The other tabs are no other connections: the server does not tell them. @param {string} tab @param {Json} request @param {Json} ack */
+	#echo(tab, request, ack) {
+		const echo = echoOf(request, ack, this.#welcome?.user);
+
+		if (echo === null)
+			return;
+		const message = { ...echo, echo: true };
+
+		this.#text([...this.#tabs].filter(([other, feeds]) => {
+			let isFor = echo.room === undefined;
+			for (const feed of feeds.values()) {
+				if (!this.#hears(feed, echo))
+					continue;
+				isFor ||= feed.state !== 'asked' && feed.held === null;
+				if (other !== tab)
+					feed.held?.push(message);
+			}
+			return other !== tab && isFor;
+		}).map(([other]) => other), message);
+	}
+
+	/** @param {Feed} feed @param {Json} message */
+	#hears(feed, message) {
+		return hears(feed.kind, feed.name, message, userTopic(this.#welcome?.user.id ?? ''));
+	}
+
+	/** @param {Tab} feeds @param {Json} message */
+	#isFor(feeds, message) {
+		const isPlaced = message.room !== undefined || message.topic !== undefined || typeof message.id === 'number';
+		let isFor = !isPlaced;
+
+		for (const [key, feed] of feeds) {
+			if (!this.#hears(feed, message))
+				continue;
+			if (feed.held !== null && (typeof message.id === 'number' || message.type === 'gap')) {
+				feed.held.push(message);
+				feed.quietAt = Date.now() + QUIET_MS;
+				continue;
+			}
+			if (feed.state === 'asked')
+				continue;
+			if (message.type === 'gap' && message.reason !== 'slow')
+				isFor ||= !this.#isLive(feed) && feed.after !== undefined && (message.after === null || String(message.after) === String(feed.after));
+			else if (typeof message.id !== 'number')
+				isFor = true;
+			else
+				isFor = this.#pass(feed, message.id) || isFor;
+			if (message.type === 'left' || message.type === 'unsubscribed')
+				feeds.delete(key);
+		}
+		return isFor;
+	}
+
+	/** Is it new there? @param {Feed} feed @param {number} id */
+	#pass(feed, id) {
+		if (this.#isLive(feed) && id <= feed.floor)
+			return false;
+		feed.floor = Math.max(feed.floor, id);
+		feed.quietAt = Date.now() + QUIET_MS;
+		return true;
+	}
+}
