@@ -27,12 +27,16 @@ static const struct {
     {"rooms", command_rooms},
     {"history", command_history},
     {"refresh", command_refresh},
+    {"kick", command_kick},
+    {"ban", command_ban},
+    {"unban", command_unban},
+    {"mute", command_mute},
+    {"unmute", command_unmute},
     {"ping", command_ping},
 };
 
 /* Of CONTRACT 4, but of a later issue: said so instead of `unknown_type`. */
-static const char *const not_built[] = {
-    "direct", "edit", "delete", "react", "read", "kick", "ban", "unban", "mute", "unmute"};
+static const char *const not_built[] = {"direct", "edit", "delete", "react", "read"};
 
 static int
 find(struct slice type, command_handler **out, struct refusal *why)
@@ -52,7 +56,7 @@ find(struct slice type, command_handler **out, struct refusal *why)
 	}
 	return refuse(why, ERROR_UNKNOWN_TYPE,
 	    "unknown type '%s'; known are join, leave, chat, typing, subscribe, unsubscribe, publish, "
-	    "members, rooms, history, refresh, ping",
+	    "members, rooms, history, refresh, kick, ban, unban, mute, unmute, ping",
 	    refuse_clean(type, clean));
 }
 

@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "core/command_list.h"
 #include "core/history.h"
+#include "core/moderation.h"
 #include "core/topic.h"
 #include "proto/json.h"
 
@@ -148,6 +149,9 @@ command_history(struct session *s, struct caller *c, const struct command *cmd, 
 		    refuse_clean(request.topic, clean));
 		goto out;
 	}
+	r = moderation_may_join(s->who.hub, s->claims, request.topic, why);
+	if (r < 0)
+		goto out;
 	answer = answer_new(c, cmd->ref, name, is_room);
 	if (answer == NULL) {
 		r = append_refusal(-ENOMEM, why);

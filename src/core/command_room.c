@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "core/command_list.h"
 #include "core/config.h"
+#include "core/moderation.h"
 #include "core/topic.h"
 #include "proto/json.h"
 
@@ -224,6 +225,8 @@ command_typing(struct session *s, struct caller *c, const struct command *cmd, s
 		return refuse(why, ERROR_BAD_FIELD, "typing must be true or false");
 	if (!claims_may_publish(s->claims, sub_pattern(sub)))
 		return refuse(why, ERROR_INSUFFICIENT_SCOPE, "this room is not in belfry.publish");
+	if (moderation_may_send(s->who.hub, s->claims, sub_pattern(sub), why) < 0)
+		return -1;
 	return session_type(s, sub, typing == NULL || cJSON_IsTrue(typing), why);
 }
 

@@ -87,6 +87,7 @@ enum counter {
 	X(JTI, "jti")                                                                              \
 	X(IAT, "iat")                                                                              \
 	X(BELFRY, "belfry")                                                                        \
+	X(REVOKED, "revoked")                                                                      \
 	X(SCOPE, "scope")   /* what the token permits */                                           \
 	X(ORIGIN, "origin") /* where the page is from */                                           \
 	X(HOST, "host")                                                                            \

@@ -23,6 +23,7 @@ struct claims;
 struct ws_deflater;
 struct limiter;
 struct refusal;
+struct measure;
 TAILQ_HEAD(reader_list, reader);
 
 /* A subscription: one pattern of one subscriber. */
@@ -121,7 +122,14 @@ struct hub {
 	 * with *why.
 	 */
 	int (*verify)(struct hub *h, struct slice token, struct claims **out, struct refusal *why);
-	void *owner; /* serve's context */
+	/*
+	 * Bring a measure to the connections of all workers, then home, where its done is called: set by
+	 * serve. NULL: there are none.
+	 */
+	void (*reach)(struct hub *h, struct measure *m);
+	bool
+	    is_leaving; /* the workers' threads have ended: nothing travels between them any more */
+	void *owner;    /* serve's context */
 };
 
 /* 0 or -ENOMEM. The position starts at the log's end. */

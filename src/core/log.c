@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "base/mem.h"
+#include "core/facts.h"
 #include "core/log_private.h"
 #include "core/topic.h"
 
@@ -34,8 +35,10 @@ append_free(struct append *a)
 {
 	if (a == NULL)
 		return;
-	for (unsigned i = 0; i < a->n; i++)
+	for (unsigned i = 0; i < a->n; i++) {
 		message_unref(a->items[i].message);
+		fact_write_settle(a->items[i].fact, -ECANCELED);
+	}
 	if (a->items != &a->one)
 		mem_free(a->items);
 	mem_free(a->ref);
@@ -55,10 +58,15 @@ log_new(const struct log_options *options, struct store *store)
 {
 	struct log *l = mem_calloc(1, sizeof(*l));
 
-	if (l != NULL)
+	if (l != NULL) {
 		l->ring = mem_calloc(RING_FIRST_CAP, sizeof(*l->ring));
-	if (l == NULL || l->ring == NULL || store == NULL) {
-		mem_free(l == NULL ? NULL : l->ring);
+		l->facts = facts_new();
+	}
+	if (l == NULL || l->ring == NULL || l->facts == NULL || store == NULL) {
+		if (l != NULL) {
+			facts_free(l->facts);
+			mem_free(l->ring);
+		}
 		mem_free(l);
 		if (store != NULL)
 			store->ops->free(store);
@@ -126,6 +134,7 @@ log_free(struct log *l)
 		mem_free(l->patterns[i]);
 	mem_free(l->patterns);
 	l->store->ops->free(l->store);
+	facts_free(l->facts);
 	mem_free(l->ring);
 	(void)pthread_mutex_destroy(&l->lock);
 	mem_free(l);
@@ -436,6 +445,16 @@ settle_scheduled(struct log *l, struct append *a, int status)
 	}
 }
 
+/* What was to be true is, or it is not. */
+static void
+settle_facts(struct append *a, int status)
+{
+	for (unsigned i = 0; i < a->n; i++) {
+		fact_write_settle(a->items[i].fact, status);
+		a->items[i].fact = NULL;
+	}
+}
+
 void
 log_publish(struct log *l, struct append *a, unsigned caller, uint64_t *wakes)
 {
@@ -443,6 +462,7 @@ log_publish(struct log *l, struct append *a, unsigned caller, uint64_t *wakes)
 	bool is_done = false;
 
 	settle_scheduled(l, a, a->status);
+	settle_facts(a, a->status);
 	for (unsigned i = 0; i < a->n; i++) {
 		bool is_last = has_origin && i + 1 == a->n;
 
@@ -466,6 +486,7 @@ log_append(struct log *l, struct append *a, unsigned caller)
 		log_lock(l);
 		settle_scheduled(l, a, r);
 		log_unlock(l);
+		settle_facts(a, r);
 	}
 	return r;
 }
@@ -535,6 +556,7 @@ void
 log_sweep(struct log *l, int64_t now_ms)
 {
 	l->store->ops->sweep(l->store, now_ms);
+	facts_sweep(l->facts, now_ms);
 	log_lock(l);
 	l->fold_at = fold_topics(l, now_ms, false, l->fold_at, l->fold_at + log_sweep_share(l));
 	l->is_full = false;

@@ -29,6 +29,7 @@ enum append_what {
 	APPEND_LATER,  /* at at_ms */
 	APPEND_DUE,    /* one that was put off, whose time has come */
 	APPEND_CANCEL, /* one that was put off is taken back: nothing is appended */
+	APPEND_FACT,   /* nothing is appended: a fact (core/facts.h) is written */
 };
 
 struct append_item {
@@ -39,6 +40,7 @@ struct append_item {
 	uint8_t what;   /* enum append_what */
 	int64_t at_ms;  /* APPEND_LATER */
 	struct scheduled *entry; /* the log's; owned */
+	struct fact_write *fact; /* APPEND_FACT; owned */
 };
 
 /*

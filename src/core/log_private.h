@@ -10,6 +10,7 @@
 #include "base/map.h"
 #include "core/log.h"
 
+struct facts;
 struct room;
 TAILQ_HEAD(leaving_list, room_member);
 TAILQ_HEAD(crowd_list, room);
@@ -81,6 +82,8 @@ struct log {
 	uint64_t released;
 	uint64_t next;
 	size_t promised; /* slots kept for appends that a thread of the store will publish */
+
+	struct facts *facts; /* has a lock of its own */
 
 	struct scheduled_list scheduled; /* by time, then number */
 	size_t n_scheduled;              /* those on their way to being written too */

@@ -6,6 +6,7 @@
 #include "base/utf8.h"
 #include "core/config.h"
 #include "core/limiter.h"
+#include "core/moderation.h"
 #include "core/reader.h"
 #include "core/topic.h"
 #include "proto/json.h"
@@ -323,7 +324,8 @@ draft_message(struct hub *h, const struct claims *who, struct message_from from,
 	struct message *m = NULL;
 
 	if (resolve_topic(d, h->config, who, why) < 0 || check_topic(d, who, why) < 0 ||
-	    check_fields(h, d, why) < 0 || draft_take_time(d, h->now_ms, why) < 0)
+	    moderation_may_send(h, who, d->topic, why) < 0 || check_fields(h, d, why) < 0 ||
+	    draft_take_time(d, h->now_ms, why) < 0)
 		return -1;
 	if (d->at_ms != 0)
 		origin = 0; /* by then nobody's connection: all hear it */

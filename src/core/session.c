@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "core/config.h"
+#include "core/moderation.h"
 #include "core/publish.h"
 #include "core/topic.h"
 #include "proto/json.h"
@@ -476,6 +477,9 @@ session_join(struct session *s, struct caller *c, struct slice room, const struc
 		    "topic 'chat/%s' is not in belfry.subscribe", refuse_clean(room, clean));
 		goto out;
 	}
+	r = moderation_may_join(s->who.hub, s->claims, buf_slice(&topic), why);
+	if (r < 0)
+		goto out;
 	sub = open_sub(s, buf_slice(&topic), true, &is_new, why);
 	r = sub == NULL ? -1 : 0;
 	if (r < 0)
@@ -547,6 +551,8 @@ session_subscribe(struct session *s, struct caller *c, struct slice pattern,
 	if (!claims_may_subscribe(s->claims, pattern))
 		return refuse(why, ERROR_INSUFFICIENT_SCOPE,
 		    "topic '%s' is not in belfry.subscribe", refuse_clean(pattern, clean));
+	if (moderation_may_join(s->who.hub, s->claims, pattern, why) < 0)
+		return -1;
 	sub = open_sub(s, pattern, false, &is_new, why);
 	if (sub == NULL)
 		return -1;

@@ -26,6 +26,7 @@ int ctl_stats(int argc, char **argv);
 int ctl_history(int argc, char **argv);
 int ctl_backup(int argc, char **argv);
 int ctl_check(int argc, char **argv);
+int ctl_moderate(int argc, char **argv); /* kick, ban, …: it looks at the name */
 
 /* --- options --- */
 

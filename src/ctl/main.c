@@ -13,6 +13,10 @@ static const char help[] =
     "  stats    print the daemon's figures\n"
     "  backup   copy the log's database, beside the running daemon\n"
     "  check    look for damage in it\n"
+    "  kick, ban, unban, mute, unmute, bans, mutes\n"
+    "           keep order in rooms\n"
+    "  revoke, unrevoke, revocations\n"
+    "           refuse tokens, and end their connections\n"
     "  bench    put load on a daemon and measure\n"
     "\n"
     "`belfryctl COMMAND --help` tells more. The daemon is found by -c FILE (its configuration), or by the\n"
@@ -32,12 +36,16 @@ static const struct {
     {"backup", ctl_backup},
     {"check", ctl_check},
     {"stats", ctl_stats},
-    {"kick", NULL},
-    {"ban", NULL},
-    {"unban", NULL},
-    {"mute", NULL},
-    {"unmute", NULL},
-    {"revoke", NULL},
+    {"kick", ctl_moderate},
+    {"ban", ctl_moderate},
+    {"unban", ctl_moderate},
+    {"mute", ctl_moderate},
+    {"unmute", ctl_moderate},
+    {"bans", ctl_moderate},
+    {"mutes", ctl_moderate},
+    {"revoke", ctl_moderate},
+    {"unrevoke", ctl_moderate},
+    {"revocations", ctl_moderate},
     {"bench", ctl_bench},
 };
 

@@ -428,6 +428,8 @@ server_close(struct server *s)
 	listeners_free(s->listeners);
 	for (unsigned i = 0; s->workers != NULL && i < s->n_workers; i++)
 		worker_stop(&s->workers[i]);
+	for (unsigned i = 0; s->workers != NULL && i < s->n_workers; i++)
+		s->workers[i].hub.is_leaving = true;
 	log_stop(s->log);
 	for (unsigned i = 0; s->workers != NULL && i < s->n_workers; i++)
 		worker_leave(&s->workers[i]);

@@ -316,6 +316,7 @@ worker_init(struct worker *w, const struct worker_options *o)
 	w->hub.deflater = w->net.deflater;
 	w->hub.publishes = o->gate->publishes;
 	w->hub.verify = serve_verify_refresh;
+	w->hub.reach = serve_reach;
 	w->serve = (struct serve){.hub = &w->hub,
 	    .tokens = token_cache_new(TOKENS_CACHED),
 	    .files = files_new(),

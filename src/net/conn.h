@@ -98,11 +98,13 @@ const char *const *conn_reason_names(void);
 /* --- administration --- */
 /* A JSON object about it, appended: id, kind, peer, queued, and what its endpoint says. */
 int conn_describe(const struct conn *c, struct buf *out);
+/* Let its endpoint look at `what`, which may end it; nothing where it does not. */
+void conn_visit(struct conn *c, void *what);
 /* End it on the administrator's word: a WebSocket with 4403, others at once. */
 void conn_end_by_admin(struct conn *c);
 /* The open connection of that number; NULL: none. */
 struct conn *net_find(struct net *n, uint64_t number);
-/* Calls each for every open connection until it returns false. */
+/* Calls each for every open connection until it returns false; each may end it. */
 void net_each(struct net *n, bool (*each)(struct conn *c, void *ctx), void *ctx);
 
 /* --- WebSocket --- */
@@ -113,8 +115,9 @@ struct ws_ops {
 	void (*on_tick)(struct conn *c, void *data, uint64_t now_ms);
 	void (*on_gone)(struct conn *c, void *data);
 	void (*on_drain_server)(struct conn *c, void *data, uint64_t retry_ms);
-	/* As stream_ops'. May be NULL. */
+	/* Both as stream_ops'. May be NULL. */
 	void (*describe)(void *data, struct buf *out);
+	void (*visit)(struct conn *c, void *data, void *what);
 };
 /*
  * Answer 101 and hand the connection to ops (after exchange_header calls for what else the

@@ -55,11 +55,23 @@ void
 net_each(struct net *n, bool (*each)(struct conn *c, void *ctx), void *ctx)
 {
 	struct conn *c;
+	struct conn *next;
 
-	TAILQ_FOREACH (c, &n->conns, all) {
+	TAILQ_FOREACH_SAFE (c, &n->conns, all, next) {
 		if (!each(c, ctx))
 			return;
 	}
+}
+
+void
+conn_visit(struct conn *c, void *what)
+{
+	if (c->is_doomed)
+		return;
+	if (c->state == CONN_WS && conn_ws_ops(c)->visit != NULL)
+		conn_ws_ops(c)->visit(c, c->data, what);
+	else if (c->state == CONN_STREAM && conn_stream_ops(c)->visit != NULL)
+		conn_stream_ops(c)->visit(c, c->data, what);
 }
 
 void

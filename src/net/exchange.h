@@ -89,6 +89,8 @@ struct stream_ops {
 	void (*on_drain_server)(struct conn *c, void *data, uint64_t retry_ms);
 	/* Members for the administrator: who it is, what it reads. May be NULL. */
 	void (*describe)(void *data, struct buf *out);
+	/* What comes by conn_visit. May be NULL. */
+	void (*visit)(struct conn *c, void *data, void *what);
 };
 MUST_CHECK int exchange_stream_start(struct exchange *x, int status, const char *content_type,
     int64_t length, const struct stream_ops *ops, void *data);

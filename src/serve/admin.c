@@ -5,6 +5,7 @@
 #include "base/diag.h"
 #include "base/mem.h"
 #include "core/hub.h"
+#include "core/measure.h"
 #include "core/publish.h"
 #include "core/topic.h"
 #include "net/conn.h"
@@ -17,6 +18,8 @@
 #define LISTED_MAX  1000 /* topics or connections of one answer */
 #define ANSWER_MAX  ((size_t)4 * 1024 * 1024)
 #define NUMBER_SIZE 16 /* hex digits of a connection's id */
+#define GET_ALLOW   "GET, HEAD, OPTIONS"
+#define POST_ALLOW  "POST, OPTIONS"
 
 static void
 reply(struct exchange *x, struct buf *b)
@@ -288,20 +291,28 @@ static const struct {
 	const char *suffix; /* NULL: nothing may follow the name; else it ends the path */
 	enum http_method method;
 	const char *allow;
-	void (*run)(struct exchange *x, struct slice tail);
+	void (*run)(struct exchange *x, struct slice tail); /* NULL: measure */
+	enum measure_kind measure;
 } resources[] = {
-    {"stats", NULL, HTTP_GET, "GET, HEAD, OPTIONS", get_stats},
-    {"topics", NULL, HTTP_GET, "GET, HEAD, OPTIONS", get_topics},
-    {"topics", "/members", HTTP_GET, "GET, HEAD, OPTIONS", get_members},
-    {"scheduled", NULL, HTTP_GET, "GET, HEAD, OPTIONS", get_scheduled},
-    {"connections", NULL, HTTP_GET, "GET, HEAD, OPTIONS", get_connections},
-    {"connections", "", HTTP_DELETE, "DELETE, OPTIONS", delete_connection},
-    {"reload", NULL, HTTP_POST, "POST, OPTIONS", post_reload},
-    {"drain", NULL, HTTP_POST, "POST, OPTIONS", post_drain},
+    {"stats", NULL, HTTP_GET, GET_ALLOW, get_stats, 0},
+    {"topics", NULL, HTTP_GET, GET_ALLOW, get_topics, 0},
+    {"topics", "/members", HTTP_GET, GET_ALLOW, get_members, 0},
+    {"scheduled", NULL, HTTP_GET, GET_ALLOW, get_scheduled, 0},
+    {"connections", NULL, HTTP_GET, GET_ALLOW, get_connections, 0},
+    {"connections", "", HTTP_DELETE, "DELETE, OPTIONS", delete_connection, 0},
+    {"bans", NULL, HTTP_GET, GET_ALLOW, serve_bans, 0},
+    {"mutes", NULL, HTTP_GET, GET_ALLOW, serve_mutes, 0},
+    {"revocations", NULL, HTTP_GET, GET_ALLOW, serve_revocations, 0},
+    {"kick", NULL, HTTP_POST, POST_ALLOW, NULL, MEASURE_KICK},
+    {"ban", NULL, HTTP_POST, POST_ALLOW, NULL, MEASURE_BAN},
+    {"unban", NULL, HTTP_POST, POST_ALLOW, NULL, MEASURE_UNBAN},
+    {"mute", NULL, HTTP_POST, POST_ALLOW, NULL, MEASURE_MUTE},
+    {"unmute", NULL, HTTP_POST, POST_ALLOW, NULL, MEASURE_UNMUTE},
+    {"revoke", NULL, HTTP_POST, POST_ALLOW, NULL, MEASURE_REVOKE_TOKEN},
+    {"unrevoke", NULL, HTTP_POST, POST_ALLOW, NULL, MEASURE_UNREVOKE_TOKEN},
+    {"reload", NULL, HTTP_POST, POST_ALLOW, post_reload, 0},
+    {"drain", NULL, HTTP_POST, POST_ALLOW, post_drain, 0},
 };
-
-/* Of CONTRACT 8, but of a later issue: said so. */
-static const char *const not_built[] = {"kick", "ban", "unban", "mute", "unmute", "revoke"};
 
 static bool
 is_resource(size_t i, struct slice name, struct slice rest)
@@ -315,20 +326,6 @@ is_resource(size_t i, struct slice name, struct slice rest)
 	return rest.n > suffix.n && slice_eq(slice_skip(rest, rest.n - suffix.n), suffix);
 }
 
-static void
-refuse_path(struct exchange *x, struct slice name)
-{
-	struct refusal why = {0};
-
-	(void)refuse(&why, ERROR_NOT_FOUND, "there is nothing here in /api");
-	for (size_t i = 0; i < ARRAY_LEN(not_built); i++) {
-		if (slice_eq(name, slice_str(not_built[i])))
-			(void)refuse(
-			    &why, ERROR_NOT_IMPLEMENTED, "/api/%s is not built yet", not_built[i]);
-	}
-	serve_refuse(x, &why);
-}
-
 void
 serve_admin(struct exchange *x, struct slice path)
 {
@@ -336,29 +333,32 @@ serve_admin(struct exchange *x, struct slice path)
 	struct slice name = path.p == NULL ? SLICE("") : slice_cut(&rest, '/');
 	struct claims *claims = NULL;
 	struct refusal why = {0};
-	bool is_admin;
 
 	if (serve_authenticate(x, x->method != HTTP_GET && x->method != HTTP_HEAD, &claims) < 0)
 		return;
-	is_admin = claims->role == ROLE_ADMIN;
-	claims_unref(claims);
-	if (!is_admin) {
+	if (claims->role != ROLE_ADMIN) {
 		(void)refuse(&why, ERROR_INSUFFICIENT_SCOPE, "/api is for the role admin");
 		serve_refuse(x, &why);
-		return;
+		goto out;
 	}
 	for (size_t i = 0; i < ARRAY_LEN(resources); i++) {
 		if (!is_resource(i, name, rest))
 			continue;
 		if (x->method == resources[i].method ||
 		    (x->method == HTTP_HEAD && resources[i].method == HTTP_GET)) {
-			resources[i].run(x, rest);
-			return;
+			if (resources[i].run != NULL)
+				resources[i].run(x, rest);
+			else
+				serve_measure(x, resources[i].measure, claims);
+			goto out;
 		}
 		exchange_header(x, "Allow", slice_str(resources[i].allow));
 		(void)refuse(&why, ERROR_METHOD_NOT_ALLOWED, "this takes %s", resources[i].allow);
 		serve_refuse(x, &why);
-		return;
+		goto out;
 	}
-	refuse_path(x, name);
+	(void)refuse(&why, ERROR_NOT_FOUND, "there is nothing here in /api");
+	serve_refuse(x, &why);
+out:
+	claims_unref(claims);
 }

@@ -6,6 +6,7 @@
 #include "base/diag.h"
 #include "base/mem.h"
 #include "core/counters.h"
+#include "core/moderation.h"
 #include "net/conn.h"
 #include "proto/url.h"
 #include "serve/private.h"
@@ -247,6 +248,16 @@ find_local(const struct exchange *x, struct claims **out)
 
 /* --- what it is worth --- */
 
+void
+serve_revoked(struct token_refusal *why)
+{
+	*why = (struct token_refusal){.status = 401,
+	    .code = "invalid_token",
+	    .check = "revoked",
+	    .text = "this token was revoked",
+	    .signature_held = true};
+}
+
 static enum error_code
 code_of(const struct token_refusal *why)
 {
@@ -294,6 +305,12 @@ check_token(struct exchange *x, struct slice token, struct claims **out, struct 
 	    token_cache_check(s->tokens, s->keyring, s->config, token, serve_now_s(s), out, &why);
 	if (x->net->counters != NULL)
 		counter_set(x->net->counters, COUNTER_TOKENS_CACHED, token_cache_hits(s->tokens));
+	if (result == 0 && s->hub != NULL && moderation_is_revoked(s->hub, *out)) {
+		claims_unref(*out);
+		*out = NULL;
+		serve_revoked(&why);
+		result = -EACCES;
+	}
 	if (result == 0)
 		return 0;
 	if (result == -EACCES)

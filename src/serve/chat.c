@@ -6,6 +6,8 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "core/config.h"
+#include "core/measure.h"
+#include "core/moderation.h"
 #include "core/publish.h"
 #include "proto/json.h"
 #include "proto/url.h"
@@ -201,6 +203,11 @@ send_raw(struct chat *c, enum ws_opcode opcode, struct slice payload)
 	}
 	if (sub == NULL || !claims_may_publish(c->session.claims, sub_pattern(sub)))
 		return;
+	if (moderation_may_send(h, c->session.claims, sub_pattern(sub), &why) < 0) { /* as above */
+		conn_ws_close(
+		    chat_conn(c), WS_CLOSE_KICKED, slice_str(error_name(why.code)), CLOSE_KICKED);
+		return;
+	}
 	a = append_new(1);
 	if (a != NULL)
 		a->items[0].message =
@@ -312,8 +319,27 @@ describe(void *data, struct buf *out)
 	session_describe(&c->session, out);
 }
 
+/* A measure of a moderator comes by. */
+static void
+visit(struct conn *conn, void *data, void *what)
+{
+	struct chat *c = data;
+	struct measure *m = what;
+
+	switch (measure_apply(m, &c->session)) {
+	case MEASURE_TOKEN:
+		conn_ws_close(conn, WS_CLOSE_TOKEN_ENDED, SLICE("token revoked"), CLOSE_TOKEN);
+		break;
+	case MEASURE_ENDS:
+		conn_ws_close(conn, WS_CLOSE_KICKED, chat_close_reason(m), CLOSE_KICKED);
+		break;
+	case MEASURE_NOTHING:
+		break;
+	}
+}
+
 static const struct ws_ops ws_ops = {
-    on_message, on_drain, on_tick, on_gone, on_drain_server, describe};
+    on_message, on_drain, on_tick, on_gone, on_drain_server, describe, visit};
 
 /* --- opening --- */
 
@@ -477,7 +503,7 @@ explain(struct exchange *x)
 	if (serve_authenticate(x, true, &claims) < 0)
 		return;
 	if (chat_request_read(x, false, &request, &why) == 0) {
-		if (chat_check_room(&request, claims, &why) == 0 &&
+		if (chat_check_room(serve_of(x)->hub, &request, claims, &why) == 0 &&
 		    admission_begin(x, claims, &admission, &why) == 0) {
 			admission_end(serve_of(x), &admission);
 			(void)refuse(&why, ERROR_UPGRADE_REQUIRED,
@@ -541,7 +567,7 @@ upgrade(struct exchange *x)
 		serve_refuse(x, &why);
 		return;
 	}
-	if (chat_check_room(&request, claims, &why) < 0) {
+	if (chat_check_room(serve_of(x)->hub, &request, claims, &why) < 0) {
 		claims_unref(claims);
 		serve_refuse(x, &why);
 	} else {

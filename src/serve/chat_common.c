@@ -3,6 +3,8 @@
 
 #include "base/rng.h"
 #include "base/utf8.h"
+#include "core/measure.h"
+#include "core/moderation.h"
 #include "core/name.h"
 #include "core/topic.h"
 #include "proto/json.h"
@@ -92,7 +94,8 @@ chat_request_read(struct exchange *x, bool is_stream, struct chat_request *out, 
 }
 
 int
-chat_check_room(const struct chat_request *r, const struct claims *claims, struct refusal *why)
+chat_check_room(const struct hub *h, const struct chat_request *r, const struct claims *claims,
+    struct refusal *why)
 {
 	struct buf topic = BUF_INIT(TOPIC_MAX + 64);
 	char clean[REFUSE_CLEAN];
@@ -105,8 +108,23 @@ chat_check_room(const struct chat_request *r, const struct claims *claims, struc
 		status = refuse(why, ERROR_INSUFFICIENT_SCOPE,
 		    "topic 'chat/%s' is not in belfry.subscribe",
 		    refuse_clean(buf_slice(&r->room), clean));
+	if (status == 0)
+		status = moderation_may_join(h, claims, buf_slice(&topic), why);
 	buf_done(&topic);
 	return status;
+}
+
+struct slice
+chat_close_reason(const struct measure *m)
+{
+	struct slice s = slice_str(m->text);
+
+	if (s.n <= WS_MAX_CONTROL - 2)
+		return s;
+	s.n = WS_MAX_CONTROL - 2;
+	while (s.n > 0 && ((unsigned char)s.p[s.n] & 0xc0) == 0x80)
+		s.n--; /* whole characters only */
+	return s;
 }
 
 void

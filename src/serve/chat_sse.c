@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "core/config.h"
+#include "core/measure.h"
 #include "core/publish.h"
 #include "net/conn.h"
 #include "proto/json.h"
@@ -225,7 +226,25 @@ describe(void *data, struct buf *out)
 	session_describe(&st->chat.session, out);
 }
 
-static const struct stream_ops stream_ops = {on_drain, on_tick, on_gone, on_drain_server, describe};
+static void
+visit(struct conn *conn, void *data, void *what)
+{
+	struct chat_stream *st = data;
+
+	switch (measure_apply(what, &st->chat.session)) {
+	case MEASURE_TOKEN:
+		end_expired(st);
+		break;
+	case MEASURE_ENDS:
+		conn_finish(conn, CLOSE_KICKED);
+		break;
+	case MEASURE_NOTHING:
+		break;
+	}
+}
+
+static const struct stream_ops stream_ops = {
+    on_drain, on_tick, on_gone, on_drain_server, describe, visit};
 
 /* --- opening --- */
 
@@ -334,7 +353,7 @@ serve_chat_sse(struct exchange *x)
 		r = refuse(&why, ERROR_BAD_FIELD,
 		    "format=raw is for WebSocket; an event stream takes json or text");
 	if (r == 0)
-		r = chat_check_room(&request, claims, &why);
+		r = chat_check_room(serve_of(x)->hub, &request, claims, &why);
 	if (r < 0) {
 		claims_unref(claims);
 		serve_refuse(x, &why);

@@ -89,10 +89,10 @@ on_drain_server(struct conn *conn, void *data, uint64_t retry_ms)
 }
 
 static const struct ws_ops plain_ops = {
-    on_message, on_drain, on_tick, on_gone, on_drain_server, NULL};
+    on_message, on_drain, on_tick, on_gone, on_drain_server, NULL, NULL};
 
 static const struct ws_ops deflate_ops = {
-    on_message_deflate, on_drain, on_tick, on_gone, on_drain_server, NULL};
+    on_message_deflate, on_drain, on_tick, on_gone, on_drain_server, NULL, NULL};
 
 void
 serve_echo(struct exchange *x)

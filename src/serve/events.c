@@ -4,6 +4,8 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "core/config.h"
+#include "core/measure.h"
+#include "core/moderation.h"
 #include "core/publish.h"
 #include "core/topic.h"
 #include "net/conn.h"
@@ -198,6 +200,13 @@ set_deadline(struct stream *st)
 	conn_set_deadline(conn_of(st), lifetime_deadline(&st->lifetime, st->who.hub, st->claims));
 }
 
+static void
+end_expired(struct stream *st)
+{
+	say(st, "expired", 0, SLICE("{\"type\":\"expired\"}"));
+	conn_finish(conn_of(st), CLOSE_TOKEN);
+}
+
 /* The token's warning and end. True when the stream has ended. */
 static bool
 check_token(struct stream *st)
@@ -207,8 +216,7 @@ check_token(struct stream *st)
 
 	switch (lifetime_check(&st->lifetime, st->who.hub, st->claims, &in_s)) {
 	case LIFETIME_EXPIRED:
-		say(st, "expired", 0, SLICE("{\"type\":\"expired\"}"));
-		conn_finish(conn_of(st), CLOSE_TOKEN);
+		end_expired(st);
 		return true;
 	case LIFETIME_EXPIRING:
 		(void)snprintf(
@@ -300,7 +308,18 @@ describe(void *data, struct buf *out)
 	(void)buf_add_char(out, ']');
 }
 
-static const struct stream_ops stream_ops = {on_drain, on_tick, on_gone, on_drain_server, describe};
+static void
+visit(struct conn *conn, void *data, void *what)
+{
+	struct stream *st = data;
+
+	(void)conn;
+	if (measure_ends_token(what, st->claims))
+		end_expired(st);
+}
+
+static const struct stream_ops stream_ops = {
+    on_drain, on_tick, on_gone, on_drain_server, describe, visit};
 
 /* --- what is asked for --- */
 
@@ -402,21 +421,28 @@ read_request(
 
 /* --- opening --- */
 
+static int
+check_topic(const struct stream *st, struct slice topic, struct refusal *why)
+{
+	char clean[REFUSE_CLEAN];
+
+	if (!claims_may_subscribe(st->claims, topic))
+		return refuse(why, ERROR_INSUFFICIENT_SCOPE,
+		    "topic '%s' is not in belfry.subscribe", refuse_clean(topic, clean));
+	return moderation_may_join(st->who.hub, st->claims, topic, why);
+}
+
 static void
-say_denied(struct stream *st, struct slice topic)
+say_denied(struct stream *st, struct slice topic, const struct refusal *why)
 {
 	struct buf b = BUF_INIT(4096);
-	char clean[REFUSE_CLEAN];
 	char peer[64];
 	char who[80];
-	struct refusal why;
 	struct refusal veiled;
 	const struct refusal *told;
 
-	(void)refuse(&why, ERROR_INSUFFICIENT_SCOPE, "topic '%s' is not in belfry.subscribe",
-	    refuse_clean(topic, clean));
 	(void)snprintf(who, sizeof(who), "peer=%s", conn_peer(conn_of(st), peer));
-	told = serve_note_refusal(conn_net(conn_of(st))->owner, who, &why, &veiled);
+	told = serve_note_refusal(conn_net(conn_of(st))->owner, who, why, &veiled);
 	(void)buf_add_char(&b, '{');
 	(void)json_add_member_string(&b, "type", SLICE("denied"));
 	(void)json_add_member_string(&b, "topic", topic);
@@ -456,39 +482,37 @@ say_hello(struct stream *st)
 static int
 subscribe(struct stream *st, const struct request *r, struct refusal *why)
 {
+	struct refusal denied = {0};
 	int n = 0;
 
 	for (size_t i = 0; i < r->n_topics; i++) {
 		struct slice topic = buf_slice(&r->topics[i]);
 		int status = 0;
 
-		if (!claims_may_subscribe(st->claims, topic) || sub_find(&st->who, topic) != NULL)
+		if (check_topic(st, topic, &denied) < 0 || sub_find(&st->who, topic) != NULL)
 			continue;
 		if (hub_subscribe(st->who.hub, &st->who, topic, false, &status) == NULL)
 			return append_refusal(status, why);
 		n++;
 	}
-	if (n == 0) {
-		char clean[REFUSE_CLEAN];
-
-		return refuse(why, ERROR_INSUFFICIENT_SCOPE,
-		    "topic '%s' is not in belfry.subscribe%s",
-		    refuse_clean(buf_slice(&r->topics[0]), clean),
+	if (n == 0 && r->n_topics > 1)
+		(void)check_topic(st, buf_slice(&r->topics[0]), &denied);
+	if (n == 0)
+		return refuse(why, denied.code, "%.300s%s", denied.text,
 		    r->n_topics > 1 ? ", nor is any other that was asked for" : "");
-	}
 	return n;
 }
 
 static void
 start(struct stream *st, const struct request *r)
 {
+	struct refusal denied;
 	bool resumed;
 
 	say_hello(st);
 	for (size_t i = 0; i < r->n_topics; i++) {
-		if (!claims_may_subscribe(st->claims, buf_slice(&r->topics[i])) &&
-		    !is_repeated(r, i))
-			say_denied(st, buf_slice(&r->topics[i]));
+		if (check_topic(st, buf_slice(&r->topics[i]), &denied) < 0 && !is_repeated(r, i))
+			say_denied(st, buf_slice(&r->topics[i]), &denied);
 	}
 	if (reader_start(st->who.hub, &st->who, NULL, &r->from, &resumed) < 0)
 		conn_fail(conn_of(st), CLOSE_NO_MEMORY);

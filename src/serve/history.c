@@ -1,4 +1,5 @@
 #include "core/history.h"
+#include "core/moderation.h"
 
 #include <errno.h>
 
@@ -94,6 +95,8 @@ serve_history(struct exchange *x)
 	if (r == 0 && !claims_may_subscribe(claims, request.topic))
 		r = refuse(&why, ERROR_INSUFFICIENT_SCOPE, "topic '%s' is not in belfry.subscribe",
 		    refuse_clean(request.topic, clean));
+	if (r == 0)
+		r = moderation_may_join(serve_of(x)->hub, claims, request.topic, &why);
 	if (r == 0 && history_read(serve_of(x)->hub, &request, on_history, exchange_hold(x)) < 0) {
 		exchange_release(x);
 		r = append_refusal(-ENOMEM, &why);

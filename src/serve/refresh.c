@@ -5,6 +5,7 @@
 #include "core/config.h"
 #include "core/counters.h"
 #include "core/hub.h"
+#include "core/moderation.h"
 #include "serve/serve.h"
 
 int
@@ -19,6 +20,12 @@ serve_verify_refresh(struct hub *h, struct slice token, struct claims **out, str
 	result =
 	    token_cache_check(s->tokens, s->keyring, s->config, token, h->now_ms / 1000, out, &why);
 	counter_set(h->counters, COUNTER_TOKENS_CACHED, token_cache_hits(s->tokens));
+	if (result == 0 && moderation_is_revoked(h, *out)) {
+		claims_unref(*out);
+		*out = NULL;
+		serve_revoked(&why);
+		result = -EACCES;
+	}
 	if (result == 0)
 		return 0;
 	if (result != -EACCES)

@@ -7,6 +7,7 @@
 
 #include "core/config.h"
 #include "core/error.h"
+#include "core/inbox.h"
 #include "core/token.h"
 #include "net/exchange.h"
 #include "net/net.h"
@@ -35,13 +36,6 @@ struct serve {
 	struct gate *gate; /* connections and rates of the whole process; serve/admission.h */
 	struct net *net;   /* this worker's, for the clocks of the turn */
 };
-
-/* Something for another worker; base of the poster's own struct, so that posting cannot fail. */
-struct inbox_item {
-	TAILQ_ENTRY(inbox_item) link;
-	void (*run)(struct serve *there, struct inbox_item *item);
-};
-TAILQ_HEAD(inbox, inbox_item);
 
 /* Asked of the process; thread-safe. */
 struct serve_process {
@@ -86,6 +80,8 @@ MUST_CHECK int serve_authenticate(struct exchange *x, bool changes, struct claim
 MUST_CHECK int serve_find_token(
     struct exchange *x, bool changes, struct claims **out, struct refusal *r, bool *found);
 
+/* What a revoked token is refused with. */
+void serve_revoked(struct token_refusal *why);
 /* hub->verify: a token that came in a `refresh`. */
 MUST_CHECK int serve_verify_refresh(
     struct hub *h, struct slice token, struct claims **out, struct refusal *r);
@@ -152,6 +148,16 @@ void serve_healthz(struct exchange *x);
 void serve_readyz(struct exchange *x);
 void serve_metrics(struct exchange *x);
 void serve_admin(struct exchange *x, struct slice path); /* what follows /api/, absent for /api */
+
+/* --- moderate.c --- */
+struct measure;
+/* hub->reach. */
+void serve_reach(struct hub *h, struct measure *m);
+/* POST /api/<name> of an administrator: kind is the enum measure_kind. */
+void serve_measure(struct exchange *x, unsigned kind, const struct claims *who);
+void serve_bans(struct exchange *x, struct slice tail);
+void serve_mutes(struct exchange *x, struct slice tail);
+void serve_revocations(struct exchange *x, struct slice tail);
 
 /* files.c */
 MUST_CHECK struct files *files_new(void);

@@ -225,6 +225,11 @@ static const char *const steps[] = {
     " sse_n INTEGER NOT NULL, content_at INTEGER NOT NULL, content_n INTEGER NOT NULL,"
     " json BLOB NOT NULL, content BLOB, event BLOB, name BLOB, user BLOB, key BLOB,"
     " topic BLOB NOT NULL);",
+    /* core/facts.h says what they are. until: 0 for ever */
+    "CREATE TABLE facts (kind INTEGER NOT NULL, scope BLOB NOT NULL, subject BLOB NOT NULL,"
+    " number INTEGER NOT NULL, since INTEGER NOT NULL, until INTEGER NOT NULL, by_whom BLOB,"
+    " reason BLOB, PRIMARY KEY (kind, scope, subject)) WITHOUT ROWID;"
+    "CREATE INDEX facts_that_end ON facts (until) WHERE until > 0;",
 };
 _Static_assert(ARRAY_LEN(steps) == DB_VERSION, "a step to each version");
 

@@ -8,7 +8,7 @@
 
 #include "core/config.h"
 
-#define DB_VERSION        2
+#define DB_VERSION        3
 #define DB_PAGE           4096
 #define DB_APPLICATION_ID 0x42656c66 /* "Belf" */
 
@@ -79,6 +79,13 @@
 	X(LATER, "SELECT number, kind, flags, time, ends, origin, id_at, sse_at, sse_n,"           \
 		" content_at, content_n, json, content, event, name, user, key, topic, at"         \
 		" FROM scheduled ORDER BY at, number")                                             \
+	X(FACT_PUT, "INSERT OR REPLACE INTO facts (kind, scope, subject, number, since, until, by_whom," \
+		" reason) VALUES (?1,?2,?3,?4,?5,?6,?7,?8)")                                       \
+	X(FACT_DROP, "DELETE FROM facts WHERE kind = ?1 AND scope = ?2 AND subject = ?3")          \
+	X(FACTS_DROP_ENDED, "DELETE FROM facts WHERE until > 0 AND until <= ?1")                   \
+	X(FACTS_NEXT_END, "SELECT min(until) FROM facts WHERE until > 0")                          \
+	X(FACTS, "SELECT kind, scope, subject, number, since, until, by_whom, reason FROM facts"   \
+		" ORDER BY since")                                                                 \
 	X(SCAN_UP, DB_MESSAGES " WHERE m.id > ?2 AND m.id <= ?3 ORDER BY m.id")                    \
 	X(SCAN_DOWN, DB_MESSAGES " WHERE m.id > ?2 AND m.id <= ?3 ORDER BY m.id DESC")             \
 	X(FIND_UP, DB_FOUND)                                                                       \

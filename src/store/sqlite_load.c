@@ -179,6 +179,8 @@ sqlite_load(struct sqlite_store *s)
 	r = load_topics(&at);
 	if (r == 0)
 		r = load_scheduled(&at);
+	if (r == 0)
+		r = sqlite_load_facts(s);
 	l->max_topics = max_topics;
 	if (r < 0)
 		return r;

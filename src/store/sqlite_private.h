@@ -152,7 +152,8 @@ struct sqlite_store {
 	uint64_t last;    /* newest id given */
 	uint64_t indexed; /* messages up to this id are in the search index */
 	uint64_t n_keys;
-	uint64_t n_free; /* unused pages of the file */
+	uint64_t n_free;     /* unused pages of the file */
+	int64_t fact_end_ms; /* no fact ends before; 0: none ends */
 	unsigned n_sweeps;
 	bool is_index_broken;
 	bool is_lazy; /* the connection does not wait for the disk at this moment */
@@ -203,6 +204,14 @@ MUST_CHECK int sqlite_add_scheduled(struct db *db, const struct append_item *ite
 MUST_CHECK int sqlite_drop_scheduled(struct db *db, uint64_t number);
 /* The row under a statement of DB_MESSAGE; what it borrows lives until the next step. */
 void sqlite_row(sqlite3_stmt *row, struct message_record *out);
+
+/* --- sqlite_fact.c --- */
+struct fact_write;
+MUST_CHECK int sqlite_write_fact(struct sqlite_store *s, const struct fact_write *w);
+/* The rows of those that have ended. 0 or -1. */
+MUST_CHECK int sqlite_drop_facts(struct sqlite_store *s, int64_t now_ms);
+/* All that are true, into the log's table. 0, -EIO or -ENOMEM. */
+MUST_CHECK int sqlite_load_facts(struct sqlite_store *s);
 
 /* --- sqlite_search.c --- */
 /*

@@ -345,9 +345,11 @@ free_gone(struct disk_topic_list *gone)
 }
 
 static bool
-is_untidy(struct sqlite_store *s, const struct disk_topic_list *gone, uint64_t folded)
+is_untidy(
+    struct sqlite_store *s, const struct disk_topic_list *gone, uint64_t folded, int64_t now_ms)
 {
 	return !TAILQ_EMPTY(gone) || folded != s->folded || s->n_free > VACUUM_FREE ||
+	       (s->fact_end_ms != 0 && s->fact_end_ms <= now_ms) ||
 	       (s->n_keys > 0 && s->n_sweeps++ % KEYS_EVERY == 0);
 }
 
@@ -360,13 +362,15 @@ tidy(struct sqlite_store *s, struct batch *b)
 	int r;
 
 	take_gone(s, &gone, &folded);
-	if (!is_untidy(s, &gone, folded))
+	if (!is_untidy(s, &gone, folded, b->now_ms))
 		return;
 	r = sqlite_begin(s, true);
 	if (r == 0)
 		r = drop_gone(s, &gone, folded);
 	if (r == 0)
 		r = drop_old_keys(s, b);
+	if (r == 0)
+		r = sqlite_drop_facts(s, b->now_ms);
 	if (r == 0 && s->n_free > VACUUM_FREE)
 		r = db_run(&s->db, db_stmt(&s->db, DB_VACUUM));
 	if (sqlite_end(s, r) < 0) {

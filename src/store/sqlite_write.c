@@ -355,6 +355,8 @@ write_item(struct sqlite_store *s, struct batch *b, const struct append *a,
 
 	if (item->what == APPEND_LATER)
 		return write_later(s, a, item);
+	if (item->fact != NULL)
+		return sqlite_write_fact(s, item->fact);
 	if (item->entry != NULL && sqlite_drop_scheduled(&s->db, item->entry->number) < 0)
 		return -1;
 	if (t == NULL)

@@ -40,10 +40,15 @@ def test_chat_examples(daemon):
     ada = daemon.ws(token=token)
     shape(example("welcome"), ada.welcome, "welcome")
     asked = 0
+    ann = daemon.ws(sub="ann", token=tokens.make("ann", name="Ann", everything=True, role="moderator"))
     for arrow, sent in blocks(section("Chat over WebSocket")):
         if arrow != "→":
             continue
         kind, ref = sent["type"], sent.pop("ref", None)
+        if kind == "ban":
+            doc = example("ack", 1)
+            shape(doc, ann.ok("ban", "ack", **{k: v for k, v in sent.items() if k != "type"}), "ban")
+            continue
         if kind == "refresh":
             sent["token"] = tokens.make("ada", name="Ada", everything=True, ttl=7200)
         if kind == "typing":
@@ -134,3 +139,16 @@ def test_error_codes_are_all_listed():
 def test_close_codes_are_listed():
     for code in ("1000", "1001", "1002", "1003", "1007", "1008", "1009", "1011", "1013", "4401", "4403", "4408", "4429"):
         assert re.search(rf"\b{code}\b", section("Chat over WebSocket")), code
+
+
+def test_moderation_examples(daemon):
+    admin = {"token": tokens.make("root", role="admin")}
+    body = [m for _, m in blocks(section("Administration")) if isinstance(m, dict)]
+    ban = daemon.http("POST", "/api/ban", (), json.dumps(body[0]), **admin).ok().json()
+    shape(body[1], ban, "ban")
+    shape(body[2], daemon.http("POST", "/api/revoke", (), '{"sub": "mallory"}', **admin).ok().json(), "revoke")
+    daemon.http("POST", "/api/revoke", (), '{"jti": "x"}', **admin).ok()
+    shape(body[3], daemon.http("GET", "/api/bans", **admin).ok().json(), "bans")
+    revoked = daemon.http("GET", "/api/revocations", **admin).ok().json()["revocations"]
+    for n in range(2):
+        shape(body[4]["revocations"][n], revoked[n], "revocations")

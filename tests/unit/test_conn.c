@@ -76,7 +76,8 @@ on_drain_server(struct conn *c, void *data, uint64_t retry_ms)
 	(void)retry_ms;
 }
 
-static const struct ws_ops ws_ops = {on_message, on_drain, on_tick, on_gone, on_drain_server, NULL};
+static const struct ws_ops ws_ops = {
+    on_message, on_drain, on_tick, on_gone, on_drain_server, NULL, NULL};
 
 static void
 on_head(struct exchange *x)

@@ -1,0 +1,389 @@
+"""Moderation (CONTRACT 4 and 8): kick, ban, mute, revoke; at every door, on every worker, over restarts."""
+
+import json
+import time
+
+import pytest
+from support import tokens
+from support.daemon import Daemon, ctl, mark
+
+LATER = 3600  # seconds that no test takes
+
+
+def token(sub, role=None, **claims):
+    return tokens.make(sub, name=sub.title(), subscribe=["**", f"user/{sub}"], publish=["**", f"user/{sub}"], direct=["*"],
+                       role=role, **claims)
+
+
+def someone(d, sub, room=None, role=None, **query):
+    """A WebSocket of this user, who has joined the room."""
+    ws = d.ws(token=token(sub, role), **query)
+    if room:
+        ws.ok("join", "joined", room=room, last=0)
+    return ws
+
+
+def api(d, what, expected=200, **body):
+    r = d.http("POST", "/api/" + what, {"Content-Type": "application/json"}, json.dumps(body), token=token("root", "admin"))
+    assert r.status == expected, r
+    return r.json()
+
+
+def listed(d, what):
+    return d.http("GET", "/api/" + what, token=token("root", "admin")).ok().json()[what]
+
+
+def post(d, path, body, sub, role=None):
+    kind = "application/json" if isinstance(body, dict) else "text/plain"
+    return d.http("POST", path, {"Content-Type": kind}, json.dumps(body) if isinstance(body, dict) else body, token=token(sub, role))
+
+
+def again(d):
+    """The same daemon on the same port and file, after a clean end."""
+    d.stop()
+    d.configure({"listen": ({"address": "127.0.0.1", "port": d.port},)})
+    d.lines.clear()
+    return d.start()
+
+
+@pytest.fixture(params=[1, 3], ids=["w1", "w3"])
+def disk(request, tmp_path):
+    d = Daemon(tmp_path, {"workers": request.param, "storage": {"backend": "sqlite", "path": "data/belfry.db"}})
+    yield d.start()
+    d.stop()
+
+
+# -- kick --------------------------------------------------------------------------------------------------------------------
+
+
+def test_kick(daemons):
+    room, other = mark("r"), mark("o")
+    ann = someone(daemons, "ann", room, "moderator")
+    bobs = [someone(daemons, "bob", room) for _ in range(4)]
+    bobs[0].ok("join", "joined", room=other, last=0)
+    eve = someone(daemons, "eve", room)
+    ack = ann.ok("kick", "ack", room=room, user="bob", reason="spam")
+    assert (ack["room"], ack["user"]) == (room, "bob")
+    for n, bob in enumerate(bobs):
+        left = bob.expect("left", room=room)
+        assert left["reason"] == "kicked by Ann: spam"
+        if n > 0:
+            assert bob.expect_close(4403).payload[2:] == b"kicked by Ann: spam"
+    gone = eve.expect("user_left", room=room)
+    assert gone["user"]["id"] == "bob" and gone["count"] == 2
+    assert bobs[0].ok("chat", "ack", room=other, content="still here")["id"]
+    bobs[0].ok("join", "joined", room=room, last=0)  # a kick is no ban
+    ann.fails("kick", "not_found", room=room, user="nobody")
+    ann.fails("kick", "bad_field", room=room, user="ann")
+    ann.fails("kick", "bad_field", room=room, user="bob", reason="a\nb")
+    eve.fails("kick", "insufficient_scope", room=room, user="bob")
+    ann.fails("kick", "insufficient_scope", room="*", user="bob")
+    boss = someone(daemons, "boss", room, "admin")
+    ann.fails("kick", "forbidden", room=room, user="boss")
+    assert boss.ok("kick", "ack", room="*", user="bob")["room"] == "*"
+    assert bobs[0].expect("left", room=other)["reason"] == "kicked by Boss"
+    bobs[0].expect_close(4403)
+
+
+def test_kick_other_transports(daemons):
+    """Over SSE the stream ends; in text a line says why; a subscription to the room's topic ends."""
+    room = mark("r")
+    stream = daemons.chat_sse(room, token=token("bob"), last=0)
+    stream.until("joined")
+    line = daemons.ws(token=token("bob"), room=room, format="text")
+    raw = daemons.ws(token=token("bob"), room=room, format="raw")
+    reader = someone(daemons, "bob")
+    reader.ok("subscribe", "subscribed", topic=f"chat/{room}")
+    reader.ok("subscribe", "subscribed", topic="elsewhere")
+    someone(daemons, "eve", room).sync()
+    assert api(daemons, "kick", room=room, user="bob", reason="spam")["reached"] == 4
+    assert json.loads(stream.until("left").data)["reason"] == "kicked by Root: spam"
+    assert stream.end() == []
+    line.expect_close(4403)
+    assert b"* left: kicked by Root: spam" in line.inbox
+    raw.expect_close(4403)
+    assert reader.expect("unsubscribed")["reason"] == "kicked by Root: spam"
+    reader.sync()
+    assert api(daemons, "kick", 404, room=room, user="bob")["code"] == "not_found"
+
+
+# -- ban ---------------------------------------------------------------------------------------------------------------------
+
+
+def refused_everywhere(d, room, sub, code, session):
+    """At every door by which somebody speaks in a room; the answers' words."""
+    ws = d.ws(token=token(sub))
+    r = post(d, f"/publish/chat/{room}", "hi", sub)
+    assert r.status == 403 and r.json()["code"] == code, r
+    r = post(d, "/publish", {"topic": f"chat/{room}", "message": "hi"}, sub)
+    assert r.status == 403 and r.json()["code"] == code, r
+    ws.fails("publish", code, topic=f"chat/{room}", message="hi")
+    r = post(d, f"/chat/{session}", {"type": "publish", "topic": f"chat/{room}", "message": "hi"}, sub)
+    assert r.status == 403 and r.json()["code"] == code, r
+    ws.close()
+    return r.json()
+
+
+def test_ban(daemons):
+    room = mark("r")
+    ann = someone(daemons, "ann", room, "moderator")
+    bob, eve = someone(daemons, "bob", room), someone(daemons, "eve", room)
+    stream = daemons.chat_sse(mark("o"), token=token("bob"), last=0)
+    ack = ann.ok("ban", "ack", room=room, user="bob", seconds=LATER, reason="spam")
+    assert abs(ack["until"] - time.time() - LATER) < 60
+    left = bob.expect("left", room=room)
+    assert left["reason"].startswith("banned by Ann until 20") and left["reason"].endswith("Z: spam")
+    bob.expect_close(4403)
+    eve.expect("user_left", room=room)
+    bob = someone(daemons, "bob")
+    error = bob.fails("join", "banned", room=room)
+    assert "by Ann: spam" in error["message"] and "until 20" in error["message"]
+    assert LATER - 60 < error["retry_after"] <= LATER
+    bob.fails("subscribe", "banned", topic=f"chat/{room}")
+    bob.fails("history", "banned", room=room)
+    assert refused_everywhere(daemons, room, "bob", "banned", stream.session)["retry_after"] > 0
+    for path in (f"/chat?room={room}", f"/history?topic=chat/{room}", f"/events?topic=chat/{room}"):
+        r = daemons.http("GET", path, token=token("bob"))
+        assert r.status == 403 and r.json()["code"] == "banned", (path, r)
+    r = daemons.ws(token=token("bob"), room=room, refuse=True)
+    assert r.status == 403 and r.json()["code"] == "banned" and int(r.header("Retry-After")) > LATER - 60
+    assert daemons.sse("/chat", token=token("bob"), room=room, refuse=True).json()["code"] == "banned"
+    denied = daemons.sse("/events", token=token("bob"), topic=[f"chat/{room}", "x"]).until("denied").json()
+    assert denied["code"] == "banned"
+    entry = next(b for b in listed(daemons, "bans") if b["room"] == room)
+    assert (entry["user"], entry["by"], entry["reason"], entry["until"]) == ("bob", "Ann", "spam", ack["until"])
+    assert abs(entry["since"] - time.time()) < 60
+    bob.ok("join", "joined", room=mark("r"), last=0)  # elsewhere he may
+    eve.fails("unban", "insufficient_scope", room=room, user="bob")
+    ann.ok("unban", "ack", room=room, user="bob")
+    ann.fails("unban", "not_found", room=room, user="bob")
+    bob.ok("join", "joined", room=room, last=0)
+    assert not [b for b in listed(daemons, "bans") if b["room"] == room]
+
+
+def test_ban_ends(daemons):
+    room = mark("r")
+    ann = someone(daemons, "ann", room, "moderator")
+    ann.ok("ban", "ack", room=room, user="bob", seconds=1)
+    bob = someone(daemons, "bob")
+    bob.fails("join", "banned", room=room)
+    end = time.monotonic() + 20
+    while (m := bob.ask("join", room=room))["type"] == "error":
+        assert m["code"] == "banned" and m["retry_after"] == 1 and time.monotonic() < end
+        time.sleep(0.1)
+    assert not [b for b in listed(daemons, "bans") if b["room"] == room]
+
+
+def test_ban_everywhere(daemons):
+    room, sub = mark("r"), mark("bob")
+    bob = someone(daemons, sub, room)
+    api(daemons, "ban", room="*", user=sub, reason="enough")
+    assert bob.expect("left", room=room)["reason"] == "banned by Root: enough"
+    bob.expect_close(4403)
+    bob = someone(daemons, sub)
+    assert "retry_after" not in bob.fails("join", "banned", room=mark("r"))
+    assert bob.ok("publish", "ack", topic="elsewhere", message="a bell is no room")
+    assert [b["room"] for b in listed(daemons, "bans") if b["user"] == sub] == ["*"]
+    api(daemons, "unban", room="*", user=sub)
+    bob.ok("join", "joined", room=room, last=0)
+
+
+def test_administrators_are_not_banned(daemons):
+    room = mark("r")
+    ann, boss = someone(daemons, "ann", room, "moderator"), someone(daemons, "boss", room, "admin")
+    ann.ok("ban", "ack", room=room, user="boss")
+    boss.say("I am still here")
+    api(daemons, "unban", room=room, user="boss")
+
+
+def test_the_banned_do_not_free_themselves(daemons):
+    room = mark("r")
+    ann = someone(daemons, "ann", role="moderator")
+    api(daemons, "ban", room=room, user="ann")
+    ann.fails("unban", "banned", room=room, user="ann")
+    ann.fails("kick", "banned", room=room, user="bob")
+    ann.fails("mute", "insufficient_scope", room="*", user="bob")
+
+
+# -- mute --------------------------------------------------------------------------------------------------------------------
+
+
+def test_mute(daemons):
+    room = mark("r")
+    ann = someone(daemons, "ann", room, "moderator")
+    bob = someone(daemons, "bob", room)
+    stream = daemons.chat_sse(room, token=token("bob"), last=0)
+    stream.until("joined")
+    line = daemons.ws(token=token("bob"), room=room, format="text")
+    raw = daemons.ws(token=token("bob"), room=room, format="raw")
+    ann.ok("mute", "ack", user="bob", seconds=LATER, reason="too loud")
+    error = bob.fails("chat", "muted", content="hi", room=room)
+    assert error["message"].endswith("by Ann: too loud") and LATER - 60 < error["retry_after"] <= LATER
+    bob.fails("typing", "muted", room=room)
+    refused_everywhere(daemons, room, "bob", "muted", stream.session)
+    r = post(daemons, f"/chat/{stream.session}", "hi", "bob")
+    assert r.status == 403 and r.json()["code"] == "muted" and r.header("Retry-After")
+    line.send("hi")
+    while not (text := line.recv_text()).startswith("! muted: you are muted in this room until"):
+        assert not text.startswith("!"), text
+    raw.send("hi")
+    raw.expect_close(4403)
+    ann.say("you still hear me")
+    assert bob.expect("chat")["content"] == "you still hear me"
+    assert [m["user"] for m in listed(daemons, "mutes") if m["room"] == room] == ["bob"]
+    ann.ok("unmute", "ack", room=room, user="bob")
+    bob.say("thank you", room=room)
+    assert ann.expect("chat")["content"] == "thank you"
+    ann.fails("unmute", "not_found", room=room, user="bob")
+
+
+def test_bad_fields(daemons):
+    room = mark("r")
+    ann = someone(daemons, "ann", None, "moderator")
+    ann.fails("ban", "bad_field", user="bob")
+    ann.fails("ban", "bad_field", room=room)
+    ann.fails("ban", "bad_field", room="a/b", user="bob")
+    ann.fails("ban", "bad_field", room=room, user="")
+    ann.fails("ban", "bad_field", room=room, user="b" * 129)
+    ann.fails("ban", "bad_field", room=room, user=7)
+    for seconds in (0, -1, 1.5, "60", 10**12):
+        ann.fails("mute", "bad_field", room=room, user="bob", seconds=seconds)
+    ann.fails("mute", "bad_field", room=room, user="bob", reason="r" * 201)
+    assert api(daemons, "ban", 400, room=room)["code"] == "bad_field"
+    assert api(daemons, "ban", 400, user="bob")["code"] == "bad_field"
+    assert api(daemons, "revoke", 400)["code"] == "bad_field"
+    assert api(daemons, "revoke", 400, jti="a", sub="b")["code"] == "bad_field"
+    assert api(daemons, "revoke", 400, jti="a", before=7)["code"] == "bad_field"
+    assert daemons.http("POST", "/api/ban", (), "[]", token=token("root", "admin")).json()["code"] == "bad_field"
+    assert daemons.http("POST", "/api/ban", (), "{", token=token("root", "admin")).json()["code"] == "bad_json"
+    assert daemons.http("GET", "/api/ban", token=token("root", "admin")).status == 405
+    assert daemons.http("POST", "/api/ban", (), "{}", token=token("ann", "moderator")).status == 403
+
+
+# -- revocation --------------------------------------------------------------------------------------------------------------
+
+
+def test_revoke_jti(daemons):
+    """Ends live connections of every kind, and is refused from then on."""
+    sub, jti, room = mark("bob"), mark("jti"), mark("r")
+    bad, good = token(sub, jti=jti), token(sub, jti=mark("other"))
+    sockets = [daemons.ws(token=bad, room=room) for _ in range(3)]
+    chat = daemons.chat_sse(room, token=bad)
+    chat.until("joined")
+    events = daemons.sse("/events", token=bad, topic="x")
+    lines = daemons.sse("/events", token=bad, topic="x", accept="application/x-ndjson")
+    kept = daemons.ws(token=good, room=room)
+    said = api(daemons, "revoke", jti=jti, reason="lost")
+    assert said == {"revoked": {"jti": jti}, "closed": 6}
+    for ws in sockets:
+        assert ws.expect_close(4401).payload[2:] == b"token revoked"
+    assert chat.end()[-1].name == "expired" and events.end()[-1].name == "expired"
+    while (line := lines.lines()) is not None:
+        last = line
+    assert last == {"type": "expired"}
+    for path in ("/token", "/history?topic=x", "/chat", "/events"):
+        r = daemons.http("GET", path, token=bad)
+        assert r.status == 401 and r.json()["code"] == "invalid_token" and "revoked" in r.json()["detail"], (path, r)
+        assert "invalid_token" in r.header("WWW-Authenticate")
+    assert kept.fails("refresh", "invalid_token", token=bad)["message"] == "this token was revoked"
+    kept.sync()
+    entry = next(r for r in listed(daemons, "revocations") if r.get("jti") == jti)
+    assert (entry["by"], entry["reason"], entry["until"]) == ("Root", "lost", None)
+    assert api(daemons, "unrevoke", jti=jti)["ok"] is True
+    assert daemons.http("GET", "/token", token=bad).status == 200
+    assert api(daemons, "unrevoke", 404, jti=jti)["code"] == "not_found"
+    assert bad not in daemons.log() and bad.split(".")[2] not in daemons.log()
+
+
+def test_revoke_sub(daemons):
+    sub = mark("bob")
+    now = int(time.time())
+    old, new = token(sub, iat=now - 100), token(sub, iat=now + 1)
+    timeless = token(sub, drop=["iat"])
+    a, b, c = daemons.ws(token=old), daemons.ws(token=new), daemons.ws(token=timeless)
+    assert api(daemons, "revoke", sub=sub, before=now - 50) == {"revoked": {"sub": sub, "before": now - 50}, "closed": 2}
+    a.expect_close(4401)
+    c.expect_close(4401)
+    b.sync()
+    assert daemons.http("GET", "/token", token=old).status == 401
+    assert daemons.http("GET", "/token", token=timeless).status == 401
+    assert daemons.http("GET", "/token", token=new).status == 200
+    daemons.http("GET", "/token", token=token(sub, iat=now))  # remembered as a good one
+    said = api(daemons, "revoke", sub=sub)["revoked"]
+    assert said["before"] > now
+    assert daemons.http("GET", "/token", token=token(sub, iat=now)).status == 401
+    assert daemons.http("GET", "/token", token=token(sub, iat=said["before"] + 5)).status == 200
+    assert [r["before"] for r in listed(daemons, "revocations") if r.get("sub") == sub] == [said["before"]]
+    api(daemons, "unrevoke", sub=sub)
+    assert daemons.http("GET", "/token", token=old).status == 200
+
+
+# -- what lasts --------------------------------------------------------------------------------------------------------------
+
+
+def test_restart(disk):
+    """Bans, mutes and revocations are there after an end, and after a kill; what was taken back is not."""
+    d = disk
+    api(d, "ban", room="a", user="bob", reason="spam", seconds=LATER)
+    api(d, "ban", room="b", user="bob")
+    api(d, "unban", room="b", user="bob")
+    api(d, "ban", room="short", user="bob", seconds=1)
+    api(d, "mute", room="*", user="eve", reason="loud")
+    api(d, "revoke", jti="j1")
+    api(d, "revoke", sub="tom", before=int(time.time()) + 50)
+    before = {what: listed(d, what) for what in ("bans", "mutes", "revocations")}
+    time.sleep(1.1)
+    before["bans"] = [b for b in before["bans"] if b["room"] != "short"]
+    for how in ("stop", "kill"):
+        if how == "kill":
+            d.kill()
+        d = again(d)
+        assert {what: listed(d, what) for what in before} == before
+        bob = someone(d, "bob")
+        assert "by Root: spam" in bob.fails("join", "banned", room="a")["message"]
+        bob.ok("join", "joined", room="b")
+        bob.ok("join", "joined", room="short")
+        someone(d, "eve", "b").fails("chat", "muted", content="hi")
+        assert d.http("GET", "/token", token=token("x", jti="j1")).status == 401
+        assert d.http("GET", "/token", token=token("tom")).status == 401
+
+
+# -- belfryctl ---------------------------------------------------------------------------------------------------------------
+
+
+def test_ctl(daemon):
+    room, sub = mark("r"), mark("bob")
+    env = {"BELFRY_URL": daemon.url, "BELFRY_TOKEN": token("root", "admin")}
+
+    def do(*args, code=0):
+        r = ctl(*args, env=env)
+        assert r.returncode == code, r
+        return r.stdout or r.stderr
+
+    bob = someone(daemon, sub, room)
+    assert do("kick", room, sub, "--reason", "spam") == f"{sub} was kicked from {room}; 1 connection ended\n"
+    assert bob.expect("left")["reason"] == "kicked by Root: spam"
+    assert "is not there" in do("kick", room, sub, code=65)
+    assert do("ban", "--for", "10m", "--reason", "spam", room, sub).startswith(f"{sub} is banned from {room} until 20")
+    assert f"{sub} in {room}, since 20" in (text := do("bans")) and text.endswith("UTC, by Root: spam\n")
+    assert [b["user"] for b in json.loads(do("bans", "--json"))["bans"] if b["room"] == room] == [sub]
+    assert do("unban", room, sub) == f"{sub} is no longer banned from {room}\n"
+    assert do("mute", "*", sub) == f"{sub} is muted in all rooms\n"
+    assert f"{sub} in *, since" in do("mutes")
+    assert json.loads(do("--json", "unmute", "*", sub))["ok"] is True
+    ws = daemon.ws(token=token(sub, jti="j-" + sub))
+    assert do("revoke", "--jti", "j-" + sub) == f"token j-{sub} is revoked; 1 connection ended\n"
+    ws.expect_close(4401)
+    ws = daemon.ws(token=token(sub))
+    assert do("revoke", "--sub", sub, "--reason", "left").startswith(f"the tokens of {sub} are revoked, those from before 20")
+    ws.expect_close(4401)
+    do("revoke", "--sub", sub, "--before", "2025-01-02T03:04:05Z", "--for", "30d")
+    text = do("revocations")
+    assert f"token j-{sub}, since 20" in text and f"tokens of {sub} from before 2025-01-02 03:04:05 UTC, since 20" in text and ", until 20" in text
+    assert do("unrevoke", "--sub", sub) == f"the tokens of {sub} are no longer revoked\n"
+    assert "not revoked" in do("unrevoke", "--sub", sub, code=65)
+    for args in (["kick"], ["kick", room], ["kick", room, sub, "x"], ["ban", room, sub, "--for", "soon"], ["kick", room, sub, "--for", "1m"], ["bans", "x"],
+                 ["revoke"], ["revoke", "--jti", "a", "--sub", "b"], ["revoke", "--jti", "a", "--before", "1"], ["revoke", "--sub", "a", "--before", "x"]):
+        assert "--help" in do(*args, code=64)
+    assert ctl("ban", room, sub, env={**env, "BELFRY_TOKEN": token("ann", "moderator")}).returncode == 77
+    assert do("ban", "--help").startswith("usage: belfryctl ban")
