@@ -22,6 +22,7 @@ struct session;
 struct claims;
 struct ws_deflater;
 struct limiter;
+struct slow;
 struct refusal;
 struct measure;
 TAILQ_HEAD(reader_list, reader);
@@ -116,6 +117,7 @@ struct hub {
 	struct map sessions;      /* chats over SSE by session id */
 	/* limits.publishes_per_second, by user; borrowed, NULL: no limit */
 	struct limiter *publishes;
+	struct slow *slow;            /* slow mode; borrowed, NULL: there is none */
 	struct ws_deflater *deflater; /* of FORM_WS_DEFLATE; borrowed, NULL: none is made */
 	/*
 	 * Verify a token sent in a `refresh`: set by serve. 0 and *out (one reference), or -1

@@ -8,6 +8,7 @@
 #include "core/limiter.h"
 #include "core/moderation.h"
 #include "core/reader.h"
+#include "core/slow.h"
 #include "core/topic.h"
 #include "proto/json.h"
 #include "proto/sse.h"
@@ -316,6 +317,24 @@ make_notice(const struct draft *d, struct message_from from, const struct topic_
 	*out = message_notice(&notice, d->data_text, rule, time_of(h, d), origin);
 }
 
+/* The rule `slow` of a room: who moderates may speak at any time. */
+static int
+check_slow(struct hub *h, const struct claims *who, const struct draft *d,
+    const struct topic_rule *rule, struct refusal *why)
+{
+	uint64_t wait_ms;
+
+	if (rule->slow_ms == 0 || h->slow == NULL || who->role != ROLE_USER)
+		return 0;
+	wait_ms = slow_take(
+	    h->slow, slice_str(who->user_id), d->topic, d->key, rule->slow_ms, h->mono_us / 1000);
+	if (wait_ms == 0)
+		return 0;
+	return refuse_limit(why, ERROR_RATE_LIMITED, "topics.slow", limiter_retry_s(wait_ms),
+	    "this room is in slow mode: one message in %llu s of each user (topics.slow)",
+	    (unsigned long long)(rule->slow_ms + 999) / 1000);
+}
+
 int
 draft_message(struct hub *h, const struct claims *who, struct message_from from, struct draft *d,
     uint64_t origin, struct append_item *out, struct refusal *why)
@@ -336,6 +355,10 @@ draft_message(struct hub *h, const struct claims *who, struct message_from from,
 	if (topic_room(d->topic).p != NULL) {
 		if (make_chat(d, from, rule, h, origin, &m, why) < 0)
 			return -1;
+		if (m != NULL && check_slow(h, who, d, rule, why) < 0) {
+			message_unref(m);
+			return -1;
+		}
 	} else {
 		make_notice(d, from, rule, h, origin, &m);
 	}

@@ -315,6 +315,7 @@ worker_init(struct worker *w, const struct worker_options *o)
 	w->hub.owner = &w->serve;
 	w->hub.deflater = w->net.deflater;
 	w->hub.publishes = o->gate->publishes;
+	w->hub.slow = o->gate->slow;
 	w->hub.verify = serve_verify_refresh;
 	w->hub.reach = serve_reach;
 	w->serve = (struct serve){.hub = &w->hub,

@@ -5,6 +5,7 @@
 #include "base/rng.h"
 #include "core/config.h"
 #include "core/limiter.h"
+#include "core/slow.h"
 #include "net/conn.h"
 
 #define PUBLISHERS_MAX 65536 /* users whose rate is remembered */
@@ -12,9 +13,10 @@
 int
 gate_init(struct gate *g)
 {
-	*g = (struct gate){tally_new(), tally_new(), limiter_new(1), limiter_new(PUBLISHERS_MAX)};
+	*g = (struct gate){
+	    tally_new(), tally_new(), limiter_new(1), limiter_new(PUBLISHERS_MAX), slow_new()};
 	return g->addresses == NULL || g->users == NULL || g->upgrades == NULL ||
-		       g->publishes == NULL
+		       g->publishes == NULL || g->slow == NULL
 		   ? -ENOMEM
 		   : 0;
 }
@@ -26,6 +28,7 @@ gate_done(struct gate *g)
 	tally_free(g->users);
 	limiter_free(g->upgrades);
 	limiter_free(g->publishes);
+	slow_free(g->slow);
 }
 
 /* Retry hints are spread, or all who were refused come back at once. */

@@ -20,6 +20,7 @@ struct gate {
 	struct tally *users;
 	struct limiter *upgrades;  /* one key */
 	struct limiter *publishes; /* by user */
+	struct slow *slow;         /* slow mode of rooms */
 };
 
 /* 0 or -ENOMEM. */

@@ -318,6 +318,45 @@ def test_revoke_sub(daemons):
     assert daemons.http("GET", "/token", token=old).status == 200
 
 
+# -- slow mode ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_slow(start, workers):
+    """Counted for each user and room, over all doors; the same message again is no other one."""
+    d = start({"workers": workers, "topics": ({"match": "chat/slow*", "history": 10}, {"match": "chat/crawl", "history": 10, "slow": "1h"},
+                                              {"match": "chat/*", "history": 10, "slow": "1s"})})
+    bob, tab = someone(d, "bob", "crawl"), someone(d, "bob", "crawl")
+    first = bob.say("one", key="k1")["id"]
+    error = tab.fails("chat", "rate_limited", content="two")
+    assert error["limit"] == "topics.slow" and 3590 < error["retry_after"] <= 3600
+    assert tab.say("one", key="k1") | {"ref": 0} == {"type": "ack", "ref": 0, "id": first, "duplicate": True}
+    tab.fails("publish", "rate_limited", topic="chat/crawl", message="two")
+    r = post(d, "/publish/chat/crawl", "two", "bob")
+    assert r.status == 429 and r.json()["limit"] == "topics.slow" and 3590 < int(r.header("Retry-After")) <= 3600
+    stream = d.chat_sse("crawl", token=token("bob"))
+    assert post(d, f"/chat/{stream.session}", "two", "bob").status == 429
+    assert bob.ok("publish", "ack", topic="bells", message="no room")
+    someone(d, "eve", "crawl").say("hello")
+    for role in ("moderator", "admin"):
+        ann = someone(d, "ann", "crawl", role)
+        ann.say("one")
+        ann.say("two")
+    bob.ok("join", "joined", room="brisk")
+    bob.say("one", room="brisk")
+    bob.fails("chat", "bad_field", content="", room="brisk")
+    end = time.monotonic() + 20
+    while (m := bob.ask("chat", content="two", room="brisk"))["type"] == "error":
+        assert m["code"] == "rate_limited" and m["retry_after"] == 1 and time.monotonic() < end
+        time.sleep(0.1)
+    d.configure({"topics": ({"match": "chat/*", "history": 10},)})
+    d.signal(1)
+    d.wait_log("server.reload result=ok")
+    while (m := bob.ask("chat", content="three", room="crawl"))["type"] == "error":
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
 # -- what lasts --------------------------------------------------------------------------------------------------------------
 
 
