@@ -324,12 +324,6 @@ wire_for(struct delivery *d, enum message_form form)
 	return d->wires[form] == NULL ? -ENOMEM : 1;
 }
 
-static bool
-is_for_rooms_only(const struct message *m)
-{
-	return !message_is_content(m) && m->kind != MESSAGE_RAW;
-}
-
 /*
  * Nothing in here calls back into connections' ends: push and fail only note a failure, so the
  * list of subscriptions stays as it is while it is walked.
@@ -350,7 +344,7 @@ deliver_to(struct delivery *d, struct sub *sub)
 		}
 		return;
 	}
-	if (is_for_rooms_only(m) && (!sub->is_room || d->sequence < sub->presence_from))
+	if (message_is_presence(m) && (!sub->is_room || d->sequence < sub->presence_from))
 		return;
 	if ((m->kind == MESSAGE_RAW) != (s->form == FORM_WS_RAW))
 		return;
@@ -475,7 +469,7 @@ run_length(const struct tail_slot *slots, unsigned n)
 	for (i = 0; i < n; i++) {
 		const struct message *m = slots[i].message;
 
-		if (m == NULL || !m->is_logged || !message_is_content(m) ||
+		if (m == NULL || !m->is_logged || !message_is_content(m) || m->also_n != 0 ||
 		    !slice_eq(m->topic, slots->message->topic))
 			break;
 		bytes += m->json.n;

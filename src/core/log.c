@@ -168,7 +168,8 @@ log_topic_find(struct log *l, struct slice name)
 static bool
 topic_is_idle(const struct log_topic *t)
 {
-	return t->n_stored == 0 && t->interest == 0 && t->room == NULL && !t->is_held;
+	return t->n_stored == 0 && t->n_changes == 0 && t->interest == 0 && t->room == NULL &&
+	       !t->is_held;
 }
 
 /*
@@ -396,6 +397,8 @@ log_link(struct log *l, struct message *m, struct append *a, unsigned caller, ui
 	uint64_t mask = m == NULL ? 0 : interested(l, m->topic);
 	size_t before = l->ring_bytes;
 
+	if (m != NULL && m->also_n > 0)
+		mask |= interested(l, message_also(m));
 	*slot = (struct tail_slot){
 	    m == NULL ? NULL : message_ref(m), a, a == NULL ? LOG_NO_WORKER : a->worker};
 	l->next++;

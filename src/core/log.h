@@ -30,6 +30,11 @@ enum append_what {
 	APPEND_DUE,    /* one that was put off, whose time has come */
 	APPEND_CANCEL, /* one that was put off is taken back: nothing is appended */
 	APPEND_FACT,   /* nothing is appended: a fact (core/facts.h) is written */
+	/*
+	 * a record that changes an earlier message (core/change.h), the only one of its append. Fails
+	 * with -ENOENT when that is gone, -EOVERFLOW when it takes no more reactions
+	 */
+	APPEND_CHANGE,
 };
 
 struct append_item {
@@ -68,7 +73,7 @@ LIST_HEAD(append_list, append);
 static inline bool
 append_is_published(const struct append_item *item)
 {
-	return item->what == APPEND_NOW || item->what == APPEND_DUE;
+	return item->what == APPEND_NOW || item->what == APPEND_DUE || item->what == APPEND_CHANGE;
 }
 
 /* Room for n messages; messages are set by the caller. NULL on no memory. */

@@ -24,7 +24,8 @@ struct log_topic {
 	uint64_t first_id;   /* oldest stored message; 0: none */
 	uint64_t last_id;    /* newest stored message; 0: none */
 	uint64_t trimmed_id; /* highest id that retention took; 0: none */
-	uint32_t n_stored;
+	uint32_t n_stored;   /* messages */
+	uint32_t n_changes;  /* … and records that change one: they push no message out */
 	uint32_t keep_count; /* of the newest message's rule */
 	uint64_t keep_ms;
 	int64_t used_ms;   /* when it last had something */

@@ -7,16 +7,6 @@
 #include "proto/json.h"
 #include "proto/ws.h"
 
-#define DRAFT_ROOM 1024 /* of a draft's JSON, before it needs memory */
-
-/* The places in the JSON that the finished message must point at. Made by start(). */
-struct draft {
-	struct buf json;
-	size_t id_at;
-	size_t sse_at; /* 0: none */
-	char room[DRAFT_ROOM];
-};
-
 #define ID_BLANK "0000000000000000"
 #define ID_WRAPS 10000000000000000 /* never reached: the first number of one digit more */
 
@@ -24,8 +14,8 @@ struct draft {
  * JSON as a peer wrote it: its line breaks can only be white space, and would end a line of
  * NDJSON.
  */
-static void
-add_json(struct buf *b, struct slice json)
+void
+message_add_json(struct buf *b, struct slice json)
 {
 	size_t from = b->n;
 
@@ -41,19 +31,15 @@ static void
 add_data(struct buf *b, struct slice json)
 {
 	(void)json_add_key(b, "data");
-	add_json(b, json);
+	message_add_json(b, json);
 }
 
-struct parts {
-	struct slice topic, event, content, name, user_id, key;
-};
-
-/* One allocation: struct, room for the frame head, JSON, then the other texts. Frees the draft. */
-static struct message *
-finish(struct draft *d, const struct parts *parts)
+/* The struct, room for the frame's head, JSON, then the other texts. */
+struct message *
+message_finish(struct message_draft *d, const struct message_parts *parts)
 {
-	size_t texts = parts->topic.n + parts->event.n + parts->content.n + parts->name.n +
-		       parts->user_id.n + parts->key.n;
+	size_t texts = parts->topic.n + parts->also.n + parts->event.n + parts->content.n +
+		       parts->name.n + parts->user_id.n + parts->key.n;
 	struct message *m = NULL;
 	uint8_t head[WS_SERVER_HEAD];
 	size_t head_n;
@@ -74,6 +60,7 @@ finish(struct draft *d, const struct parts *parts)
 	m->frame = (char *)(m + 1) + WS_SERVER_HEAD - head_n;
 	memcpy(m->frame, head, head_n);
 	m->topic = slice_place(&at, parts->topic);
+	m->also_n = (uint8_t)slice_place(&at, parts->also).n; /* a topic: TOPIC_MAX bytes at most */
 	m->event = slice_place(&at, parts->event);
 	m->content = slice_place(&at, parts->content);
 	m->name = slice_place(&at, parts->name);
@@ -85,7 +72,7 @@ out:
 }
 
 static void
-begin(struct draft *d)
+begin(struct message_draft *d)
 {
 	d->json = BUF_ON(d->room, MESSAGE_JSON_MAX);
 	d->id_at = 0;
@@ -94,19 +81,26 @@ begin(struct draft *d)
 
 /*
  * What is the same in every message is written as it stands in the JSON, with its comma: a member's
- * name so costs 20 instructions, by json_add_name 130. Failures stick until finish().
+ * name so costs 20 instructions, by json_add_name 130. Failures stick until message_finish().
  */
 #define START(d, type) (begin(d), (void)BUF_ADD_LIT(&(d)->json, "{\"type\":\"" type "\""))
 
+void
+message_start(struct message_draft *d, const char *type)
+{
+	begin(d);
+	(void)buf_add_char(&d->json, '{');
+	(void)json_add_member_string(&d->json, "type", slice_str(type));
+}
+
 static void
-add_string(struct draft *d, struct slice value)
+add_string(struct message_draft *d, struct slice value)
 {
 	(void)json_add_string(&d->json, value);
 }
 
-/* Room for the digits that commit puts in. */
-static void
-add_id(struct draft *d)
+void
+message_add_id(struct message_draft *d)
 {
 	(void)BUF_ADD_LIT(&d->json, ",\"id\":" ID_BLANK);
 	d->id_at = d->json.n - MESSAGE_ID_DIGITS;
@@ -134,41 +128,76 @@ set_rule(struct message *m, const struct topic_rule *rule, int64_t now_ms, uint6
 	m->origin = origin;
 }
 
+/* What a message has beyond what was sent, which most have nothing of. */
+static void
+add_later(struct buf *b, const struct message_chat *in)
+{
+	if (in->mentions.p != NULL)
+		(void)json_add_member_raw(b, "mentions", in->mentions);
+	if (in->edited_ms != 0)
+		(void)json_add_member_i64(b, "edited", in->edited_ms);
+	if (in->reactions.p != NULL)
+		(void)json_add_member_raw(b, "reactions", in->reactions);
+}
+
+/* Of one that was deleted: who and when, and nothing of what was said. */
+static void
+add_said(struct buf *b, const struct message_chat *in, int64_t now_ms)
+{
+	if (in->is_deleted) {
+		(void)json_add_member_i64(b, "time", now_ms);
+		(void)json_add_member_bool(b, "deleted", true);
+		return;
+	}
+	(void)BUF_ADD_LIT(b, ",\"content\":");
+	(void)json_add_string(b, in->content.p == NULL ? SLICE("") : in->content);
+	if (in->data.p != NULL)
+		add_data(b, in->data);
+	(void)BUF_ADD_LIT(b, ",\"time\":");
+	(void)buf_add_i64(b, now_ms);
+	if (in->key.p != NULL)
+		(void)json_add_member_string(b, "key", in->key);
+	if (in->reply_to != 0)
+		(void)json_add_member_u64(b, "reply_to", in->reply_to);
+	add_later(b, in);
+}
+
 struct message *
 message_chat(
     const struct message_chat *in, const struct topic_rule *rule, int64_t now_ms, uint64_t origin)
 {
-	struct parts parts = {.topic = in->topic,
+	bool is_direct = in->to.p != NULL;
+	struct message_parts parts = {.topic = in->topic,
+	    .also = in->also,
 	    .content = in->content,
 	    .name = in->from.name,
 	    .user_id = in->from.user_id,
 	    .key = in->key};
 	struct message *m;
-	struct draft d UNCLEARED;
+	struct message_draft d UNCLEARED;
 
-	START(&d, "chat");
+	if (is_direct)
+		START(&d, "direct");
+	else
+		START(&d, "chat");
 	if (rule->history > 0)
-		add_id(&d);
-	(void)BUF_ADD_LIT(&d.json, ",\"room\":");
-	add_string(&d, topic_room(in->topic));
+		message_add_id(&d);
+	if (is_direct) {
+		(void)json_add_member_raw(&d.json, "to", in->to);
+	} else {
+		(void)BUF_ADD_LIT(&d.json, ",\"room\":");
+		add_string(&d, topic_room(in->topic));
+	}
 	(void)BUF_ADD_LIT(&d.json, ",\"from\":");
 	message_add_user(&d.json, NULL, &in->from);
-	(void)BUF_ADD_LIT(&d.json, ",\"content\":");
-	add_string(&d, in->content.p == NULL ? SLICE("") : in->content);
-	if (in->data.p != NULL)
-		add_data(&d.json, in->data);
-	(void)BUF_ADD_LIT(&d.json, ",\"time\":");
-	(void)buf_add_i64(&d.json, now_ms);
-	if (in->key.p != NULL)
-		(void)json_add_member_string(&d.json, "key", in->key);
-	if (in->reply_to != 0)
-		(void)json_add_member_u64(&d.json, "reply_to", in->reply_to);
+	add_said(&d.json, in, now_ms);
 	(void)buf_add_char(&d.json, '}');
-	m = finish(&d, &parts);
+	m = message_finish(&d, &parts);
 	if (m == NULL)
 		return NULL;
-	m->kind = MESSAGE_CHAT;
-	m->event = SLICE("chat");
+	m->kind = is_direct ? MESSAGE_DIRECT : MESSAGE_CHAT;
+	m->event = is_direct ? SLICE("direct") : SLICE("chat");
+	m->is_deleted = in->is_deleted;
 	m->expires_ms = in->expires_ms;
 	set_rule(m, rule, now_ms, origin);
 	return m;
@@ -226,14 +255,14 @@ message_notice(const struct message_notice *in, struct slice data_text,
 	struct slice event = in->event.p != NULL ? in->event
 			     : is_event          ? SLICE("message")
 						 : SLICE("notification");
-	struct parts parts = {.topic = in->topic,
+	struct message_parts parts = {.topic = in->topic,
 	    .event = event,
 	    .content = is_event ? data_text : in->text,
 	    .name = in->from.name,
 	    .user_id = in->from.user_id,
 	    .key = in->key};
 	struct message *m;
-	struct draft d UNCLEARED;
+	struct message_draft d UNCLEARED;
 
 	if (is_event)
 		START(&d, "event");
@@ -243,20 +272,20 @@ message_notice(const struct message_notice *in, struct slice data_text,
 	add_string(&d, event);
 	d.sse_at = d.json.n;
 	if (rule->history > 0)
-		add_id(&d);
+		message_add_id(&d);
 	(void)BUF_ADD_LIT(&d.json, ",\"topic\":");
 	add_string(&d, in->topic);
 	if (is_event) {
 		(void)json_add_key(&d.json, "data");
 		d.sse_at = d.json.n;
-		add_json(&d.json, in->data);
+		message_add_json(&d.json, in->data);
 	} else {
 		add_notice(&d.json, in, now_ms);
 	}
 	if (in->key.p != NULL)
 		(void)json_add_member_string(&d.json, "key", in->key);
 	(void)buf_add_char(&d.json, '}');
-	m = finish(&d, &parts);
+	m = message_finish(&d, &parts);
 	if (m == NULL)
 		return NULL;
 	m->kind = is_event ? MESSAGE_EVENT : MESSAGE_NOTIFICATION;
@@ -271,16 +300,16 @@ message_notice(const struct message_notice *in, struct slice data_text,
 struct message *
 message_typing(struct slice topic, struct message_from user, bool typing, uint64_t origin)
 {
-	struct parts parts = {.topic = topic, .name = user.name, .user_id = user.user_id};
+	struct message_parts parts = {.topic = topic, .name = user.name, .user_id = user.user_id};
 	struct message *m;
-	struct draft d UNCLEARED;
+	struct message_draft d UNCLEARED;
 
 	START(&d, "typing");
 	(void)json_add_member_string(&d.json, "room", topic_room(topic));
 	message_add_user(&d.json, "user", &user);
 	(void)json_add_member_bool(&d.json, "typing", typing);
 	(void)buf_add_char(&d.json, '}');
-	m = finish(&d, &parts);
+	m = message_finish(&d, &parts);
 	if (m == NULL)
 		return NULL;
 	m->kind = MESSAGE_TYPING;
@@ -293,9 +322,9 @@ struct message *
 message_presence(
     struct slice topic, struct message_from user, bool joined, size_t count, uint64_t origin)
 {
-	struct parts parts = {.topic = topic, .name = user.name, .user_id = user.user_id};
+	struct message_parts parts = {.topic = topic, .name = user.name, .user_id = user.user_id};
 	struct message *m;
-	struct draft d UNCLEARED;
+	struct message_draft d UNCLEARED;
 
 	if (joined)
 		START(&d, "user_joined");
@@ -305,7 +334,7 @@ message_presence(
 	message_add_user(&d.json, "user", &user);
 	(void)json_add_member_u64(&d.json, "count", count);
 	(void)buf_add_char(&d.json, '}');
-	m = finish(&d, &parts);
+	m = message_finish(&d, &parts);
 	if (m == NULL)
 		return NULL;
 	m->kind = joined ? MESSAGE_USER_JOINED : MESSAGE_USER_LEFT;
@@ -318,9 +347,9 @@ struct message *
 message_crowd(struct slice topic, size_t count, struct slice members)
 {
 	struct slice type = members.p == NULL ? SLICE("count") : SLICE("members");
-	struct parts parts = {.topic = topic};
+	struct message_parts parts = {.topic = topic};
 	struct message *m;
-	struct draft d UNCLEARED;
+	struct message_draft d UNCLEARED;
 
 	if (members.p == NULL)
 		START(&d, "count");
@@ -331,7 +360,7 @@ message_crowd(struct slice topic, size_t count, struct slice members)
 	if (members.p != NULL)
 		(void)json_add_member_raw(&d.json, "members", members);
 	(void)buf_add_char(&d.json, '}');
-	m = finish(&d, &parts);
+	m = message_finish(&d, &parts);
 	if (m == NULL)
 		return NULL;
 	m->kind = MESSAGE_COUNT;
@@ -342,8 +371,8 @@ message_crowd(struct slice topic, size_t count, struct slice members)
 struct message *
 message_raw(struct slice topic, uint8_t opcode, struct slice payload, uint64_t origin)
 {
-	struct parts parts = {.topic = topic};
-	struct draft d UNCLEARED;
+	struct message_parts parts = {.topic = topic};
+	struct message_draft d UNCLEARED;
 	uint8_t head[WS_SERVER_HEAD];
 	struct message *m;
 	size_t head_n;
@@ -351,7 +380,7 @@ message_raw(struct slice topic, uint8_t opcode, struct slice payload, uint64_t o
 	d.json = buf_of(payload, payload.n + 1);
 	d.id_at = 0;
 	d.sse_at = 0;
-	m = finish(&d, &parts);
+	m = message_finish(&d, &parts);
 	if (m == NULL)
 		return NULL;
 	head_n = ws_head_encode(head, (enum ws_opcode)opcode, false, payload.n);
@@ -389,18 +418,11 @@ message_commit(struct message *m, uint64_t id)
 	(void)digits_before(digits + MESSAGE_ID_DIGITS, id % ID_WRAPS);
 }
 
-bool
-message_is_content(const struct message *m)
-{
-	return m->kind == MESSAGE_CHAT || m->kind == MESSAGE_NOTIFICATION ||
-	       m->kind == MESSAGE_EVENT;
-}
-
 size_t
 message_memory(const struct message *m)
 {
-	return sizeof(*m) + WS_SERVER_HEAD + m->json.n + m->topic.n + m->content.n + m->name.n +
-	       m->user_id.n + m->key.n + 32;
+	return sizeof(*m) + WS_SERVER_HEAD + m->json.n + m->topic.n + m->also_n + m->content.n +
+	       m->name.n + m->user_id.n + m->key.n + 32;
 }
 
 void

@@ -22,6 +22,11 @@ enum message_kind {
 	MESSAGE_CHAT,
 	MESSAGE_NOTIFICATION,
 	MESSAGE_EVENT, /* published as `data` alone */
+	MESSAGE_DIRECT,
+	/* of the log, too: what became of an earlier message, their target (core/change.h) */
+	MESSAGE_EDITED,
+	MESSAGE_DELETED,
+	MESSAGE_REACTION,
 	/* ephemeral, for those who joined the room */
 	MESSAGE_TYPING,
 	MESSAGE_USER_JOINED,
@@ -56,7 +61,11 @@ struct message {
 	bool is_data_text; /* MESSAGE_EVENT: data was a string: SSE sends it line by line */
 	uint8_t opcode;    /* MESSAGE_RAW */
 	uint16_t id_at;    /* offset of the id's digits in json */
+	bool is_deleted;   /* its content is gone; it only stands in its place */
+	bool is_off;       /* MESSAGE_REACTION: taken back */
+	uint8_t also_n;    /* bytes behind topic: the second topic it stands under; 0: none */
 	uint64_t id;       /* 0: none (yet) */
+	uint64_t target;   /* the message that this one changes; 0: it is one itself */
 	int64_t time_ms;
 	int64_t expires_ms;  /* from ttl; 0: never */
 	uint64_t origin;     /* number of the session that sent it; 0: none */
@@ -68,7 +77,8 @@ struct message {
 	struct slice event; /* SSE event name; absent: the kind's own */
 	/* data of FORM_EVENTS when it is not json: the tail of json after type and event */
 	struct slice sse;
-	struct slice content; /* for text lines and search: chat content or notification message */
+	/* for text lines and search: chat content, notification message; of a reaction the emoji */
+	struct slice content;
 	struct slice name;    /* display name of the sender */
 	struct slice user_id; /* of the sender; with key it makes idempotency */
 	struct slice key;     /* absent: none */
@@ -80,6 +90,30 @@ struct message {
 };
 
 #define MESSAGE_UNCOUNTED UINT32_MAX
+
+/* JSON on its way to be a message: what the files that make them share. */
+#define MESSAGE_DRAFT_ROOM 1024 /* bytes before it needs memory */
+struct message_draft {
+	struct buf json;
+	size_t id_at;
+	size_t sse_at; /* 0: none */
+	char room[MESSAGE_DRAFT_ROOM];
+};
+
+/* The other texts of a message; all borrowed. */
+struct message_parts {
+	struct slice topic, also, event, content, name, user_id, key;
+};
+
+/* Begins `{"type":…`; failures stick until message_finish. */
+void message_start(struct message_draft *d, const char *type);
+/* Room for the digits that commit puts in. */
+void message_add_id(struct message_draft *d);
+/* JSON as a peer wrote it, on one line. */
+void message_add_json(struct buf *b, struct slice json);
+/* One allocation with everything in it. Frees the draft. NULL on no memory. */
+MUST_CHECK struct message *message_finish(
+    struct message_draft *d, const struct message_parts *parts);
 
 struct message_from {
 	struct slice user_id;
@@ -98,6 +132,14 @@ struct message_chat {
 	struct slice key;
 	uint64_t reply_to;
 	int64_t expires_ms;
+	struct slice mentions; /* JSON array */
+	/* of a direct message: JSON string of the receiver's id, and the sender's topic */
+	struct slice to;
+	struct slice also; /* absent when it is the same as topic */
+	/* of one that was changed */
+	int64_t edited_ms;      /* 0: never */
+	struct slice reactions; /* JSON array */
+	bool is_deleted;
 };
 
 struct message_notice {
@@ -137,8 +179,36 @@ struct message *message_ref(struct message *m);
 void message_unref(struct message *m);
 /* At commit, once, before anybody else sees it: writes the digits. */
 void message_commit(struct message *m, uint64_t id);
-/* Counts against histories: chat, notifications, events; not typing or presence. */
-bool message_is_content(const struct message *m);
+/* A message itself: what histories are made of. Not what changes one, nor typing or presence. */
+static inline bool
+message_is_content(const struct message *m)
+{
+	return m->kind <= MESSAGE_DIRECT;
+}
+/* The same for its kind alone. */
+static inline bool
+message_kind_is_change(uint8_t kind)
+{
+	return kind >= MESSAGE_EDITED && kind <= MESSAGE_REACTION;
+}
+/* Counts for `last`. */
+static inline bool
+message_is_counted(const struct message *m)
+{
+	return message_is_content(m) && !m->is_deleted;
+}
+/* For those who joined the room alone: who comes, goes and types. */
+static inline bool
+message_is_presence(const struct message *m)
+{
+	return m->kind >= MESSAGE_TYPING && m->kind <= MESSAGE_COUNT;
+}
+/* The second topic; absent for most. */
+static inline struct slice
+message_also(const struct message *m)
+{
+	return m->also_n == 0 ? SLICE_NONE : slice_of(m->topic.p + m->topic.n, m->also_n);
+}
 /* Bytes it takes without its forms. */
 size_t message_memory(const struct message *m);
 /*

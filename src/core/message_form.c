@@ -76,15 +76,45 @@ add_name(struct buf *out, struct slice s)
 	add_line(out, s, "<>");
 }
 
+/* What became of a message. */
+static void
+add_change(struct buf *out, const struct message *m)
+{
+	(void)BUF_ADD_LIT(out, "* ");
+	add_name(out, m->name);
+	if (m->kind == MESSAGE_DELETED) {
+		(void)BUF_ADD_LIT(out, " deleted a message");
+		return;
+	}
+	if (m->kind == MESSAGE_EDITED)
+		(void)BUF_ADD_LIT(out, " edited: ");
+	else if (m->is_off)
+		(void)BUF_ADD_LIT(out, " took back: ");
+	else
+		(void)BUF_ADD_LIT(out, " reacted: ");
+	add_indented(out, m->content);
+}
+
 int
 message_line(struct buf *out, const struct message *m)
 {
 	switch ((enum message_kind)m->kind) {
 	case MESSAGE_CHAT:
+	case MESSAGE_DIRECT:
+		if (m->is_deleted)
+			break;
 		(void)buf_add_char(out, '<');
 		add_name(out, m->name);
-		(void)BUF_ADD_LIT(out, ">: ");
+		if (m->kind == MESSAGE_DIRECT)
+			(void)BUF_ADD_LIT(out, "> (direct): ");
+		else
+			(void)BUF_ADD_LIT(out, ">: ");
 		add_indented(out, m->content);
+		break;
+	case MESSAGE_EDITED:
+	case MESSAGE_DELETED:
+	case MESSAGE_REACTION:
+		add_change(out, m);
 		break;
 	case MESSAGE_USER_JOINED:
 	case MESSAGE_USER_LEFT:
@@ -142,6 +172,10 @@ make_events(struct buf *out, const struct message *m)
 		body = m->is_data_text ? m->content : m->sse;
 		break;
 	case MESSAGE_CHAT:
+	case MESSAGE_DIRECT:
+	case MESSAGE_EDITED:
+	case MESSAGE_DELETED:
+	case MESSAGE_REACTION:
 		break;
 	case MESSAGE_COUNT:
 	case MESSAGE_TYPING:
@@ -176,7 +210,7 @@ make_chat_sse(struct buf *out, const struct message *m, bool as_text)
 	if (as_text) {
 		r = message_line(&line, m);
 		data = buf_slice(&line);
-		if (m->kind != MESSAGE_TYPING && r == 0)
+		if (m->kind != MESSAGE_TYPING && r == 0 && !m->is_deleted)
 			r = sse_event(out, name, m->id, data);
 	} else {
 		r = sse_event(out, name, m->id, data);
@@ -188,7 +222,7 @@ make_chat_sse(struct buf *out, const struct message *m, bool as_text)
 static int
 make_line(struct buf *out, const struct message *m)
 {
-	if (!message_is_content(m))
+	if (!message_is_content(m) && !message_kind_is_change(m->kind))
 		return 0;
 	(void)buf_add_slice(out, m->json);
 	return buf_add_char(out, '\n');

@@ -11,6 +11,9 @@ message_to_record(const struct message *m, struct message_record *out)
 	*out = (struct message_record){.kind = m->kind,
 	    .is_logged = m->is_logged,
 	    .is_data_text = m->is_data_text,
+	    .is_deleted = m->is_deleted,
+	    .is_off = m->is_off,
+	    .target = m->target,
 	    .id_at = m->id_at,
 	    .id = m->id,
 	    .time_ms = m->time_ms,
@@ -18,6 +21,7 @@ message_to_record(const struct message *m, struct message_record *out)
 	    .origin = m->origin,
 	    .json = m->json,
 	    .topic = m->topic,
+	    .also = message_also(m),
 	    .event = m->event,
 	    .content = m->content,
 	    .name = m->name,
@@ -50,6 +54,9 @@ is_sound(const struct message_record *r)
 		return false;
 	if ((r->kind == MESSAGE_NOTIFICATION || r->kind == MESSAGE_EVENT) && !has_tail(r))
 		return false;
+	if (message_kind_is_change(r->kind) != (r->target != 0) ||
+	    (r->also.n > 0 && topic_error(r->also) != NULL))
+		return false;
 	return topic_error(r->topic) == NULL && (r->event.n == 0 || sse_name_is_valid(r->event));
 }
 
@@ -63,13 +70,16 @@ message_from_record(const struct message_record *r)
 
 	if (!is_sound(r))
 		return NULL;
-	m = mem_alloc(sizeof(*m) + WS_SERVER_HEAD + r->json.n + r->topic.n + r->event.n +
-		      r->content.n + r->name.n + r->user_id.n + r->key.n);
+	m = mem_alloc(sizeof(*m) + WS_SERVER_HEAD + r->json.n + r->topic.n + r->also.n +
+		      r->event.n + r->content.n + r->name.n + r->user_id.n + r->key.n);
 	if (m == NULL)
 		return NULL;
 	*m = (struct message){.kind = r->kind,
 	    .is_logged = r->is_logged,
 	    .is_data_text = r->is_data_text,
+	    .is_deleted = r->is_deleted,
+	    .is_off = r->is_off,
+	    .target = r->target,
 	    .id_at = r->id_at,
 	    .id = r->id,
 	    .time_ms = r->time_ms,
@@ -84,6 +94,7 @@ message_from_record(const struct message_record *r)
 	if (r->sse_n > 0)
 		m->sse = slice_of(m->json.p + r->sse_at, r->sse_n);
 	m->topic = slice_place(&at, r->topic);
+	m->also_n = (uint8_t)slice_place(&at, r->also).n;
 	m->event = slice_place(&at, r->event);
 	m->content = slice_place(&at, r->content);
 	m->name = slice_place(&at, r->name);

@@ -10,13 +10,16 @@ struct message_record {
 	uint8_t kind; /* enum message_kind */
 	bool is_logged;
 	bool is_data_text;
+	bool is_deleted;
+	bool is_off;
 	uint16_t id_at;         /* as in struct message; 0: json holds no id */
 	uint32_t sse_at, sse_n; /* the slice sse within json; sse_n 0: absent */
 	uint64_t id;
+	uint64_t target; /* 0: none */
 	int64_t time_ms;
 	int64_t expires_ms;
 	uint64_t origin;
-	struct slice json, topic, event, content, name, user_id, key; /* borrowed */
+	struct slice json, topic, also, event, content, name, user_id, key; /* borrowed */
 };
 
 /* Borrows from m. */

@@ -178,3 +178,40 @@ name_key(struct slice name, struct buf *out)
 	}
 	return add_units(out, b, n);
 }
+
+/* What emoji are put together with: joiners, their two styles, and the tags of flags. */
+static bool
+is_of_emoji(UChar32 c)
+{
+	return is_joiner(c) || c == 0xfe0e || c == 0xfe0f || (c >= 0xe0020 && c <= 0xe007f);
+}
+
+/* There are new ones every year, which this library may not know yet. */
+static bool
+is_future_emoji(UChar32 c, int8_t category)
+{
+	return category == U_UNASSIGNED && c >= 0x1f000 && c <= 0x1fbff;
+}
+
+bool
+name_is_sign(struct slice in)
+{
+	UChar units[UNITS_IN] UNCLEARED;
+	int32_t n = to_units(in, units, UNITS_IN);
+	bool is_seen = false;
+
+	if (n <= 0)
+		return false;
+	for (int32_t at = 0; at < n;) {
+		UChar32 c = next_code(units, n, &at);
+		int8_t category = u_charType(c);
+
+		if (is_of_emoji(c))
+			continue;
+		if (u_isUWhiteSpace(c) ||
+		    (is_dropped(c, category) && !is_future_emoji(c, category)))
+			return false;
+		is_seen = is_seen || !is_mark(category);
+	}
+	return is_seen;
+}

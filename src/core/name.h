@@ -26,4 +26,10 @@ MUST_CHECK const char *name_clean(struct slice in, struct buf *out);
  */
 MUST_CHECK int name_key(struct slice name, struct buf *out);
 
+/*
+ * Whether a short text may stand for a feeling or a thing: something that is seen, and no white space,
+ * control, direction or unassigned characters. in: UTF-8.
+ */
+bool name_is_sign(struct slice in);
+
 #endif

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/utf8.h"
+#include "core/change.h"
 #include "core/config.h"
 #include "core/limiter.h"
 #include "core/moderation.h"
@@ -391,6 +392,12 @@ append_refusal(int status, struct refusal *why)
 	if (status == -EAGAIN)
 		return refuse_limit(why, ERROR_UNAVAILABLE, NULL, 1,
 		    "the log cannot take more at this moment; try again");
+	if (status == -ENOENT)
+		return refuse(
+		    why, ERROR_NOT_FOUND, "the message is no more: it was deleted just now");
+	if (status == -EOVERFLOW)
+		return refuse_limit(why, ERROR_TOO_MANY, "chat.reactions", 0,
+		    "a message takes at most %d different reactions", CHANGE_REACTIONS_MAX);
 	if (status == -EDQUOT)
 		return refuse_limit(why, ERROR_TOO_MANY, NULL, 60,
 		    "as many messages are scheduled as there may be: %d, %d of one user",

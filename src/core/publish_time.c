@@ -57,6 +57,8 @@ append_result(struct buf *b, const struct append_item *item, struct slice topic)
 	}
 	if (item->id != 0)
 		(void)json_add_member_u64(b, "id", item->id);
+	if (item->what == APPEND_CHANGE)
+		(void)json_add_member_u64(b, "target", item->message->target);
 	if (topic.p != NULL)
 		(void)json_add_member_string(b, "topic", topic);
 	(void)json_add_member_bool(b, "duplicate", item->duplicate);

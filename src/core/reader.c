@@ -20,6 +20,12 @@ struct reader {
 	uint64_t asked_upto;
 	/* 0, or where a reader of this subscription stood before: a seek goes no higher */
 	uint64_t seek_limit;
+	/*
+	 * what became of messages is news only to who had them: up to here it did. Of later ones it
+	 * reads how they are, with all that was done to them up to state_upto (0: it has yet to read)
+	 */
+	uint64_t had_upto;
+	uint64_t state_upto;
 	/* losses up to this id were told, or are none of a question's business */
 	uint64_t known_trimmed;
 	int64_t min_time_ms; /* since when, by the wall clock; 0: not asked */
@@ -167,7 +173,7 @@ reader_skipped(struct sub *sub, const struct message *m)
 {
 	if (sub->reader == NULL)
 		return;
-	if (!message_is_content(m))
+	if (message_is_presence(m))
 		sub->reader->presence_skipped = true;
 	else if (!m->is_logged)
 		sub->dropped++;
@@ -185,6 +191,7 @@ reader_fall_behind(struct hub *h, struct subscriber *s)
 	r->is_catch_up =
 	    s->readers->catch_up == NULL; /* a later one parks and is merged into the first */
 	r->cursor = h->position;
+	r->had_upto = h->position;
 	if (r->is_catch_up)
 		s->readers->catch_up = r;
 	for (struct sub *sub = s->subs; sub != NULL; sub = sub->next) {
@@ -339,7 +346,9 @@ reader_start(struct hub *h, struct subscriber *s, struct sub *sub, const struct 
 		return -ENOMEM;
 	}
 	r->asked_upto = h->position;
+	r->state_upto = h->position;
 	start_at(r, from);
+	r->had_upto = from->kind == POSITION_ID ? max_u64(r->cursor, r->seek_limit) : r->seek_limit;
 	if (r->seek_limit != 0 && !r->is_seeking)
 		r->cursor = min_u64(r->cursor, r->seek_limit);
 	*resumed = !r->gap_due && from->kind != POSITION_LAST;
@@ -410,6 +419,21 @@ note_trimmed(struct reader *r)
 	r->gap.gap_id = r->who->is_stream ? trimmed : 0;
 }
 
+static bool
+is_of(const struct sub *sub, const struct message *m)
+{
+	return pattern_matches(sub_pattern(sub), m->topic) ||
+	       (m->also_n > 0 && pattern_matches(sub_pattern(sub), message_also(m)));
+}
+
+/* Its target comes, or came, as this has made it. */
+static bool
+is_in_target(const struct reader *r, const struct message *m)
+{
+	return m->target != 0 &&
+	       (m->target > r->read.after || (m->target > r->had_upto && m->id <= r->state_upto));
+}
+
 /*
  * Live, a connection gets a message once: another subscription that matches it, and was there
  * before it, has passed it already.
@@ -423,7 +447,7 @@ came_otherwise(const struct reader *r, const struct message *m)
 		bool has_passed =
 		    sub->reader == NULL || (sub->reader != r && sub->reader->cursor >= m->id);
 
-		if (has_passed && sub->since < m->id && pattern_matches(sub_pattern(sub), m->topic))
+		if (has_passed && sub->since < m->id && is_of(sub, m))
 			return true;
 	}
 	return false;
@@ -441,7 +465,7 @@ pass_on(struct reader *r, struct message *m)
 	struct slice bytes;
 	struct wire *w;
 
-	if (m->time_ms < r->min_time_ms || came_otherwise(r, m))
+	if (m->time_ms < r->min_time_ms || is_in_target(r, m) || came_otherwise(r, m))
 		return 0;
 	if (!s->ops->has_room(s))
 		return 1;
@@ -555,6 +579,8 @@ merge_parked(struct reader *r)
 				sub->reader = r;
 		}
 		r->presence_skipped = r->presence_skipped || other->presence_skipped;
+		r->had_upto = max_u64(r->had_upto, other->had_upto);
+		r->state_upto = min_u64(r->state_upto, other->state_upto);
 		reader_free(other);
 		r->filters_stale = true;
 		merged = true;
@@ -611,6 +637,8 @@ read_on(struct reader *r, uint64_t upto)
 	read->filters = r->filters;
 	read->n_filters = r->n_filters;
 	read->after = r->cursor;
+	if (r->state_upto == 0)
+		r->state_upto = r->hub->position;
 	read->upto = r->is_seeking ? r->asked_upto : upto; /* what comes later is not counted */
 	read->max_bytes = READ_BYTES;
 	read->now_ms = r->hub->now_ms;

@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "core/log_private.h"
+#include "store/change_index.h"
 #include "store/keys.h"
 #include "store/shelf.h"
 
@@ -12,6 +13,7 @@ struct memory_store {
 	struct shelves shelves;
 	uint64_t max_bytes;
 	struct keys keys;
+	struct change_index changes;
 	size_t sweep_at; /* where the next sweep goes on in the topics' table */
 };
 
@@ -26,9 +28,20 @@ of(struct store *s)
 static void
 shrunk(struct log_topic *t, const struct ring *ring, int64_t now_ms)
 {
-	t->n_stored = (uint32_t)ring->n;
 	t->first_id = ring->n == 0 ? 0 : ring_at(ring, 0)->id;
 	t->used_ms = now_ms;
+}
+
+/* It goes from its topic: t, or the one it says. */
+static void
+discount(struct memory_store *s, struct log_topic *t, const struct message *m)
+{
+	if (m->target == 0) {
+		t->n_stored--;
+		return;
+	}
+	t->n_changes--;
+	change_index_drop(&s->changes, m);
 }
 
 static void
@@ -37,6 +50,7 @@ take_oldest(struct memory_store *s, struct log_topic *t, int64_t now_ms)
 	struct shelf *shelf = t->stored;
 	struct message *m = shelves_pop(&s->shelves, shelf);
 
+	discount(s, t, m);
 	if (!message_has_ended(m, now_ms)) { /* what ended by its own ttl is no gap */
 		t->trimmed_id = m->id;
 		s->store.log->trimmed = max_u64(s->store.log->trimmed, m->id);
@@ -45,13 +59,27 @@ take_oldest(struct memory_store *s, struct log_topic *t, int64_t now_ms)
 	shrunk(t, &shelf->ring, now_ms);
 }
 
+struct ending {
+	struct memory_store *store;
+	struct log_topic *topic;
+};
+
+static void
+on_ended(struct message *m, void *ctx)
+{
+	const struct ending *e = ctx;
+
+	discount(e->store, e->topic, m);
+}
+
 /* What has ended by its ttl shall not count for what is kept. */
 static void
 take_ended(struct memory_store *s, struct log_topic *t, int64_t now_ms)
 {
+	struct ending ending = {s, t};
 	struct shelf *shelf = t->stored;
 
-	if (shelves_take_ended(&s->shelves, shelf, now_ms))
+	if (shelves_take_ended(&s->shelves, shelf, now_ms, on_ended, &ending))
 		shrunk(t, &shelf->ring, now_ms);
 }
 
@@ -188,7 +216,10 @@ store_message(struct memory_store *s, struct message *m, int64_t now_ms)
 	struct log_topic *t = log_topic_find(s->store.log, m->topic);
 
 	shelves_push(&s->shelves, t->stored, m);
-	t->n_stored++;
+	if (m->target == 0)
+		t->n_stored++;
+	else
+		t->n_changes++;
 	t->last_id = m->id;
 	if (t->first_id == 0)
 		t->first_id = m->id;
@@ -196,6 +227,109 @@ store_message(struct memory_store *s, struct message *m, int64_t now_ms)
 	t->keep_ms = m->keep_ms;
 	t->used_ms = now_ms;
 	trim_topic(s, t, now_ms);
+}
+
+/* --- changes --- */
+
+/* 1: somebody takes back what he has not said, or says it again: nothing is appended. */
+static int
+is_no_news(const struct memory_store *s, struct append_item *item)
+{
+	const struct message *record = item->message;
+	const struct message *before = change_index_find(&s->changes, record);
+
+	if (record->kind != MESSAGE_REACTION ||
+	    (before == NULL || before->is_off) != record->is_off)
+		return 0;
+	item->duplicate = true;
+	item->id = before == NULL ? 0 : before->id;
+	return 1;
+}
+
+/*
+ * All that can fail. 0, and the target's new state and the record that this one makes void (NULL:
+ * none), which stands in the index no more; 1 when it is no news; negative.
+ */
+static int
+prepare_change(
+    struct memory_store *s, struct append *a, struct message **changed, struct message **before)
+{
+	struct message *record = a->items[0].message;
+	const struct message *target = shelves_find(&s->shelves, record->target);
+	struct log_topic *t = log_topic_find(s->store.log, record->topic);
+	int r = log_reserve(s->store.log, 2);
+
+	if (r < 0)
+		return r;
+	if (target == NULL || t == NULL || !change_is_for(target) ||
+	    message_has_ended(target, a->now_ms))
+		return -ENOENT;
+	if (is_no_news(s, &a->items[0]))
+		return 1;
+	if (ring_reserve(&s->shelves.all, 1) < 0 || ring_reserve(&shelf_of(t)->ring, 1) < 0)
+		return -ENOMEM;
+	r = change_apply(target, record, changed);
+	if (r < 0)
+		return r;
+	*before = change_index_find(&s->changes, record);
+	r = change_index_add(&s->changes, record);
+	if (r < 0)
+		message_unref(*changed);
+	return r;
+}
+
+/* A record that nobody needs any more; it stands in the index no more. */
+static void
+drop_record(struct memory_store *s, struct log_topic *t, const struct message *record)
+{
+	t->n_changes--;
+	shelves_drop(&s->shelves, t->stored, record->id);
+	shrunk(t, &shelf_of(t)->ring, t->used_ms);
+}
+
+/* The target as it is now takes the place of what it was; takes the reference. */
+static void
+change(struct memory_store *s, struct append *a, struct message *changed, struct message *before)
+{
+	struct log *l = s->store.log;
+	struct append_item *item = &a->items[0];
+	struct message *record = item->message;
+	struct log_topic *t = log_topic_find(l, record->topic);
+
+	if (before != NULL)
+		drop_record(s, t, before);
+	shelves_replace(&s->shelves, t->stored, changed);
+	message_unref(changed);
+	while (record->kind == MESSAGE_DELETED &&
+	       (before = change_index_other(&s->changes, record->target, record)) != NULL) {
+		change_index_drop(&s->changes, before);
+		drop_record(s, t, before);
+	}
+	item->id = log_next_id(l, (uint64_t)a->now_ms * 1000);
+	message_commit(record, item->id);
+	store_message(s, record, a->now_ms);
+}
+
+static int
+append_change(struct memory_store *s, struct append *a, unsigned caller)
+{
+	struct log *l = s->store.log;
+	struct message *changed = NULL;
+	struct message *before = NULL;
+	uint64_t wakes = 0;
+	int r;
+
+	log_lock(l);
+	r = prepare_change(s, a, &changed, &before);
+	if (r == 0) {
+		change(s, a, changed, before);
+		trim_all(s, a->now_ms);
+	}
+	if (r >= 0)
+		log_publish(l, a, caller, &wakes);
+	log_unlock(l);
+	log_wake(l, wakes);
+	return r < 0 ? r : 0;
 }
 
 static int
@@ -206,6 +340,8 @@ memory_append(struct store *store, struct append *a, unsigned caller)
 	uint64_t wakes = 0;
 	int r;
 
+	if (a->items[0].what == APPEND_CHANGE)
+		return append_change(s, a, caller);
 	log_lock(l);
 	r = prepare(s, a);
 	release_topics(l, a);
@@ -268,6 +404,7 @@ memory_free(struct store *store)
 {
 	struct memory_store *s = of(store);
 
+	change_index_done(&s->changes);
 	shelves_done(&s->shelves);
 	keys_done(&s->keys);
 	mem_free(s);
@@ -293,5 +430,6 @@ memory_store_new(uint64_t max_bytes, uint64_t max_keys)
 	s->store.ops = &memory_ops;
 	s->max_bytes = max_bytes;
 	keys_init(&s->keys, max_keys);
+	change_index_init(&s->changes);
 	return &s->store;
 }

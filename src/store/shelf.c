@@ -5,8 +5,9 @@
 #include "core/search.h"
 #include "core/topic.h"
 
-#define SCAN_MAX      4096 /* messages looked at under the lock in one read */
-#define HOLES_ALLOWED 1024
+#define SCAN_MAX       4096 /* messages looked at under the lock in one read */
+#define HOLES_ALLOWED  1024
+#define HOLES_IN_SHELF 16
 
 void
 shelves_done(struct shelves *s)
@@ -75,26 +76,44 @@ leave_hole(struct shelves *s, struct message *m)
 	}
 }
 
+/* The front of a shelf is a message; holes elsewhere are few. */
+static void
+tidy(struct shelf *shelf)
+{
+	while (shelf->ring.n > 0 && ring_at(&shelf->ring, 0)->message == NULL) {
+		(void)ring_pop(&shelf->ring);
+		shelf->n_holes--;
+	}
+	if (shelf->n_holes > HOLES_IN_SHELF && shelf->n_holes > shelf->ring.n / 2) {
+		ring_pack(&shelf->ring);
+		shelf->n_holes = 0;
+	}
+}
+
 struct message *
 shelves_pop(struct shelves *s, struct shelf *shelf)
 {
 	struct message *m = ring_pop(&shelf->ring);
 
 	leave_hole(s, m);
+	tidy(shelf);
 	return m;
 }
 
 bool
-shelves_take_ended(struct shelves *s, struct shelf *shelf, int64_t now_ms)
+shelves_take_ended(struct shelves *s, struct shelf *shelf, int64_t now_ms,
+    void (*gone)(struct message *m, void *ctx), void *ctx)
 {
 	if (shelf->next_end_ms == 0 || shelf->next_end_ms > now_ms)
 		return false;
 	shelf->next_end_ms = 0;
 	for (size_t i = 0; i < shelf->ring.n; i++) {
 		struct ring_entry *e = ring_at(&shelf->ring, i);
-		int64_t end = e->message->expires_ms;
+		int64_t end = e->message == NULL ? 0 : e->message->expires_ms;
 
-		if (message_has_ended(e->message, now_ms)) {
+		if (e->message != NULL && message_has_ended(e->message, now_ms)) {
+			if (gone != NULL)
+				gone(e->message, ctx);
 			leave_hole(s, e->message);
 			message_unref(e->message);
 			e->message = NULL;
@@ -103,7 +122,58 @@ shelves_take_ended(struct shelves *s, struct shelf *shelf, int64_t now_ms)
 		}
 	}
 	ring_pack(&shelf->ring);
+	shelf->n_holes = 0;
 	return true;
+}
+
+/* --- what changes --- */
+
+struct message *
+shelves_find(const struct shelves *s, uint64_t id)
+{
+	const struct ring_entry *e = ring_find(&s->all, id);
+
+	return e == NULL ? NULL : e->message;
+}
+
+static void
+put(struct ring *ring, struct message *m)
+{
+	struct ring_entry *e = ring_find(ring, m->id);
+
+	if (e != NULL)
+		e->message = m;
+}
+
+void
+shelves_replace(struct shelves *s, struct shelf *shelf, struct message *m)
+{
+	struct message *old = shelves_find(s, m->id);
+
+	if (old == NULL)
+		return;
+	s->bytes -= message_memory(old);
+	message_unaccount(old);
+	put(&s->all, m);
+	put(&shelf->ring, message_ref(m));
+	s->bytes += message_memory(m);
+	message_account(m, &s->forms_bytes);
+	message_unref(old);
+}
+
+void
+shelves_drop(struct shelves *s, struct shelf *shelf, uint64_t id)
+{
+	struct ring_entry *e = ring_find(&shelf->ring, id);
+	struct message *m = e == NULL ? NULL : e->message;
+
+	if (m == NULL)
+		return;
+	leave_hole(s, m);
+	message_unref(m);
+	e->message = NULL;
+	shelf->n_holes++;
+	tidy(shelf);
 }
 
 /* --- reading --- */
@@ -162,7 +232,9 @@ place_of(const struct shelves *s, struct log *l, const struct log_read *r)
 		if (!are_topics)
 			break;
 		shelf = shelf_of(log_topic_find(l, r->filters[i].pattern));
-		p.cold_id = max_u64(p.cold_id, shelf == NULL ? 0 : shelf->cold_id);
+		/* all that is newer than the newest cold one of all topics is here */
+		p.cold_id =
+		    max_u64(p.cold_id, shelf == NULL ? 0 : min_u64(shelf->cold_id, s->cold_id));
 		if (r->n_filters == 1)
 			p.ring = shelf == NULL ? &empty : &shelf->ring;
 	}
@@ -174,8 +246,8 @@ place_of(const struct shelves *s, struct log *l, const struct log_read *r)
 static bool
 is_found(const struct place *p, const struct log_read *r, const struct message *m)
 {
-	return p->search == SEARCH_ALL ||
-	       (p->search == SEARCH_WORDS && search_matches(r->search, m->content));
+	return p->search == SEARCH_ALL || (p->search == SEARCH_WORDS && message_is_content(m) &&
+					      search_matches(r->search, m->content));
 }
 
 static bool
@@ -252,7 +324,7 @@ seek_last(struct log_read *r, const struct place *p)
 			return true;
 		}
 		if (e->message == NULL || !is_wanted(r, e->message) ||
-		    !message_is_content(e->message))
+		    !message_is_counted(e->message))
 			continue;
 		r->count--;
 		r->reached = e->id - 1;

@@ -11,7 +11,8 @@
 
 /* What is here of a topic; log_topic.stored points at it, or at a struct that begins with it. */
 struct shelf {
-	struct ring ring;
+	struct ring ring; /* its first entry is never a hole */
+	size_t n_holes;
 	int64_t next_end_ms; /* no message here ends by its ttl before; 0: none has one */
 	/* the topic's newest message that is stored elsewhere only; 0: all are here */
 	uint64_t cold_id;
@@ -60,8 +61,22 @@ void shelves_push(struct shelves *s, struct shelf *shelf, struct message *m);
 MUST_CHECK int shelves_push_below(struct shelves *s, struct shelf *shelf, struct message *m);
 /* The shelf's oldest goes; not empty. Returns it with the reference it had here. */
 MUST_CHECK struct message *shelves_pop(struct shelves *s, struct shelf *shelf);
-/* What has ended by its ttl goes, wherever it stands. True when something went. */
-bool shelves_take_ended(struct shelves *s, struct shelf *shelf, int64_t now_ms);
+/* What has ended by its ttl goes, wherever it stands, each told to `gone`. True when something went. */
+bool shelves_take_ended(struct shelves *s, struct shelf *shelf, int64_t now_ms,
+    void (*gone)(struct message *m, void *ctx), void *ctx);
+
+/* One of this id, in its current state; NULL when it is not here. Borrowed. */
+struct message *shelves_find(const struct shelves *s, uint64_t id);
+/* The new state of a message that is here: it stands where the old one stood. */
+void shelves_replace(struct shelves *s, struct shelf *shelf, struct message *m);
+/* One goes from the middle; it may not be here. */
+void shelves_drop(struct shelves *s, struct shelf *shelf, uint64_t id);
+/* Messages of a shelf. */
+static inline size_t
+shelf_count(const struct shelf *shelf)
+{
+	return shelf->ring.n - shelf->n_holes;
+}
 
 /*
  * Answer a read (without r->trimmed and without calling done), as far down as this part reaches.

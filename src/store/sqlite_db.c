@@ -3,8 +3,6 @@
 #include <errno.h>
 #include <stdio.h>
 
-#define BUSY_MS 5000 /* that somebody else (a backup, the sqlite3 tool) may hold the lock */
-
 static const char *const queries[] = {
 #define X(name, sql) sql,
     DB_QUERIES(X)
@@ -56,13 +54,14 @@ db_init(struct db *db, const struct db_open *o)
 	if (sqlite3_open_v2(o->path, &db->handle, flags, o->vfs) != SQLITE_OK)
 		return failed(db);
 	(void)sqlite3_extended_result_codes(db->handle, 1);
-	(void)sqlite3_busy_timeout(db->handle, BUSY_MS);
+	(void)sqlite3_busy_timeout(db->handle, DB_BUSY_MS);
 	if (!o->may_write)
 		return db_exec(db, "PRAGMA query_only = ON; PRAGMA cache_size = -4096");
 	/* auto_vacuum has to be there before the first table */
 	if (db_exec(db,
 		"PRAGMA page_size = 4096; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL;"
-		"PRAGMA cache_size = -16384; PRAGMA temp_store = MEMORY") < 0)
+		"PRAGMA cache_size = -16384; PRAGMA temp_store = MEMORY; PRAGMA secure_delete = FAST") <
+	    0)
 		return -1;
 	return db_exec(db, sync_pragma(o->sync));
 }
@@ -230,6 +229,13 @@ static const char *const steps[] = {
     " number INTEGER NOT NULL, since INTEGER NOT NULL, until INTEGER NOT NULL, by_whom BLOB,"
     " reason BLOB, PRIMARY KEY (kind, scope, subject)) WITHOUT ROWID;"
     "CREATE INDEX facts_that_end ON facts (until) WHERE until > 0;",
+    /*
+     * flags: 4 deleted, 8 a reaction taken back. also: the second topic of a direct message and of
+     * what changes one. The index is for what one user has done with one emoji (DB_REACTION).
+     */
+    "ALTER TABLE messages ADD COLUMN also INTEGER;"
+    "CREATE INDEX messages_also ON messages (also) WHERE also IS NOT NULL;"
+    "CREATE INDEX messages_reacted ON messages (target, user, content) WHERE " DB_REACTION ";",
 };
 _Static_assert(ARRAY_LEN(steps) == DB_VERSION, "a step to each version");
 

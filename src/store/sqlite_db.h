@@ -8,18 +8,25 @@
 
 #include "core/config.h"
 
-#define DB_VERSION        3
+#define DB_VERSION        4
 #define DB_PAGE           4096
+#define DB_BUSY_MS        5000 /* that somebody else (a backup, the sqlite3 tool) may hold the lock */
 #define DB_APPLICATION_ID 0x42656c66 /* "Belf" */
 
 /* Columns of a message in each query that reads messages, in this order. */
 #define DB_MESSAGE                                                                                 \
 	"m.id, m.kind, m.flags, m.time, m.ends, m.origin, m.id_at, m.sse_at, m.sse_n,"             \
-	" m.content_at, m.content_n, m.json, m.content, m.event, m.name, m.user, m.key, t.name"
-#define DB_MESSAGES "SELECT " DB_MESSAGE " FROM messages m CROSS JOIN topics t ON t.tid = m.tid"
+	" m.content_at, m.content_n, m.json, m.content, m.event, m.name, m.user, m.key, t.name,"   \
+	" m.target, a.name"
+#define DB_MESSAGES                                                                                \
+	"SELECT " DB_MESSAGE " FROM messages m CROSS JOIN topics t ON t.tid = m.tid"               \
+	" LEFT JOIN topics a ON a.tid = m.also"
+/* Of the kind MESSAGE_REACTION: an index is of these alone. */
+#define DB_REACTION "kind = 6"
 #define DB_FOUND                                                                                   \
 	"SELECT " DB_MESSAGE " FROM search s CROSS JOIN messages m ON m.id = s.rowid"              \
-	" CROSS JOIN topics t ON t.tid = m.tid WHERE search MATCH ?1 AND s.rowid > ?2 AND"         \
+	" CROSS JOIN topics t ON t.tid = m.tid LEFT JOIN topics a ON a.tid = m.also"               \
+	" WHERE search MATCH ?1 AND s.rowid > ?2 AND"                                              \
 	" s.rowid <= ?3 ORDER BY s.rowid"
 
 /* clang-format off */
@@ -40,12 +47,32 @@
 	X(TOPICS_TRIMMED, "SELECT name, trimmed FROM topics WHERE trimmed > ?1")                   \
 	X(TOPICS, "SELECT tid, name, trimmed, used FROM topics ORDER BY tid")                      \
 	X(TOPICS_RAISE, "UPDATE topics SET trimmed = ?1 WHERE trimmed < ?1")                       \
-	X(COUNTS, "SELECT tid, count(*), min(id), max(id) FROM messages GROUP BY tid ORDER BY tid") \
+	X(COUNTS, "SELECT tid, count(*), min(id), max(id), count(target) FROM messages GROUP BY tid ORDER BY tid") \
 	X(ENDS, "SELECT tid, min(ends) FROM messages WHERE ends > 0 GROUP BY tid ORDER BY tid")    \
 	X(LAST_ID, "SELECT max(id) FROM messages")                                                 \
 	X(MESSAGE_ADD, "INSERT INTO messages (id, tid, kind, flags, time, ends, origin, id_at,"    \
-		" sse_at, sse_n, content_at, content_n, json, content, event, name, user, key)"    \
-		" VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18)")        \
+		" sse_at, sse_n, content_at, content_n, json, content, event, name, user, key,"    \
+		" target, also)"                                                                   \
+		" VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20)") \
+	X(MESSAGE_GET, DB_MESSAGES " WHERE m.id = ?1")                                             \
+	X(MESSAGE_CHANGE, "UPDATE messages SET flags = ?2, id_at = ?3, content_at = ?4,"           \
+		" content_n = ?5, json = ?6, content = ?7, key = ?8 WHERE id = ?1")                \
+	X(MESSAGE_DROP, "DELETE FROM messages WHERE id = ?1")                                      \
+	X(CHANGES_OF, "SELECT id FROM messages WHERE target = ?1")                                 \
+	X(EDITS_OF, "SELECT id FROM messages WHERE target = ?1 AND kind = ?2")                     \
+	X(REACTED, "SELECT id, flags FROM messages WHERE " DB_REACTION                             \
+		" AND target = ?1 AND user = ?2 AND content = ?3")                                 \
+	X(NTH_MESSAGE, "SELECT id FROM messages WHERE tid = ?1 AND target IS NULL"                 \
+		" ORDER BY id LIMIT 1 OFFSET ?2")                                                  \
+	X(DROP_CHANGES_UPTO, "DELETE FROM messages WHERE tid = ?1 AND id <= ?2"                    \
+		" AND target IS NOT NULL")                                                         \
+	X(DROP_CHANGES_ENDED, "DELETE FROM messages WHERE tid = ?1 AND ends > 0 AND ends <= ?2"    \
+		" AND target IS NOT NULL")                                                         \
+	X(UNINDEX_ONE, "INSERT INTO search (search, rowid, content) SELECT 'delete', id,"          \
+		" coalesce(content, substr(json, content_at + 1, content_n)) FROM messages"        \
+		" WHERE id = ?1 AND content_n > 0")                                                \
+	X(INDEX_MERGE, "INSERT INTO search (search, rank) VALUES ('merge', ?1)")                   \
+	X(CHECKPOINT, "PRAGMA wal_checkpoint(TRUNCATE)")                                           \
 	X(NTH_OLDEST, "SELECT id FROM messages WHERE tid = ?1 ORDER BY id LIMIT 1 OFFSET ?2")      \
 	X(OLDEST, "SELECT id, time, ends FROM messages WHERE tid = ?1 ORDER BY id LIMIT ?2")       \
 	X(OLDEST_OF_ALL, "SELECT t.name, m.id FROM messages m CROSS JOIN topics t"                 \
@@ -55,12 +82,13 @@
 	X(DROP_ENDED, "DELETE FROM messages WHERE tid = ?1 AND ends > 0 AND ends <= ?2")           \
 	X(UNINDEX_UPTO, "INSERT INTO search (search, rowid, content) SELECT 'delete', id,"         \
 		" coalesce(content, substr(json, content_at + 1, content_n)) FROM messages"        \
-		" WHERE tid = ?1 AND id <= min(?2, ?3) AND content_n > 0")                         \
+		" WHERE tid = ?1 AND id <= min(?2, ?3) AND content_n > 0 AND target IS NULL")                         \
 	X(UNINDEX_ENDED, "INSERT INTO search (search, rowid, content) SELECT 'delete', id,"        \
 		" coalesce(content, substr(json, content_at + 1, content_n)) FROM messages"        \
-		" WHERE tid = ?1 AND ends > 0 AND ends <= ?2 AND id <= ?3 AND content_n > 0")      \
+		" WHERE tid = ?1 AND ends > 0 AND ends <= ?2 AND id <= ?3 AND content_n > 0"       \
+		" AND target IS NULL")                                                             \
 	X(TO_INDEX, "SELECT id, coalesce(content, substr(json, content_at + 1, content_n))"        \
-		" FROM messages WHERE id > ?1 ORDER BY id LIMIT ?2")                               \
+		" FROM messages WHERE id > ?1 AND target IS NULL ORDER BY id LIMIT ?2")                               \
 	X(INDEX_ADD, "INSERT INTO search (rowid, content) VALUES (?1, ?2)")                        \
 	X(KEY_GET, "SELECT id, time FROM keys WHERE text = ?1")                                    \
 	X(KEY_ADD, "INSERT OR REPLACE INTO keys VALUES (?1, ?2, ?3)")                              \
@@ -77,7 +105,8 @@
 		" topic) VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19)") \
 	X(LATER_DROP, "DELETE FROM scheduled WHERE number = ?1")                                   \
 	X(LATER, "SELECT number, kind, flags, time, ends, origin, id_at, sse_at, sse_n,"           \
-		" content_at, content_n, json, content, event, name, user, key, topic, at"         \
+		" content_at, content_n, json, content, event, name, user, key, topic,"       \
+		" NULL, NULL, at"         \
 		" FROM scheduled ORDER BY at, number")                                             \
 	X(FACT_PUT, "INSERT OR REPLACE INTO facts (kind, scope, subject, number, since, until, by_whom," \
 		" reason) VALUES (?1,?2,?3,?4,?5,?6,?7,?8)")                                       \

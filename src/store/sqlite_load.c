@@ -55,7 +55,8 @@ stands_at(struct db *db, struct by_tid *b, int64_t tid)
 static void
 take_counts(struct load *at, struct log_topic *t, sqlite3_stmt *row)
 {
-	t->n_stored = (uint32_t)min_u64(db_column_u64(row, 1), UINT32_MAX);
+	t->n_changes = (uint32_t)min_u64(db_column_u64(row, 4), UINT32_MAX);
+	t->n_stored = (uint32_t)min_u64(db_column_u64(row, 1) - db_column_u64(row, 4), UINT32_MAX);
 	t->first_id = db_column_u64(row, 2);
 	t->last_id = db_column_u64(row, 3);
 	disk_of(t)->shelf.cold_id = t->last_id;
@@ -118,7 +119,7 @@ load_scheduled(struct load *at)
 		rule = config_rule(at->s->config, m->topic);
 		m->keep_count = rule->history;
 		m->keep_ms = rule->keep_ms;
-		r = schedule_load(at->l, record.id, sqlite3_column_int64(rows, 18), m);
+		r = schedule_load(at->l, record.id, sqlite3_column_int64(rows, 20), m);
 	}
 	(void)sqlite3_reset(rows);
 	return state < 0 ? -EIO : r;
@@ -173,7 +174,7 @@ sqlite_load(struct sqlite_store *s)
 
 	if (db_meta_get(&s->db, "begin", &begin) < 0 || db_meta_get(&s->db, "last", &at.last) < 0 ||
 	    db_meta_get(&s->db, "folded", &s->folded) < 0 ||
-	    db_meta_get(&s->db, "indexed", &s->indexed) < 0)
+	    db_meta_get(&s->db, "indexed", &s->indexed) < 0 || sqlite_wipe_load(s) < 0)
 		return -EIO;
 	l->max_topics = 0; /* what is there is there */
 	r = load_topics(&at);

@@ -34,8 +34,11 @@
 struct change {
 	bool is_in; /* in the batch's list */
 	int64_t tid;
-	uint32_t n_new;
+	uint32_t n_new; /* messages */
 	uint32_t n_gone;
+	uint32_t n_changes;     /* of the topic before */
+	uint32_t n_new_changes; /* records that change one */
+	uint32_t n_gone_changes;
 	uint64_t last_id;  /* of the new ones */
 	uint64_t first_id; /* afterwards: the oldest one there */
 	int64_t first_ms;
@@ -84,6 +87,16 @@ struct reader_thread {
 	struct log_read_list queue; /* under lock */
 };
 
+/* A message that has changed: what memory has of it follows when the change is committed. */
+struct changed {
+	TAILQ_ENTRY(changed) link;
+	struct log_topic *topic;
+	struct message *now; /* one reference */
+	uint64_t *gone;      /* owned: records that are no more */
+	size_t n_gone;
+};
+TAILQ_HEAD(changed_list, changed);
+
 /* A transaction in the making; the writer's. */
 struct batch {
 	struct append *appends[SQLITE_BATCH_MAX];
@@ -91,6 +104,7 @@ struct batch {
 	size_t n_items;
 	struct log_topic **topics; /* of each item, in order; NULL: none */
 	struct disk_topic_list touched;
+	struct changed_list changed;
 	uint64_t last;
 	int64_t now_ms;
 	uint64_t n_keys;
@@ -156,7 +170,9 @@ struct sqlite_store {
 	int64_t fact_end_ms; /* no fact ends before; 0: none ends */
 	unsigned n_sweeps;
 	bool is_index_broken;
-	bool is_lazy; /* the connection does not wait for the disk at this moment */
+	unsigned wipe;  /* enum sqlite_wipe: what a deletion has left to do */
+	bool is_secure; /* pages that are given up are overwritten at this moment */
+	bool is_lazy;   /* the connection does not wait for the disk at this moment */
 	struct batch batch;
 
 	struct reader_thread readers[SQLITE_READERS];
@@ -189,6 +205,9 @@ void sqlite_publish(struct sqlite_store *s, struct batch *b, int status);
 /* BEGIN, and COMMIT or ROLLBACK; note how the disk is. 0 or -1. */
 MUST_CHECK int sqlite_begin(struct sqlite_store *s, bool is_lazy);
 MUST_CHECK int sqlite_end(struct sqlite_store *s, int status);
+/* Give the item's message its id, and write it. c: of its topic, which has its row. 0 or -1. */
+MUST_CHECK int sqlite_write_message(struct sqlite_store *s, struct batch *b, const struct append *a,
+    struct append_item *item, struct change *c);
 /* The topic is in the batch from here on. */
 struct change *sqlite_touch(struct batch *b, struct log_topic *t);
 
@@ -199,7 +218,12 @@ MUST_CHECK int sqlite_trim_batch(struct sqlite_store *s, struct batch *b);
 bool sqlite_sweep_step(struct sqlite_store *s, int64_t now_ms, struct sweep *at);
 
 /* --- sqlite_row.c --- */
-MUST_CHECK int sqlite_add_message(struct db *db, const struct message *m, int64_t tid);
+/* also: the second topic; 0: none */
+MUST_CHECK int sqlite_add_message(
+    struct db *db, const struct message *m, int64_t tid, int64_t also);
+/* The new state of one that is there. */
+MUST_CHECK int sqlite_set_message(struct db *db, const struct message *m);
+#define SQLITE_FLAG_OFF 8 /* of messages.flags: a reaction that was taken back */
 MUST_CHECK int sqlite_add_scheduled(struct db *db, const struct append_item *item);
 MUST_CHECK int sqlite_drop_scheduled(struct db *db, uint64_t number);
 /* The row under a statement of DB_MESSAGE; what it borrows lives until the next step. */
@@ -212,6 +236,30 @@ MUST_CHECK int sqlite_write_fact(struct sqlite_store *s, const struct fact_write
 MUST_CHECK int sqlite_drop_facts(struct sqlite_store *s, int64_t now_ms);
 /* All that are true, into the log's table. 0, -EIO or -ENOMEM. */
 MUST_CHECK int sqlite_load_facts(struct sqlite_store *s);
+/* --- sqlite_change.c --- */
+/*
+ * Write a record of APPEND_CHANGE and what it makes of its target. 0: done, or a->status says why
+ * not, or the item is a duplicate; -1.
+ */
+MUST_CHECK int sqlite_change(
+    struct sqlite_store *s, struct batch *b, struct append *a, struct log_topic *t);
+/* After the transaction: memory follows (under the log's lock), or nothing was changed. */
+void sqlite_changed_apply(struct sqlite_store *s, struct batch *b, bool is_committed);
+
+/* --- sqlite_wipe.c --- */
+/*
+ * From now on what is given up is overwritten: within the transaction that gives it up. 0 or -1.
+ */
+MUST_CHECK int sqlite_be_secure(struct sqlite_store *s);
+/*
+ * Within a deletion's transaction: its words have to go from the search index (in_index) and from the
+ * write-ahead log, too. 0 or -1.
+ */
+MUST_CHECK int sqlite_wipe_later(struct sqlite_store *s, bool in_index);
+/* One step of that, beside the traffic; once a sweep it may wait for the disk. True: there is more. */
+bool sqlite_wipe_step(struct sqlite_store *s, bool is_sweep);
+/* What the last run left to do. 0 or -1. */
+MUST_CHECK int sqlite_wipe_load(struct sqlite_store *s);
 
 /* --- sqlite_search.c --- */
 /*
@@ -219,6 +267,8 @@ MUST_CHECK int sqlite_load_facts(struct sqlite_store *s);
  * is then.
  */
 MUST_CHECK int sqlite_index(struct db *db, unsigned n, uint64_t upto, uint64_t *indexed);
+/* The words of one message. 0 or -1. */
+MUST_CHECK int sqlite_index_one(struct db *db, uint64_t id, struct slice text);
 /* A step of indexing in a transaction of its own. True: there is more. */
 bool sqlite_index_step(struct sqlite_store *s);
 /* Wait until what was there when it was asked can be found, or the time is over. Readers. */

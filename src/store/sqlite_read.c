@@ -262,8 +262,8 @@ seek_last(struct reader_thread *t, struct log_read *r, const struct plan *p)
 				r->more = true;
 				break;
 			}
-			if (!read_wants(r, record.topic, record.expires_ms) ||
-			    record.kind > MESSAGE_EVENT)
+			if (!read_wants(r, record.topic, record.expires_ms) || record.target != 0 ||
+			    record.is_deleted)
 				continue;
 			r->count--;
 			r->reached = record.id - 1;

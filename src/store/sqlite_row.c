@@ -2,6 +2,7 @@
 
 #define FLAG_DATA_TEXT 1
 #define FLAG_EPHEMERAL 2
+#define FLAG_DELETED   4
 
 /*
  * Content mostly stands in the JSON as it is: then only where. It is the larger part of a row.
@@ -20,16 +21,23 @@ find_content(const struct message_record *r, size_t *at)
 	return true;
 }
 
+static int
+flags_of(const struct message_record *r)
+{
+	return (r->is_data_text ? FLAG_DATA_TEXT : 0) | (r->is_logged ? 0 : FLAG_EPHEMERAL) |
+	       (r->is_deleted ? FLAG_DELETED : 0) | (r->is_off ? SQLITE_FLAG_OFF : 0);
+}
+
 /* Columns 3 to 18 of both tables. */
 static void
 bind_record(sqlite3_stmt *s, const struct message_record *r)
 {
 	size_t content_at = 0;
-	bool is_in_json = find_content(r, &content_at);
-	int flags = (r->is_data_text ? FLAG_DATA_TEXT : 0) | (r->is_logged ? 0 : FLAG_EPHEMERAL);
+	/* of a reaction it is in an index */
+	bool is_in_json = r->kind != MESSAGE_REACTION && find_content(r, &content_at);
 
 	(void)sqlite3_bind_int(s, 3, r->kind);
-	(void)sqlite3_bind_int(s, 4, flags);
+	(void)sqlite3_bind_int(s, 4, flags_of(r));
 	(void)sqlite3_bind_int64(s, 5, r->time_ms);
 	(void)sqlite3_bind_int64(s, 6, r->expires_ms);
 	db_bind_u64(s, 7, r->origin);
@@ -47,7 +55,7 @@ bind_record(sqlite3_stmt *s, const struct message_record *r)
 }
 
 int
-sqlite_add_message(struct db *db, const struct message *m, int64_t tid)
+sqlite_add_message(struct db *db, const struct message *m, int64_t tid, int64_t also)
 {
 	sqlite3_stmt *s = db_stmt(db, DB_MESSAGE_ADD);
 	struct message_record r;
@@ -58,6 +66,37 @@ sqlite_add_message(struct db *db, const struct message *m, int64_t tid)
 	db_bind_u64(s, 1, r.id);
 	(void)sqlite3_bind_int64(s, 2, tid);
 	bind_record(s, &r);
+	if (r.target == 0)
+		(void)sqlite3_bind_null(s, 19);
+	else
+		db_bind_u64(s, 19, r.target);
+	if (also == 0)
+		(void)sqlite3_bind_null(s, 20);
+	else
+		(void)sqlite3_bind_int64(s, 20, also);
+	return db_run(db, s);
+}
+
+int
+sqlite_set_message(struct db *db, const struct message *m)
+{
+	sqlite3_stmt *s = db_stmt(db, DB_MESSAGE_CHANGE);
+	size_t content_at = 0;
+	struct message_record r;
+	bool is_in_json;
+
+	if (s == NULL)
+		return -1;
+	message_to_record(m, &r);
+	is_in_json = find_content(&r, &content_at);
+	db_bind_u64(s, 1, r.id);
+	(void)sqlite3_bind_int(s, 2, flags_of(&r));
+	db_bind_u64(s, 3, r.id_at);
+	db_bind_u64(s, 4, content_at);
+	db_bind_u64(s, 5, r.content.n);
+	db_bind_text(s, 6, r.json);
+	db_bind_text(s, 7, is_in_json ? SLICE_NONE : r.content);
+	db_bind_text(s, 8, r.key);
 	return db_run(db, s);
 }
 
@@ -99,6 +138,8 @@ sqlite_row(sqlite3_stmt *row, struct message_record *out)
 	    .kind = (uint8_t)db_column_u64(row, 1),
 	    .is_logged = (db_column_u64(row, 2) & FLAG_EPHEMERAL) == 0,
 	    .is_data_text = (db_column_u64(row, 2) & FLAG_DATA_TEXT) != 0,
+	    .is_deleted = (db_column_u64(row, 2) & FLAG_DELETED) != 0,
+	    .is_off = (db_column_u64(row, 2) & SQLITE_FLAG_OFF) != 0,
 	    .time_ms = sqlite3_column_int64(row, 3),
 	    .expires_ms = sqlite3_column_int64(row, 4),
 	    .origin = db_column_u64(row, 5),
@@ -111,7 +152,9 @@ sqlite_row(sqlite3_stmt *row, struct message_record *out)
 	    .name = db_column(row, 14),
 	    .user_id = db_column(row, 15),
 	    .key = db_column(row, 16),
-	    .topic = db_column(row, 17)};
+	    .topic = db_column(row, 17),
+	    .target = db_column_u64(row, 18),
+	    .also = db_column(row, 19)};
 	if (out->content.p == NULL && content_n > 0 && content_at <= json.n &&
 	    content_n <= json.n - content_at)
 		out->content = slice_of(json.p + content_at, content_n);

@@ -11,6 +11,22 @@
 #define WAIT_S 3 /* that a search waits for the index */
 
 int
+sqlite_index_one(struct db *db, uint64_t id, struct slice text)
+{
+	sqlite3_stmt *add;
+
+	if (text.n == 0)
+		return 0;
+	add = db_stmt(db, DB_INDEX_ADD);
+	if (add == NULL)
+		return -1;
+	db_bind_u64(add, 1, id);
+	(void)sqlite3_bind_text64(
+	    add, 2, text.p, text.n, SQLITE_STATIC, SQLITE_UTF8); /* cannot fail */
+	return db_run(db, add);
+}
+
+int
 sqlite_index(struct db *db, unsigned n, uint64_t upto, uint64_t *indexed)
 {
 	sqlite3_stmt *rows = db_stmt(db, DB_TO_INDEX);
@@ -23,19 +39,10 @@ sqlite_index(struct db *db, unsigned n, uint64_t upto, uint64_t *indexed)
 	db_bind_u64(rows, 2, n);
 	while (i < n && (r = db_step(db, rows)) > 0) {
 		struct slice text = db_column(rows, 1);
-		sqlite3_stmt *add;
 
 		*indexed = db_column_u64(rows, 0);
 		i++;
-		if (text.n == 0)
-			continue;
-		add = db_stmt(db, DB_INDEX_ADD);
-		if (add == NULL)
-			return -1;
-		db_bind_u64(add, 1, *indexed);
-		(void)sqlite3_bind_text64(
-		    add, 2, text.p, text.n, SQLITE_STATIC, SQLITE_UTF8); /* cannot fail */
-		if (db_run(db, add) < 0)
+		if (sqlite_index_one(db, *indexed, text) < 0)
 			return -1;
 	}
 	(void)sqlite3_reset(rows);

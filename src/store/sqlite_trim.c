@@ -35,6 +35,13 @@ find_first(struct db *db, struct change *c)
 	return r < 0 ? -1 : 0;
 }
 
+/* Records that change messages are among them: what is counted has to be told apart. */
+static bool
+has_changes(const struct change *c)
+{
+	return c->n_changes + c->n_new_changes > c->n_gone_changes;
+}
+
 static int
 run_three(struct db *db, enum db_query query, int64_t a, uint64_t b, uint64_t c)
 {
@@ -49,6 +56,17 @@ run_three(struct db *db, enum db_query query, int64_t a, uint64_t b, uint64_t c)
 	return db_run(db, q);
 }
 
+static int
+drop_changes(struct db *db, struct change *c, enum db_query query, uint64_t upto)
+{
+	if (!has_changes(c))
+		return 0;
+	if (run_three(db, query, c->tid, upto, 0) < 0)
+		return -1;
+	c->n_gone_changes += (uint32_t)sqlite3_changes(db->handle);
+	return 0;
+}
+
 /* What has ended by its ttl: no loss, so no floor. */
 static int
 take_ended(struct sqlite_store *s, struct change *c, int64_t now_ms)
@@ -60,6 +78,7 @@ take_ended(struct sqlite_store *s, struct change *c, int64_t now_ms)
 	if (c->next_end_ms == 0 || c->next_end_ms > now_ms)
 		return 0;
 	if (run_three(db, DB_UNINDEX_ENDED, c->tid, (uint64_t)now_ms, s->indexed) < 0 ||
+	    drop_changes(db, c, DB_DROP_CHANGES_ENDED, (uint64_t)now_ms) < 0 ||
 	    run_three(db, DB_DROP_ENDED, c->tid, (uint64_t)now_ms, 0) < 0)
 		return -1;
 	c->n_gone += (uint32_t)sqlite3_changes(db->handle);
@@ -82,6 +101,7 @@ cut(struct sqlite_store *s, struct change *c, uint64_t upto, int64_t now_ms)
 	struct db *db = &s->db;
 
 	if (run_three(db, DB_UNINDEX_UPTO, c->tid, upto, s->indexed) < 0 ||
+	    drop_changes(db, c, DB_DROP_CHANGES_UPTO, upto) < 0 ||
 	    run_three(db, DB_DROP_UPTO, c->tid, upto, 0) < 0)
 		return -1;
 	c->n_gone += (uint32_t)sqlite3_changes(db->handle);
@@ -116,7 +136,7 @@ trim_by_count(struct sqlite_store *s, struct batch *b, const struct log_topic *t
 		excess = SQLITE_STEP_MESSAGES + 2 * c->n_new;
 		b->is_unfinished = true;
 	}
-	q = db_stmt(&s->db, DB_NTH_OLDEST);
+	q = db_stmt(&s->db, has_changes(c) ? DB_NTH_MESSAGE : DB_NTH_OLDEST);
 	if (q == NULL)
 		return -1;
 	(void)sqlite3_bind_int64(q, 1, c->tid);
@@ -173,7 +193,7 @@ is_due(const struct log_topic *t, int64_t now_ms)
 {
 	const struct disk_topic *d = disk_of(t);
 
-	if (d == NULL || t->n_stored == 0)
+	if (d == NULL || (t->n_stored == 0 && t->n_changes == 0))
 		return false;
 	if (d->next_end_ms != 0 && d->next_end_ms <= now_ms)
 		return true;
@@ -391,6 +411,7 @@ sqlite_sweep_step(struct sqlite_store *s, int64_t now_ms, struct sweep *at)
 	int r;
 
 	TAILQ_INIT(&b.touched);
+	TAILQ_INIT(&b.changed);
 	if (!at->is_tidied)
 		tidy(s, &b);
 	at->is_tidied = true;

@@ -48,11 +48,11 @@ fetch(struct db *db, struct page *p)
 	p->is_end = state == 0;
 }
 
-/* It went while it was read. */
+/* It went while it was read. (How far a topic was trimmed does not tell: after an unclean end it is all.) */
 static bool
 is_gone(const struct log_topic *t, const struct message *m)
 {
-	return t == NULL || t->stored == NULL || m->id <= t->trimmed_id ||
+	return t == NULL || t->stored == NULL || t->first_id == 0 || m->id < t->first_id ||
 	       (m->expires_ms != 0 && m->expires_ms <= disk_of(t)->ended_ms);
 }
 
@@ -68,7 +68,7 @@ put(struct sqlite_store *s, struct message *m)
 		if (shelves_bytes(&s->hot) + message_memory(m) > s->options.cache ||
 		    shelves_push_below(&s->hot, shelf, m) < 0)
 			return false;
-		shelf->cold_id = shelf->ring.n >= t->n_stored ? 0 : m->id - 1;
+		shelf->cold_id = shelf_count(shelf) >= t->n_stored + t->n_changes ? 0 : m->id - 1;
 	}
 	s->hot.cold_id = m->id - 1;
 	return true;

@@ -168,6 +168,7 @@ prepare(struct sqlite_store *s, struct batch *b)
 	int r = 0;
 
 	TAILQ_INIT(&b->touched);
+	TAILQ_INIT(&b->changed);
 	b->topics = mem_calloc(b->n_items, sizeof(struct log_topic *));
 	if (b->topics == NULL)
 		return -ENOMEM;
@@ -199,6 +200,7 @@ sqlite_touch(struct batch *b, struct log_topic *t)
 	    .first_id = t->first_id,
 	    .first_ms = d->first_ms,
 	    .next_end_ms = d->next_end_ms,
+	    .n_changes = t->n_changes,
 	    .keep_count = t->keep_count,
 	    .keep_ms = t->keep_ms};
 	TAILQ_INSERT_TAIL(&b->touched, d, link);
@@ -312,7 +314,10 @@ check_key(struct sqlite_store *s, struct batch *b, const struct append *a, struc
 static void
 count_new(struct change *c, const struct message *m)
 {
-	c->n_new++;
+	if (m->target == 0)
+		c->n_new++;
+	else
+		c->n_new_changes++;
 	c->last_id = m->id;
 	if (c->first_id == 0) {
 		c->first_id = m->id;
@@ -345,9 +350,20 @@ write_later(struct sqlite_store *s, const struct append *a, struct append_item *
 	return 0;
 }
 
+int
+sqlite_write_message(struct sqlite_store *s, struct batch *b, const struct append *a,
+    struct append_item *item, struct change *c)
+{
+	b->last = next_id(b, a);
+	item->id = b->last;
+	message_commit(item->message, item->id);
+	count_new(c, item->message);
+	return sqlite_add_message(&s->db, item->message, c->tid, 0);
+}
+
 static int
-write_item(struct sqlite_store *s, struct batch *b, const struct append *a,
-    struct append_item *item, struct log_topic *t)
+write_item(struct sqlite_store *s, struct batch *b, struct append *a, struct append_item *item,
+    struct log_topic *t)
 {
 	struct message *m = item->message;
 	struct change *c;
@@ -357,10 +373,14 @@ write_item(struct sqlite_store *s, struct batch *b, const struct append *a,
 		return write_later(s, a, item);
 	if (item->fact != NULL)
 		return sqlite_write_fact(s, item->fact);
+	if (item->entry != NULL && sqlite_be_secure(s) < 0)
+		return -1;
 	if (item->entry != NULL && sqlite_drop_scheduled(&s->db, item->entry->number) < 0)
 		return -1;
 	if (t == NULL)
 		return 0; /* nobody keeps it */
+	if (item->what == APPEND_CHANGE)
+		return sqlite_change(s, b, a, t);
 	if (m->key.n > 0)
 		r = check_key(s, b, a, item);
 	item->duplicate = r > 0;
@@ -369,11 +389,7 @@ write_item(struct sqlite_store *s, struct batch *b, const struct append *a,
 	c = sqlite_touch(b, t);
 	if (c->tid == 0 && add_topic(s, b, t, c) < 0)
 		return -1;
-	b->last = next_id(b, a);
-	item->id = b->last;
-	message_commit(m, item->id);
-	count_new(c, m);
-	return sqlite_add_message(&s->db, m, c->tid);
+	return sqlite_write_message(s, b, a, item, c);
 }
 
 static int
@@ -402,10 +418,11 @@ drop_hot(struct sqlite_store *s, struct disk_topic *d)
 	struct shelf *shelf = &d->shelf;
 
 	if (c->ended_ms != 0)
-		(void)shelves_take_ended(&s->hot, shelf, c->ended_ms);
+		(void)shelves_take_ended(&s->hot, shelf, c->ended_ms, NULL, NULL);
 	while (shelf->ring.n > 0 && ring_at(&shelf->ring, 0)->id <= c->cut_id)
 		message_unref(shelves_pop(&s->hot, shelf));
-	if (shelf->cold_id <= c->cut_id || shelf->ring.n >= d->topic->n_stored)
+	if (shelf->cold_id <= c->cut_id ||
+	    shelf_count(shelf) >= d->topic->n_stored + d->topic->n_changes)
 		shelf->cold_id = 0; /* nothing of it is left on the disk alone */
 }
 
@@ -421,8 +438,9 @@ apply(struct sqlite_store *s, struct disk_topic *d, int64_t now_ms)
 	d->first_ms = c->first_ms;
 	d->next_end_ms = c->next_end_ms;
 	t->n_stored = t->n_stored + c->n_new - c->n_gone;
+	t->n_changes = t->n_changes + c->n_new_changes - c->n_gone_changes;
 	s->n_messages = s->n_messages + c->n_new - c->n_gone;
-	t->first_id = t->n_stored == 0 ? 0 : c->first_id;
+	t->first_id = t->n_stored + t->n_changes == 0 ? 0 : c->first_id;
 	if (c->last_id != 0)
 		t->last_id = c->last_id;
 	t->keep_count = c->keep_count;
@@ -495,6 +513,7 @@ sqlite_publish(struct sqlite_store *s, struct batch *b, int status)
 		l->last = b->last;
 		push_hot(s, b);
 	}
+	sqlite_changed_apply(s, b, status == 0);
 	while ((d = TAILQ_FIRST(&b->touched)) != NULL) {
 		TAILQ_REMOVE(&b->touched, d, link);
 		d->topic->is_held = false;
@@ -564,6 +583,8 @@ struct agenda {
 	int64_t sweep_ms; /* 0: no sweep */
 	struct sweep sweep;
 	bool may_index;
+	bool is_new_sweep;
+	bool may_wipe;
 	uint64_t index_wanted;
 };
 
@@ -582,6 +603,7 @@ look(struct sqlite_store *s, struct batch *b, struct agenda *next, bool is_idle)
 		next->sweep_ms = s->sweep_ms;
 		next->sweep = (struct sweep){0};
 		next->may_index = true;
+		next->is_new_sweep = true;
 		s->sweep_ms = 0;
 	}
 	next->is_stopping = s->is_stopping && b->n == 0;
@@ -602,12 +624,14 @@ do_beside(struct sqlite_store *s, struct agenda *next, bool has_traffic)
 		next->sweep_ms = 0;
 		return false;
 	}
+	next->may_wipe = sqlite_wipe_step(s, next->is_new_sweep);
+	next->is_new_sweep = false;
 	if (next->sweep_ms != 0 && !sqlite_sweep_step(s, next->sweep_ms, &next->sweep))
 		next->sweep_ms = 0;
 	if (is_asked ||
 	    (next->may_index && (!has_traffic || s->last - s->indexed > SQLITE_INDEX_LAG_US)))
 		next->may_index = sqlite_index_step(s);
-	return next->sweep_ms != 0 || next->may_index;
+	return next->sweep_ms != 0 || next->may_index || next->may_wipe;
 }
 
 /* That it was closed in order is the last thing written. */

@@ -4,6 +4,7 @@
  */
 #include "core/message_record.h"
 
+#include "core/change.h"
 #include "core/topic.h"
 #include "tests/fuzz/support.h"
 
@@ -23,6 +24,29 @@ take_number(struct slice *in)
 	return high << 8 | take_byte(in);
 }
 
+/* Damaged, too, it changes or does not. */
+static void
+change_it(const struct message *m)
+{
+	struct topic_rule rule = {.history = 10};
+
+	for (unsigned kind = MESSAGE_EDITED; kind <= MESSAGE_REACTION && change_is_for(m); kind++) {
+		struct message_change in = {.kind = (enum message_kind)kind,
+		    .target = m,
+		    .user = {SLICE("ada"), SLICE("Ada")},
+		    .content = kind == MESSAGE_EDITED ? SLICE("new") : SLICE_NONE,
+		    .emoji = SLICE("x")};
+		struct message *record = change_record(&in, &rule, 1, 0);
+		struct message *now = NULL;
+
+		NEED(record != NULL);
+		if (change_apply(m, record, &now) == 0)
+			NEED(now->id == m->id && now->is_deleted == (kind == MESSAGE_DELETED));
+		message_unref(now);
+		message_unref(record);
+	}
+}
+
 static void
 make_forms(struct message *m)
 {
@@ -33,6 +57,7 @@ make_forms(struct message *m)
 			NEED(message_form(m, form, &out) == 0 && out.p != NULL);
 	}
 	NEED(topic_error(m->topic) == NULL);
+	change_it(m);
 	NEED(message_memory(m) >= m->json.n);
 }
 
@@ -48,6 +73,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	r.is_logged = (flags & 1) != 0;
 	r.is_data_text = (flags & 2) != 0;
+	r.is_deleted = (flags & 32) != 0;
+	r.is_off = (flags & 64) != 0;
+	r.target = (flags & 128) != 0 ? UINT64_C(1700000000000000) : 0;
 	r.id = (flags & 4) != 0 ? UINT64_C(1700000000000001) : 0;
 	r.id_at = (uint16_t)take_number(&in);
 	r.sse_at = take_number(&in) * ((flags & 8) != 0 ? 65537 : 1);
@@ -59,6 +87,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	r.name = take_text(&in);
 	r.user_id = take_text(&in);
 	r.key = take_text(&in);
+	r.also = take_text(&in);
 	m = message_from_record(&r);
 	if (m != NULL)
 		make_forms(m);

@@ -122,8 +122,15 @@ has_lines(struct slice text, struct slice lines)
 
 /* --- the forms of a message --- */
 
-static const char *const types[] = {
-    "chat", "notification", "event", "typing", "user_joined", "user_left", ""};
+static const char *const types[] = {"chat", "notification", "event", "direct", "edited", "deleted",
+    "reaction", "typing", "user_joined", "user_left", "count"};
+
+/* Kept, and read by everybody. */
+static bool
+is_of_log(const struct message *m)
+{
+	return message_is_content(m) || message_kind_is_change(m->kind);
+}
 
 static void
 check_json(const struct message *m)
@@ -185,8 +192,9 @@ check_line(const struct message *m, struct slice line)
 	struct slice rest = line;
 	struct slice first = slice_cut(&rest, '\n');
 
-	NEED(m->kind == MESSAGE_CHAT ? slice_has_prefix(first, SLICE("<"))
-				     : slice_has_prefix(first, SLICE("* ")));
+	NEED(m->kind == MESSAGE_CHAT || m->kind == MESSAGE_DIRECT
+		 ? slice_has_prefix(first, SLICE("<"))
+		 : slice_has_prefix(first, SLICE("* ")));
 	while (rest.p != NULL)
 		NEED(slice_has_prefix(slice_cut(&rest, '\n'), SLICE("    ")));
 	NEED(utf8_is_valid(line));
@@ -266,7 +274,7 @@ check_events(struct message *m)
 	struct slice block = form_of(m, FORM_EVENTS);
 	struct buf data = BUF_INIT(SEEN_MAX);
 
-	if (!message_is_content(m)) {
+	if (!is_of_log(m)) {
 		NEED(block.n == 0);
 		return;
 	}
@@ -301,7 +309,7 @@ check_chat_sse(struct message *m)
 
 	check_block(m, form_of(m, FORM_CHAT_SSE), name, m->json);
 	NEED(message_line(&line, m) == 0);
-	if (m->kind == MESSAGE_TYPING)
+	if (m->kind == MESSAGE_TYPING || m->is_deleted)
 		NEED(block.n == 0 && line.n == 0);
 	else
 		check_block(m, block, name, buf_slice(&line));
@@ -324,6 +332,8 @@ check_record(struct message *m)
 		NEED(slice_eq(form_of(m, forms[i]), form_of(again, forms[i])));
 	NEED(again->id == m->id && again->kind == m->kind && slice_eq(again->topic, m->topic));
 	NEED(slice_eq(again->key, m->key) && slice_eq(again->user_id, m->user_id));
+	NEED(again->target == m->target && again->is_deleted == m->is_deleted);
+	NEED(slice_eq(message_also(again), message_also(m)) && again->is_off == m->is_off);
 	NEED(again->time_ms == m->time_ms && again->expires_ms == m->expires_ms);
 	message_unref(again);
 }
@@ -338,11 +348,11 @@ message_must_be_well(struct message *m)
 	check_json(m);
 	NEED(slice_eq(read_frame(form_of(m, FORM_WS_JSON), 0x81), m->json));
 	NEED(form_of(m, FORM_WS_RAW).n == 0);
-	if (m->kind == MESSAGE_TYPING)
+	if (m->kind == MESSAGE_TYPING || m->is_deleted)
 		NEED(text.n == 0);
 	else
 		check_line(m, read_frame(text, 0x81));
-	if (message_is_content(m)) {
+	if (is_of_log(m)) {
 		NEED(line.n == m->json.n + 1 && line.p[line.n - 1] == '\n');
 		NEED(slice_eq(slice_of(line.p, m->json.n), m->json));
 	} else {

@@ -75,6 +75,22 @@ def test_chat_examples(daemon):
     assert asked > 8
 
 
+def test_change_examples(daemon):
+    bob = daemon.join("changes", sub="bob")
+    ada = daemon.ws(token=tokens.make("ada", name="Ada", everything=True), room="changes")
+    ada.expect("joined")
+    target = ada.say("helo")["id"]
+    came = [m for arrow, m in blocks(section("Messages that change")) if arrow == "←"]
+    for arrow, sent in blocks(section("Messages that change")):
+        if arrow == "→":
+            shape(came[0], ada.ok(sent["type"], "ack", **{k: v for k, v in sent.items() if k not in ("type", "ref", "target")}, target=target), sent["type"])
+            kind = {"edit": "edited", "react": "reaction", "delete": "deleted"}[sent["type"]]
+            shape(next(m for m in came if m["type"] == kind), bob.expect(kind), kind)
+        elif sent["type"] == "chat":
+            (now,) = [m for m in ada.ok("history", "history", room="changes")["messages"] if m["id"] == target]
+            shape(sent, now, "chat")
+
+
 def test_gap_example(daemon):
     ws = daemon.ws()
     ws.ok("join", "joined", room="gone", after=1)

@@ -65,6 +65,7 @@ static void
 note_message(const struct world *w, struct notes *n, const struct message *m)
 {
 	char id[32] = "";
+	char target[32];
 
 	if (m->id != 0)
 		(void)id_text(w, m->id, id);
@@ -72,6 +73,17 @@ note_message(const struct world *w, struct notes *n, const struct message *m)
 	case MESSAGE_CHAT:
 		note(n, "%.*s%s %.*s: %.*s", SLICE_ARG(m->topic), id, SLICE_ARG(m->name),
 		    SLICE_ARG(m->content));
+		break;
+	case MESSAGE_DIRECT:
+		note(n, "%.*s%s direct of %.*s: %.*s", SLICE_ARG(m->topic), id, SLICE_ARG(m->name),
+		    SLICE_ARG(m->content));
+		break;
+	case MESSAGE_EDITED:
+	case MESSAGE_DELETED:
+	case MESSAGE_REACTION:
+		note(n, "%.*s%s %.*s%s of %s by %.*s: %.*s", SLICE_ARG(m->topic), id,
+		    SLICE_ARG(m->event), m->is_off ? " no more" : "", id_text(w, m->target, target),
+		    SLICE_ARG(m->name), SLICE_ARG(m->content));
 		break;
 	case MESSAGE_NOTIFICATION:
 	case MESSAGE_EVENT:

@@ -1,0 +1,286 @@
+#include <errno.h>
+
+#include "base/mem.h"
+#include "base/utf8.h"
+#include "core/change.h"
+#include "core/command_list.h"
+#include "core/moderation.h"
+#include "core/name.h"
+#include "core/topic.h"
+#include "proto/json.h"
+
+/*
+ * `edit`, `delete` and `react`: the target is looked up first, for it says where it stands and whose it
+ * is; then the change is appended, and the store looks once more whether the target is still there.
+ */
+
+/* What is asked, until the target is found. The session may be gone by then. */
+struct asking {
+	struct lookup lookup;
+	struct log_read read;
+	struct hub *hub;
+	struct claims *claims; /* one reference */
+	uint64_t origin;
+	enum message_kind kind;
+	bool is_off;
+	uint64_t target;
+	/* all behind the struct */
+	struct slice name, ref, room, content, data, emoji;
+};
+
+static const struct log_filter everything[] = {
+    {.pattern = {"**", 2}},
+    {.pattern = {"user/**", 7}}, /* which a leading wildcard does not reach */
+};
+
+static void
+asking_free(struct asking *q)
+{
+	claims_unref(q->claims);
+	mem_free(q);
+}
+
+/* --- whether it may be --- */
+
+static bool
+may_read(const struct claims *c, const struct message *m)
+{
+	return claims_may_subscribe(c, m->topic) ||
+	       (m->also_n > 0 && claims_may_subscribe(c, message_also(m)));
+}
+
+static int
+refuse_unknown(uint64_t target, struct refusal *why)
+{
+	return refuse(why, ERROR_NOT_FOUND,
+	    "there is no message %llu: it never was, is kept no longer, was deleted, or may not be read",
+	    (unsigned long long)target);
+}
+
+/* What is one's own can be changed for a while; moderators are not bound. */
+static int
+check_owner(const struct asking *q, const struct message *m, struct refusal *why)
+{
+	uint64_t window_ms = q->hub->config->chat.edit_window_ms;
+	const char *what = q->kind == MESSAGE_EDITED ? "edited" : "deleted";
+
+	if (q->claims->role >= ROLE_MODERATOR)
+		return 0;
+	if (!slice_eq(m->user_id, slice_str(q->claims->user_id)))
+		return refuse(why, ERROR_FORBIDDEN,
+		    "message %llu is somebody else's: only moderators may have it %s",
+		    (unsigned long long)m->id, what);
+	if (window_ms != 0 && q->hub->now_ms - m->time_ms > (int64_t)window_ms)
+		return refuse_limit(why, ERROR_FORBIDDEN, "chat.edit_window", 0,
+		    "message %llu is %lld s old: after %llu s (chat.edit_window) it can no longer be %s",
+		    (unsigned long long)m->id, (long long)((q->hub->now_ms - m->time_ms) / 1000),
+		    (unsigned long long)window_ms / 1000, what);
+	return 0;
+}
+
+static int
+check_target(const struct asking *q, const struct message *m, struct refusal *why)
+{
+	char clean[REFUSE_CLEAN];
+
+	if (m == NULL || m->id != q->target || m->is_deleted || !may_read(q->claims, m))
+		return refuse_unknown(q->target, why);
+	if (!change_is_for(m))
+		return refuse(why, ERROR_BAD_FIELD,
+		    "target %llu is no chat message: only those can be edited, deleted or reacted to",
+		    (unsigned long long)m->id);
+	if (q->room.p != NULL && !slice_eq(q->room, topic_room(m->topic)))
+		return refuse(why, ERROR_BAD_FIELD, "message %llu is not in room '%s'",
+		    (unsigned long long)m->id, refuse_clean(q->room, clean));
+	if (!claims_may_publish(q->claims, m->topic))
+		return refuse(why, ERROR_INSUFFICIENT_SCOPE, "topic '%s' is not in belfry.publish",
+		    refuse_clean(m->topic, clean));
+	/* who is muted may still take back what he said */
+	if (q->kind != MESSAGE_DELETED && moderation_may_send(q->hub, q->claims, m->topic, why) < 0)
+		return -1;
+	return q->kind == MESSAGE_REACTION ? 0 : check_owner(q, m, why);
+}
+
+/* --- when it is found --- */
+
+static int
+append(struct asking *q, struct caller *c, const struct message *target, struct refusal *why)
+{
+	struct message_change change = {.kind = q->kind,
+	    .target = target,
+	    .user = {slice_str(q->claims->user_id), q->name},
+	    .content = q->content,
+	    .data = q->data,
+	    .emoji = q->emoji,
+	    .is_off = q->is_off};
+	struct append *a = append_new(1);
+
+	if (a == NULL)
+		return append_refusal(-ENOMEM, why);
+	if (q->ref.p != NULL)
+		a->ref = mem_strdup(q->ref);
+	a->one.what = APPEND_CHANGE;
+	a->one.message = change_record(
+	    &change, config_rule(q->hub->config, target->topic), q->hub->now_ms, q->origin);
+	if (a->one.message == NULL || (q->ref.p != NULL && a->ref == NULL)) {
+		append_free(a);
+		return append_refusal(-ENOMEM, why);
+	}
+	return caller_append(c, q->hub, a, why);
+}
+
+static void
+on_found(struct log_read *r)
+{
+	struct asking *q = CONTAINER(r, struct asking, read);
+	struct caller *c = q->lookup.caller;
+	const struct message *m = r->n == 0 ? NULL : r->messages[0];
+	struct refusal why;
+	int status;
+
+	if (c == NULL)
+		goto out;
+	LIST_REMOVE(&q->lookup, link);
+	c->n_pending--;
+	if (r->status < 0)
+		status = append_refusal(r->status, &why);
+	else if (check_target(q, m, &why) < 0)
+		status = -1;
+	else
+		status = append(q, c, m, &why);
+	if (status < 0)
+		c->ops->refused(c, &why, q->ref);
+	if (c->ops->pending != NULL)
+		c->ops->pending(c);
+out:
+	log_read_release(r);
+	asking_free(q);
+}
+
+/* --- asking --- */
+
+static struct asking *
+asking_new(struct session *s, const struct asking *what)
+{
+	struct slice name = session_user(s).name;
+	struct asking *q = mem_alloc(sizeof(*q) + name.n + what->ref.n + what->room.n +
+				     what->content.n + what->data.n + what->emoji.n);
+	char *at;
+
+	if (q == NULL)
+		return NULL;
+	*q = *what;
+	at = (char *)(q + 1);
+	q->name = slice_place(&at, name);
+	q->ref = slice_place(&at, what->ref);
+	q->room = slice_place(&at, what->room);
+	q->content = slice_place(&at, what->content);
+	q->data = slice_place(&at, what->data);
+	q->emoji = slice_place(&at, what->emoji);
+	q->hub = s->who.hub;
+	q->claims = claims_ref(s->claims);
+	q->origin = s->who.number;
+	return q;
+}
+
+/* Members that all of them have. */
+static int
+take_target(const struct command *cmd, struct asking *out, struct refusal *why)
+{
+	const cJSON *target = json_member(cmd->json, "target");
+
+	if (target == NULL)
+		return refuse(why, ERROR_BAD_FIELD, "target (a message id) is missing");
+	if (json_u64(target, &out->target) < 0 || out->target == 0)
+		return refuse(why, ERROR_BAD_FIELD, "target must be a message id");
+	out->ref = cmd->ref;
+	return command_take_string(cmd, "room", &out->room, why);
+}
+
+static int
+ask(struct session *s, struct caller *c, const struct asking *what, struct refusal *why)
+{
+	struct asking *q;
+	struct log_read *r;
+
+	if (publish_rate(s->who.hub, s->claims, 1, why) < 0)
+		return -1;
+	q = asking_new(s, what);
+	if (q == NULL)
+		return append_refusal(-ENOMEM, why);
+	q->lookup.caller = c;
+	LIST_INSERT_HEAD(&c->lookups, &q->lookup, link);
+	c->n_pending++;
+	r = &q->read;
+	*r = (struct log_read){.mode = LOG_BACKWARD,
+	    .filters = everything,
+	    .n_filters = ARRAY_LEN(everything),
+	    .before = q->target + 1,
+	    .count = 1,
+	    .max_bytes = 1,
+	    .now_ms = q->hub->now_ms,
+	    .worker = q->hub->worker,
+	    .done = on_found};
+	log_read(q->hub->log, r);
+	return 0;
+}
+
+static bool
+is_blank(struct slice s)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		if (strchr(" \t\r\n", s.p[i]) == NULL) /* there is no NUL in it */
+			return false;
+	}
+	return true;
+}
+
+int
+command_edit(struct session *s, struct caller *c, const struct command *cmd, struct refusal *why)
+{
+	uint32_t limit = s->who.hub->config->limits.message;
+	struct asking q = {.kind = MESSAGE_EDITED};
+
+	if (take_target(cmd, &q, why) < 0 ||
+	    command_take_string(cmd, "content", &q.content, why) < 0)
+		return -1;
+	if (json_member(cmd->json, "data") != NULL)
+		q.data = json_raw_member(cmd->text, "data");
+	if (q.content.p == NULL && q.data.p == NULL)
+		return refuse(why, ERROR_BAD_FIELD, "content (a string) or data is missing");
+	if (q.content.p != NULL && q.data.p == NULL && is_blank(q.content))
+		return refuse(why, ERROR_BAD_FIELD,
+		    "the message would be empty: `delete` takes it back altogether");
+	if (q.content.n + q.data.n > limit)
+		return refuse_limit(why, ERROR_TOO_LARGE, "limits.message", 0,
+		    "the message has %zu bytes, limits.message allows %u", q.content.n + q.data.n,
+		    limit);
+	return ask(s, c, &q, why);
+}
+
+int
+command_delete(struct session *s, struct caller *c, const struct command *cmd, struct refusal *why)
+{
+	struct asking q = {.kind = MESSAGE_DELETED};
+
+	return take_target(cmd, &q, why) < 0 ? -1 : ask(s, c, &q, why);
+}
+
+int
+command_react(struct session *s, struct caller *c, const struct command *cmd, struct refusal *why)
+{
+	const cJSON *on = json_member(cmd->json, "on");
+	struct asking q = {.kind = MESSAGE_REACTION, .is_off = cJSON_IsFalse(on)};
+
+	if (take_target(cmd, &q, why) < 0 || command_take_string(cmd, "emoji", &q.emoji, why) < 0)
+		return -1;
+	if (on != NULL && !cJSON_IsBool(on))
+		return refuse(why, ERROR_BAD_FIELD, "on must be true or false");
+	if (q.emoji.p == NULL)
+		return refuse(why, ERROR_BAD_FIELD, "emoji is missing");
+	if (q.emoji.n == 0 || q.emoji.n > CHANGE_EMOJI_MAX || !name_is_sign(q.emoji))
+		return refuse(why, ERROR_BAD_FIELD,
+		    "emoji must be 1 to %d bytes without spaces, control and direction characters",
+		    CHANGE_EMOJI_MAX);
+	return ask(s, c, &q, why);
+}
