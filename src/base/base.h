@@ -26,6 +26,27 @@
 #define UNLIKELY(x)        __builtin_expect(!!(x), 0)
 #define CONTAINER(p, t, m) ((t *)(void *)((char *)(p)-offsetof(t, m)))
 
+/* Sixteen bytes that the compiler compares at once, on any processor: a true byte is 0xff. */
+typedef uint8_t bytes16 __attribute__((vector_size(16)));
+
+static inline bytes16
+bytes16_load(const void *p)
+{
+	bytes16 v;
+
+	__builtin_memcpy(&v, p, sizeof(v));
+	return v;
+}
+
+static inline bool
+bytes16_any(bytes16 v)
+{
+	uint64_t halves[2];
+
+	__builtin_memcpy(halves, &v, sizeof(v));
+	return (halves[0] | halves[1]) != 0;
+}
+
 static inline size_t
 min_size(size_t a, size_t b)
 {

@@ -34,24 +34,18 @@ http_span(struct slice s, unsigned mask)
 }
 
 /*
- * http_span of HTTP_C_FIELD, eight bytes at a time while none of them is a control byte: a token
- * has some 300.
+ * http_span of HTTP_C_FIELD, sixteen bytes at a time while none of them is a control byte: a token has
+ * some 300, which cost 700 instructions eight at a time, and 250 so.
  */
 static inline size_t
 http_span_field(struct slice s)
 {
-	const uint64_t ones = 0x0101010101010101u;
-	const uint64_t highs = 0x8080808080808080u;
 	size_t n = 0;
 
-	for (; s.n - n >= 8; n += 8) {
-		uint64_t v;
-		uint64_t del;
+	for (; s.n - n >= sizeof(bytes16); n += sizeof(bytes16)) {
+		bytes16 v = bytes16_load(s.p + n);
 
-		memcpy(&v, s.p + n, sizeof(v));
-		del = v ^ ones * 0x7f;
-		/* a high bit where a byte is below 0x20 or is 0x7f (or, rarely, above such a byte) */
-		if ((((v - ones * 0x20) & ~v) | ((del - ones) & ~del)) & highs)
+		if (bytes16_any((bytes16)(v < 0x20) | (bytes16)(v == 0x7f)))
 			break;
 	}
 	return n + http_span(slice_skip(s, n), HTTP_C_FIELD);

@@ -106,6 +106,9 @@ scan_version(struct slice in, size_t at)
 {
 	static const char form[] = "HTTP/0.0";
 
+	if (in.n - at >= sizeof(form) - 1 && memcmp(in.p + at, "HTTP/1.1", sizeof(form) - 1) == 0)
+		return (
+		    ssize_t)(at + sizeof(form) - 1); /* as nearly always: 80 instructions less */
 	for (size_t i = 0; i < sizeof(form) - 1; i++) {
 		bool is_right;
 
@@ -190,35 +193,40 @@ too_large(const struct request_line *line)
 	return line->target.p == NULL ? HTTP_E_TARGET_TOO_LONG : HTTP_E_HEAD_TOO_LARGE;
 }
 
-/* One header line without its CRLF (RFC 9112 5.1). 0 or an enum http_error. */
-static int
-parse_header(struct slice line, struct http_head *h)
+/*
+ * The header line at the start of `lines` (RFC 9112 5.1), of which the first pass has checked that a
+ * CR only stands before an LF. Returns its size with its end, or an enum http_error.
+ */
+static ssize_t
+parse_header(struct slice lines, struct http_head *h)
 {
-	size_t n = http_span(line, HTTP_C_TOKEN);
+	size_t n = http_span(lines, HTTP_C_TOKEN);
 	struct slice value;
 
 	/* no name, white space before the colon, no colon, obs-fold (5.2) */
-	if (n == 0 || n == line.n || line.p[n] != ':')
+	if (n == 0 || n == lines.n || lines.p[n] != ':')
 		return HTTP_E_BAD_HEADER;
-	value = slice_skip(line, n + 1);
-	if (http_span_field(value) != value.n)
+	value = slice_skip(lines, n + 1);
+	value.n = http_span_field(value);
+	if (n + 1 + value.n == lines.n || value.p[value.n] != '\r')
 		return HTTP_E_BAD_HEADER;
-	http_head_add(h, slice_of(line.p, n), slice_trim(value));
-	return 0;
+	if (value.n > 0 && value.p[0] == ' ') /* as nearly always: the rest needs no trimming */
+		http_head_add(h, slice_of(lines.p, n), slice_trim(slice_skip(value, 1)));
+	else
+		http_head_add(h, slice_of(lines.p, n), slice_trim(value));
+	return (ssize_t)(n + 1 + value.n + 2);
 }
 
-/* All header lines of `lines`, each with its CRLF, which the first pass has checked. */
+/* All header lines, each with its CRLF. */
 static int
 parse_headers(struct slice lines, struct http_head *h)
 {
 	while (lines.n > 0) {
-		const char *cr = memchr(lines.p, '\r', lines.n);
-		size_t n = cr == NULL ? lines.n : (size_t)(cr - lines.p);
-		int r = parse_header(slice_of(lines.p, n), h);
+		ssize_t n = parse_header(lines, h);
 
-		if (r < 0)
-			return r;
-		lines = slice_skip(lines, min_size(n + 2, lines.n));
+		if (n < 0)
+			return (int)n;
+		lines = slice_skip(lines, min_size((size_t)n, lines.n));
 	}
 	return 0;
 }

@@ -81,6 +81,18 @@ json_add_key(struct buf *out, const char *name)
 {
 	return json_add_name(out, slice_str(name)); /* inline: most lengths are known here */
 }
+/*
+ * The same with a name known here, written with all that stands around it in one piece: 30
+ * instructions in place of 90.
+ */
+#define JSON_ADD_KEY(out, name)                                                                    \
+	(json_is_first(out) ? BUF_ADD_LIT(out, "\"" name "\":")                                    \
+			    : BUF_ADD_LIT(out, ",\"" name "\":"))
+static inline bool
+json_is_first(const struct buf *out)
+{
+	return out->n == 0 || out->p[out->n - 1] == '{' || out->p[out->n - 1] == '[';
+}
 static inline int
 json_add_member_string(struct buf *out, const char *name, struct slice value)
 {

@@ -37,17 +37,28 @@ is_plain8(const char *p)
 		   json_marks_equal(v, LINE_SEPARATOR_LEAD) | json_marks_below(v, 0x20)) == 0;
 }
 
-/* Whether all of s goes out as it is: most names and texts. The last eight bytes may overlap. */
+static bool
+is_plain16(const char *p)
+{
+	bytes16 v = bytes16_load(p);
+
+	return !bytes16_any((bytes16)(v == '"') | (bytes16)(v == '\\') |
+			    (bytes16)(v == LINE_SEPARATOR_LEAD) | (bytes16)(v < 0x20));
+}
+
+/* Whether all of s goes out as it is: most names and texts. The last bytes are looked at twice. */
 static bool
 is_plain(struct slice s)
 {
 	if (s.n < 8)
 		return plain_run(s.p, s.n) == s.n;
-	for (size_t at = 0; s.n - at > 8; at += 8) {
-		if (!is_plain8(s.p + at))
+	if (s.n < 16)
+		return is_plain8(s.p) && is_plain8(s.p + s.n - 8);
+	for (size_t at = 0; s.n - at > 16; at += 16) {
+		if (!is_plain16(s.p + at))
 			return false;
 	}
-	return is_plain8(s.p + s.n - 8);
+	return is_plain16(s.p + s.n - 16);
 }
 
 static int
