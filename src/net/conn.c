@@ -280,6 +280,8 @@ conn_update_events(struct conn *c)
 static void
 keep_rest(struct conn *c, const char *in, size_t n)
 {
+	if (n == 0 && c->rest == NULL)
+		return;
 	if (n == 0) {
 		mem_free(c->rest);
 		c->rest = NULL;

@@ -162,8 +162,7 @@ run(struct conn *c, struct slice body)
 	struct exchange *x = exchange_hold(c->http->exchange);
 	struct net *net = c->net;
 
-	conn_enter(c, CONN_ANSWER);
-	conn_set_deadline(c, 0);
+	conn_enter(c, CONN_ANSWER); /* the deadline may come meanwhile: then nothing happens */
 	x->body = body;
 	x->has_body = false; /* read: an answer need not end the connection for its sake */
 	x->head = net->head;

@@ -140,6 +140,12 @@ exchange_header(struct exchange *x, const char *name, struct slice value)
 	}
 }
 
+void
+exchange_header_line(struct exchange *x, struct slice line)
+{
+	(void)buf_add_slice(&x->headers, line); /* a failure sticks: no such answer */
+}
+
 static void
 add_header(struct buf *b, const char *name, const char *value)
 {
@@ -148,22 +154,28 @@ add_header(struct buf *b, const char *name, const char *value)
 	(void)BUF_ADD_LIT(b, "\r\n");
 }
 
-/* Pieces, not formats: a head is most of what an answer costs beside the system calls. */
+/*
+ * Pieces, not formats: a head is most of what an answer costs beside the system calls. What all
+ * answers of a second have in common is one piece.
+ */
 static void
 add_head(struct buf *b, struct exchange *x, int status, const char *content_type)
 {
 	static const char digits[] = "0123456789abcdef";
-	char number[16];
+	char number[16] UNCLEARED;
 
-	(void)BUF_ADD_LIT(b, "HTTP/1.1 ");
-	(void)buf_add_u64(b, (uint64_t)status);
-	add_header(b, " ", http_status_text(status));
-	add_header(b, "Date: ", net_date(x->net));
+	if (status == 200) {
+		(void)BUF_ADD_LIT(b, "HTTP/1.1 200 OK\r\n");
+	} else {
+		(void)BUF_ADD_LIT(b, "HTTP/1.1 ");
+		(void)buf_add_u64(b, (uint64_t)status);
+		add_header(b, " ", http_status_text(status));
+	}
+	(void)buf_add_slice(b, net_common_head(x->net));
 	for (unsigned i = 0; i < 16; i++)
 		number[i] = digits[x->number >> (60 - 4 * i) & 15];
-	(void)BUF_ADD_LIT(b, "X-Request-Id: ");
 	(void)buf_add(b, number, sizeof(number));
-	(void)BUF_ADD_LIT(b, "\r\nX-Content-Type-Options: nosniff\r\n");
+	(void)BUF_ADD_LIT(b, "\r\n");
 	if (content_type != NULL)
 		add_header(b, "Content-Type: ", content_type);
 	(void)buf_add_slice(b, buf_slice(&x->headers));

@@ -29,6 +29,7 @@ struct exchange {
 	const struct http_head *head; /* NULL outside on_head/on_request */
 	struct slice body;            /* whole; only in on_request */
 	uint64_t body_limit;          /* set by on_head; what is above it is 413 */
+	const void *route;            /* the router's: what it found for the head */
 	unsigned refs;
 	enum http_method method;
 	uint8_t minor;   /* HTTP/1.minor */
@@ -48,6 +49,9 @@ struct exchange {
  * too many are dropped. Without memory for it there will be no answer.
  */
 void exchange_header(struct exchange *x, const char *name, struct slice value);
+
+/* The same for one known to be right: the line with its CRLF. */
+void exchange_header_line(struct exchange *x, struct slice line);
 
 /*
  * Answer with a whole body. content_type NULL: none. HEAD and 1xx/204/304 send no body

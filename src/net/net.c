@@ -1,6 +1,7 @@
 #include "net/net.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -96,15 +97,18 @@ net_clock(struct net *n)
 		n->on_clock(n);
 }
 
-const char *
-net_date(struct net *n)
+struct slice
+net_common_head(struct net *n)
 {
 	int64_t now_s = (int64_t)(n->now_us / 1000000);
+	char date[HTTP_DATE_SIZE];
 
 	if (n->date_s != now_s)
-		(void)http_date_format(now_s, n->date); /* it returns what it filled */
+		n->common_n = (size_t)snprintf(n->common, sizeof(n->common),
+		    "Date: %s\r\nX-Content-Type-Options: nosniff\r\nX-Request-Id: ",
+		    http_date_format(now_s, date));
 	n->date_s = now_s;
-	return n->date;
+	return slice_of(n->common, n->common_n);
 }
 
 static bool

@@ -17,6 +17,8 @@
 	(256 * 1024)        /* SPEED: with 64 KiB, 16 KiB messages cost 1.9 times the floor */
 #define NET_FLUSH_SLICE 128 /* connections flushed before the sockets are looked at again */
 
+#define NET_COMMON_HEAD 128 /* bytes */
+
 struct diag;
 struct counters;
 struct ws_inflater;
@@ -39,7 +41,8 @@ struct net {
 	uint64_t now_ms;                 /* monotonic, of this turn */
 	uint64_t now_us;                 /* wall clock, of this turn */
 	uint64_t mono_us;                /* monotonic */
-	char date[HTTP_DATE_SIZE];       /* net_date's */
+	char common[NET_COMMON_HEAD];    /* net_common_head's */
+	size_t common_n;                 /* bytes of it */
 	int64_t date_s;                  /* the second that it tells; 0: none yet */
 	char *read_buffer;
 	struct http_head *head; /* scratch for parsing */
@@ -76,8 +79,11 @@ net_begin(struct net *n)
 		net_clock(n);
 }
 
-/* The time of this turn as HTTP's Date tells it; made once a second. Borrowed until the next call. */
-const char *net_date(struct net *n);
+/*
+ * The lines that begin every answer, of which the last one, X-Request-Id, waits for its value; made
+ * once a second, with the time of this turn. Borrowed until the next call.
+ */
+struct slice net_common_head(struct net *n);
 
 struct net_accepted { /* a socket handed over by the listener's thread */
 	int fd;

@@ -94,7 +94,7 @@ consume(struct outq *q, size_t n)
 static ssize_t
 write_some(const struct outq *q, int fd, size_t *wanted)
 {
-	struct iovec iov[GATHER];
+	struct iovec iov[GATHER] UNCLEARED; /* 130 of a delivery's 700 instructions cleared it */
 	struct msghdr msg = {.msg_iov = iov};
 
 	if (q->n == 1) { /* the common case: the kernel need not copy a list of parts */

@@ -247,7 +247,7 @@ serve_cors(struct exchange *x)
 	if (x->headers.n > 0 &&
 	    memmem(x->headers.p, x->headers.n, "Vary: Origin", strlen("Vary: Origin")) != NULL)
 		return;
-	exchange_header(x, "Vary", SLICE("Origin"));
+	exchange_header_line(x, SLICE("Vary: Origin\r\n"));
 	kind = origin_judge(x, &origin);
 	if (kind != ORIGIN_LISTED && kind != ORIGIN_STAR)
 		return;

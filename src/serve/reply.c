@@ -108,7 +108,7 @@ serve_refuse(struct exchange *x, const struct refusal *r)
 void
 serve_json(struct exchange *x, int status, struct slice json)
 {
-	exchange_header(x, "Cache-Control", SLICE("no-store"));
+	exchange_header_line(x, SLICE("Cache-Control: no-store\r\n"));
 	exchange_json(x, status, json);
 }
 
