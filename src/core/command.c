@@ -184,9 +184,11 @@ command_run(struct session *s, struct caller *c, struct slice text)
 void
 command_say(struct session *s, struct caller *c, struct slice content)
 {
-	struct draft d = {.text = content, .topic_field = "room"};
-	struct refusal why = {0};
+	struct draft d UNCLEARED;
+	struct refusal why UNCLEARED;
 
+	draft_begin(&d, "room");
+	d.text = content;
 	if (command_rate(s, &why) < 0 ||
 	    command_send_chat(s, c, SLICE_NONE, &d, SLICE_NONE, &why) < 0)
 		c->ops->refused(c, &why, SLICE_NONE);

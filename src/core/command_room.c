@@ -191,11 +191,12 @@ command_send_chat(struct session *s, struct caller *c, struct slice room, struct
 int
 command_chat(struct session *s, struct caller *c, const struct command *cmd, struct refusal *why)
 {
-	struct draft d = {.topic_field = "room"};
+	struct draft d UNCLEARED;
 	const cJSON *reply_to = json_member(cmd->json, "reply_to");
 	const cJSON *data = json_member(cmd->json, "data");
 	struct slice room;
 
+	draft_begin(&d, "room");
 	if (command_take_string(cmd, "content", &d.text, why) < 0 ||
 	    command_take_string(cmd, "key", &d.key, why) < 0 ||
 	    command_take_string(cmd, "room", &room, why) < 0)
@@ -344,7 +345,7 @@ command_unsubscribe(
 int
 command_publish(struct session *s, struct caller *c, const struct command *cmd, struct refusal *why)
 {
-	struct draft d;
+	struct draft d UNCLEARED;
 
 	if (draft_from_json(cmd->json, cmd->text, &d, why) < 0 ||
 	    publish_rate(s->who.hub, s->claims, 1, why) < 0)

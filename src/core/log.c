@@ -104,6 +104,8 @@ log_stop(struct log *l)
 static void
 topic_free(struct log *l, struct log_topic *t)
 {
+	if (l->found == t)
+		l->found = NULL;
 	presence_free_room(t->room);
 	l->store->ops->forget(l->store, t);
 	mem_free(t);
@@ -162,7 +164,14 @@ log_set_crowd(struct log *l, uint32_t members)
 struct log_topic *
 log_topic_find(struct log *l, struct slice name)
 {
-	return map_get(&l->topics, name);
+	struct log_topic *t = l->found;
+
+	if (t != NULL && slice_eq(t->name, name))
+		return t;
+	t = map_get(&l->topics, name);
+	if (t != NULL)
+		l->found = t;
+	return t;
 }
 
 static bool

@@ -73,6 +73,8 @@ struct log {
 	size_t fold_at; /* where the next sweep goes on to look for idle topics */
 
 	struct map topics;
+	/* what was found last: an append asks three times for one topic; NULL: none */
+	struct log_topic *found;
 	struct log_pattern **patterns;
 	size_t n_patterns;
 	uint64_t pattern_generation;

@@ -146,7 +146,7 @@ struct message_notice {
 	struct slice topic;
 	struct slice event; /* absent: the default */
 	struct slice title, text, click, data;
-	struct slice *tags;
+	const struct slice *tags;
 	size_t n_tags;
 	unsigned priority;        /* 0: none */
 	struct message_from from; /* absent user_id: none */

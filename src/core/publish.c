@@ -87,7 +87,7 @@ draft_from_json(const cJSON *object, struct slice text, struct draft *out, struc
 {
 	uint64_t priority = 0;
 
-	*out = (struct draft){.topic_field = "topic"};
+	draft_begin(out, "topic");
 	if (!cJSON_IsObject(object))
 		return refuse(why, ERROR_BAD_FIELD, "a message must be a JSON object");
 	if (take_string(object, "topic", &out->topic, why) < 0 ||
@@ -305,14 +305,12 @@ make_notice(const struct draft *d, struct message_from from, const struct topic_
 	    .text = d->text,
 	    .click = d->click.n == 0 ? SLICE_NONE : d->click,
 	    .data = d->data,
+	    .tags = d->tags,
 	    .n_tags = d->n_tags,
 	    .priority = d->priority,
 	    .from = from,
 	    .key = d->key};
-	struct slice tags[DRAFT_TAGS];
 
-	memcpy(tags, d->tags, sizeof(tags));
-	notice.tags = tags;
 	if (d->ttl_s != 0)
 		notice.expires_ms = time_of(h, d) + (int64_t)d->ttl_s * 1000;
 	*out = message_notice(&notice, d->data_text, rule, time_of(h, d), origin);

@@ -25,7 +25,6 @@ struct draft {
 	struct slice topic, event, title, text, click, key, to;
 	struct slice data;      /* JSON text; absent: none */
 	struct slice data_text; /* decoded, when data is a JSON string */
-	struct slice tags[DRAFT_TAGS];
 	size_t n_tags;
 	unsigned priority; /* 0: none */
 	uint64_t ttl_s;    /* 0: none */
@@ -35,8 +34,18 @@ struct draft {
 	int64_t at_ms;   /* when, after draft_message; 0: now */
 	/* what the topic is called where it came from, for messages: "topic" or "room" */
 	const char *topic_field;
+	/* from here on nothing is cleared: 770 bytes, 130 instructions */
+	struct slice tags[DRAFT_TAGS];
 	char topic_room[256]; /* room for a topic made from `to` */
 };
+
+/* An empty one: so a draft begins. */
+static inline void
+draft_begin(struct draft *d, const char *topic_field)
+{
+	memset(d, 0, offsetof(struct draft, tags));
+	d->topic_field = topic_field;
+}
 
 /*
  * The members of one JSON object (text is its own text, for `data`). 0, or -1 with *why

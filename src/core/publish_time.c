@@ -55,11 +55,16 @@ append_result(struct buf *b, const struct append_item *item, struct slice topic)
 			(void)json_add_member_bool(b, "duplicate", true);
 		return;
 	}
-	if (item->id != 0)
-		(void)json_add_member_u64(b, "id", item->id);
+	if (item->id != 0) {
+		(void)JSON_ADD_KEY(b, "id");
+		(void)buf_add_u64(b, item->id);
+	}
 	if (item->what == APPEND_CHANGE)
 		(void)json_add_member_u64(b, "target", item->message->target);
-	if (topic.p != NULL)
-		(void)json_add_member_string(b, "topic", topic);
-	(void)json_add_member_bool(b, "duplicate", item->duplicate);
+	if (topic.p != NULL) {
+		(void)JSON_ADD_KEY(b, "topic");
+		(void)json_add_string(b, topic);
+	}
+	(void)JSON_ADD_KEY(b, "duplicate");
+	(void)(item->duplicate ? BUF_ADD_LIT(b, "true") : BUF_ADD_LIT(b, "false"));
 }

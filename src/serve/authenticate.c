@@ -296,7 +296,7 @@ static int
 check_token(struct exchange *x, struct slice token, struct claims **out, struct refusal *r)
 {
 	struct serve *s = serve_of(x);
-	struct token_refusal why = {0};
+	struct token_refusal why UNCLEARED;
 	int result;
 
 	if (x->net->counters != NULL)
@@ -380,7 +380,7 @@ out:
 int
 serve_authenticate(struct exchange *x, bool changes, struct claims **out)
 {
-	struct refusal r;
+	struct refusal r UNCLEARED;
 	bool found;
 
 	if (serve_find_token(x, changes, out, &r, &found) == 0)

@@ -149,7 +149,7 @@ make_json_array(struct work *w, const cJSON *json)
 	}
 	cJSON_ArrayForEach(item, json)
 	{
-		struct draft d;
+		struct draft d UNCLEARED;
 
 		if (!json_raw_element(&rest, &text) ||
 		    draft_from_json(item, text, &d, &w->why) < 0 || make(w, &d, a, i) < 0) {
@@ -185,7 +185,7 @@ publish_json(struct work *w)
 {
 	struct append *a = NULL;
 	cJSON *json = NULL;
-	struct draft d;
+	struct draft d UNCLEARED;
 	size_t at = 0;
 	bool is_array = false;
 	int r = json_parse(w->x->body, &json, &at);
@@ -213,8 +213,9 @@ publish_text(struct work *w, bool may_be_form)
 {
 	struct publish_fields fields = {0};
 	struct append *a = NULL;
-	struct draft d = {.topic_field = "topic"};
+	struct draft d UNCLEARED;
 
+	draft_begin(&d, "topic");
 	if (publish_read_fields(w->x, may_be_form, &fields, &d, &w->why) == 0)
 		a = make_one(w, &d);
 	if (a == NULL)
@@ -260,7 +261,7 @@ publish_body(struct work *w)
 void
 serve_publish(struct exchange *x, struct slice topic_encoded)
 {
-	struct work w = {.x = x};
+	struct work w UNCLEARED;
 	char room[256] UNCLEARED;
 	struct buf topic = BUF_ON(room, 8192);
 	ssize_t n;
@@ -269,6 +270,9 @@ serve_publish(struct exchange *x, struct slice topic_encoded)
 		serve_cancel(x, topic_encoded);
 		return;
 	}
+	w.x = x;
+	w.claims = NULL;
+	w.topic = SLICE_NONE;
 	if (serve_authenticate(x, true, &w.claims) < 0)
 		return;
 	if (topic_encoded.p != NULL && topic_encoded.n > 0) {

@@ -272,7 +272,7 @@ void
 serve_on_head(struct exchange *x)
 {
 	const struct route *route = NULL;
-	struct refusal r;
+	struct refusal r UNCLEARED;
 	int result;
 
 	x->body_limit = SMALL_BODY;
@@ -280,6 +280,7 @@ serve_on_head(struct exchange *x)
 	result = serve_check_host(x, &r);
 	if (result == 0 && !is_server_options(x))
 		result = check_route(x, &route, &r);
+	x->route = route;
 	if (result == 0)
 		result = check_room(x, route, &r);
 	if (result == 0)
@@ -313,18 +314,29 @@ answer_options(struct exchange *x, unsigned methods)
 	exchange_reply(x, 204, NULL, SLICE_NONE);
 }
 
+/* What the head was found to name; a file may have gone since. */
+static const struct route *
+route_again(struct exchange *x, struct slice *out_tail)
+{
+	if (x->route == NULL || x->route == &files_route)
+		return find_route(x, out_tail);
+	*out_tail = slice_skip(x->head->path, 1);
+	(void)slice_cut(out_tail, '/');
+	return x->route;
+}
+
 void
 serve_on_request(struct exchange *x)
 {
 	const struct route *route;
 	struct slice tail;
-	struct refusal r;
+	struct refusal r UNCLEARED;
 
 	if (is_server_options(x)) {
 		answer_options(x, SERVER_METHODS);
 		return;
 	}
-	route = find_route(x, &tail);
+	route = route_again(x, &tail);
 	if (route == NULL) { /* a file that has gone since the head was looked at */
 		(void)refuse(&r, ERROR_NOT_FOUND, "it has just gone");
 		serve_refuse(x, &r);

@@ -80,7 +80,7 @@ ring_above(const struct ring *r, uint64_t id)
 struct ring_entry *
 ring_find(const struct ring *r, uint64_t id)
 {
-	size_t at = ring_above(r, id - 1);
+	size_t at = r->n > 0 && ring_at(r, 0)->id == id ? 0 : ring_above(r, id - 1);
 
 	return at < r->n && ring_at(r, at)->id == id ? ring_at(r, at) : NULL;
 }
