@@ -165,7 +165,7 @@ bench-churn: all	## 2,000 clients at random for 5 minutes, every message account
 	@$(srcdir)/tests/bench/churn.py
 bench-scaling: all bench/floor	## how cost grows with connections, topics and messages: docs/scaling.svg
 	@$(srcdir)/tests/bench/scaling.py $(srcdir)
-bench-durable: bench/durable	## messages a second with storage.sync = full, against a bare loop of SQLite transactions, 30 s
+bench-durable: bench/durable	## messages a second with storage.sync = full, against a bare loop of SQLite transactions, 45 s
 	@mkdir -p bench/durable.d && bench/durable bench/durable.d
 bench/durable: $(srcdir)/tests/bench/durable.c libbelfry.a
 	@mkdir -p $(@D)

@@ -244,6 +244,10 @@ start_threads(struct sqlite_store *s)
 		r = pthread_create(&s->readers[i].thread, NULL, sqlite_reader, &s->readers[i]);
 		s->readers[i].is_running = r == 0;
 	}
+	if (r == 0) {
+		r = pthread_create(&s->mover.thread, NULL, sqlite_mover, s);
+		s->mover.is_running = r == 0;
+	}
 	(void)pthread_sigmask(SIG_SETMASK, &old, NULL);
 	return -r;
 }
@@ -258,6 +262,8 @@ sqlite_start(struct store *store)
 		sqlite_tell(s, true, "storage.start", db_text(&s->db));
 	for (unsigned i = 0; r == 0 && i < SQLITE_READERS; i++)
 		r = sqlite_reader_open(s, i);
+	if (r == 0)
+		r = sqlite_wal_open(s);
 	if (r == 0)
 		sqlite_warm(s);
 	return r == 0 ? start_threads(s) : r;
@@ -275,6 +281,7 @@ sqlite_stop(struct store *store)
 	(void)pthread_cond_broadcast(&s->work);
 	(void)pthread_cond_broadcast(&s->reads);
 	(void)pthread_cond_broadcast(&s->indexed_more);
+	(void)pthread_cond_broadcast(&s->moves);
 	for (unsigned i = 0; i < SQLITE_READERS; i++) {
 		if (s->readers[i].is_running)
 			(void)pthread_join(s->readers[i].thread, NULL);
@@ -283,6 +290,9 @@ sqlite_stop(struct store *store)
 	if (s->is_running)
 		(void)pthread_join(s->thread, NULL);
 	s->is_running = false;
+	if (s->mover.is_running)
+		(void)pthread_join(s->mover.thread, NULL);
+	s->mover.is_running = false;
 }
 
 static void
@@ -294,6 +304,7 @@ sqlite_free(struct store *store)
 	sqlite_stop(store);
 	for (unsigned i = 0; i < SQLITE_READERS; i++)
 		sqlite_reader_close(&s->readers[i]);
+	db_done(&s->mover.db);
 	db_done(&s->db);
 	while ((d = TAILQ_FIRST(&s->gone)) != NULL) {
 		TAILQ_REMOVE(&s->gone, d, link);
@@ -303,6 +314,7 @@ sqlite_free(struct store *store)
 	(void)pthread_cond_destroy(&s->work);
 	(void)pthread_cond_destroy(&s->reads);
 	(void)pthread_cond_destroy(&s->indexed_more);
+	(void)pthread_cond_destroy(&s->moves);
 	(void)pthread_mutex_destroy(&s->lock);
 	if (s->lock_fd >= 0)
 		(void)close(s->lock_fd); /* and with it goes the lock */

@@ -16,8 +16,9 @@ struct sqlite_options {
 	uint64_t max_size; /* bytes; 0: no limit */
 	uint64_t cache;    /* bytes of messages kept in memory */
 	uint64_t keys;
-	uint64_t warm_us; /* that a start may spend on filling the cache; the rest follows */
-	bool recover;     /* a corrupt database is set aside */
+	uint64_t warm_us;   /* that a start may spend on filling the cache; the rest follows */
+	unsigned wal_pages; /* after which what was written moves into the database; 0: the usual */
+	bool recover;       /* a corrupt database is set aside */
 	struct config
 	    *config; /* shared: its rules say what is kept of topics that nobody writes to */
 	/* Something an operator must know: event as in diag_log. Any thread. May be NULL. */

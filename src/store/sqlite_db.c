@@ -60,8 +60,8 @@ db_init(struct db *db, const struct db_open *o)
 	/* auto_vacuum has to be there before the first table */
 	if (db_exec(db,
 		"PRAGMA page_size = 4096; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL;"
-		"PRAGMA cache_size = -16384; PRAGMA temp_store = MEMORY; PRAGMA secure_delete = FAST") <
-	    0)
+		"PRAGMA cache_size = -16384; PRAGMA temp_store = MEMORY; PRAGMA secure_delete = FAST;"
+		"PRAGMA journal_size_limit = 67108864") < 0)
 		return -1;
 	return db_exec(db, sync_pragma(o->sync));
 }

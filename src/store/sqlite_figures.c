@@ -77,6 +77,8 @@ sqlite_metrics(struct store *store, struct buf *out)
 	    atomic_load(&f->n_written));
 	latencies_write(out, "belfry_storage_commit_seconds",
 	    "From the beginning of a transaction with messages to its end.", &f->commits);
+	COUNTER("checkpoints", "Times what was written was moved into the database.",
+	    atomic_load(&f->n_checkpoints));
 	add_queues(s, out);
 	COUNTER("disk_reads", "Reads of the log that the memory could not answer.",
 	    atomic_load(&f->n_disk_reads));

@@ -285,6 +285,7 @@ store_new(const struct opening *at)
 	(void)pthread_cond_init(&s->work, NULL);
 	(void)pthread_cond_init(&s->reads, NULL);
 	(void)pthread_cond_init(&s->indexed_more, NULL);
+	(void)pthread_cond_init(&s->moves, NULL);
 	return s;
 }
 
@@ -318,6 +319,10 @@ sqlite_store_open(const struct sqlite_options *o, char *error, size_t n, struct 
 	struct opening *at = mem_calloc(1, sizeof(*at));
 	int r;
 
+	/* its count of what it has allocated has a lock, and nobody asks */
+	if (sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0) != SQLITE_OK) {
+		/* somebody in this process has used it before: then it counts */
+	}
 	if (at == NULL) {
 		(void)snprintf(error, n, "no memory");
 		return -ENOMEM;

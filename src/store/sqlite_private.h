@@ -24,9 +24,12 @@
 #define SQLITE_SCAN_MAX      4096     /* rows looked at in one read */
 #define SQLITE_READ_US       10000000 /* a read that takes longer is given up */
 #define SQLITE_SEARCH_US     3000000
-#define SQLITE_STEP_TOPICS   64       /* topics trimmed in one step beside the traffic */
-#define SQLITE_STEP_MESSAGES 512      /* messages trimmed in one step */
-#define SQLITE_STEP_INDEX    64       /* messages indexed in one step */
+#define SQLITE_STEP_TOPICS   64   /* topics trimmed in one step beside the traffic */
+#define SQLITE_STEP_MESSAGES 512  /* messages trimmed in one step */
+#define SQLITE_STEP_INDEX    64   /* messages indexed in one step */
+#define SQLITE_WAL_PAGES     4096 /* the WAL's, after which they are moved into the database */
+#define SQLITE_WAL_FULL      4    /* times as many: now it has to be, whoever waits */
+#define SQLITE_WAL_REST      4 /* a part that the writer moves itself, so that the WAL can begin anew */
 #define SQLITE_STEP_WARM     256      /* messages brought back into memory in one step */
 #define SQLITE_INDEX_LAG_US  30000000 /* after which indexing waits no longer for an idle moment */
 
@@ -58,6 +61,21 @@ struct sqlite_figures {
 	struct latencies commits;
 	struct latencies reads[SQLITE_READERS];
 	_Atomic uint64_t n_disk_reads;
+	_Atomic uint64_t n_checkpoints; /* by both threads */
+};
+
+/* What was written goes on into the database beside the traffic, on a thread of its own. */
+struct mover {
+	pthread_t thread;
+	bool is_running;
+	struct db db;
+	bool has_failed; /* its own */
+	/* under the store's lock */
+	bool is_wanted;
+	bool is_busy;
+	/* the writer's and its own */
+	_Atomic unsigned n_pages; /* in the WAL */
+	_Atomic unsigned n_moved; /* of them */
 };
 
 /* log_topic.stored */
@@ -142,6 +160,7 @@ struct sqlite_store {
 	pthread_cond_t work;  /* for the writer */
 	pthread_cond_t reads; /* for the readers */
 	pthread_cond_t indexed_more;
+	pthread_cond_t moves; /* for the mover */
 	struct append *queue[SQLITE_QUEUE_MAX];
 	unsigned queue_at;
 	unsigned n_queued;
@@ -176,6 +195,7 @@ struct sqlite_store {
 	struct batch batch;
 
 	struct reader_thread readers[SQLITE_READERS];
+	struct mover mover;
 };
 
 static inline struct sqlite_store *
@@ -282,6 +302,13 @@ void sqlite_index_wait(struct sqlite_store *s, uint64_t upto);
 bool sqlite_warm_step(struct sqlite_store *s, struct db *db);
 /* At the start, as much as there is time for. */
 void sqlite_warm(struct sqlite_store *s);
+
+/* --- sqlite_wal.c --- */
+/* Its connection and the writer's care; before the threads. 0 or -EIO. */
+MUST_CHECK int sqlite_wal_open(struct sqlite_store *s);
+void *sqlite_mover(void *arg);
+/* After each of the writer's transactions. */
+void sqlite_wal_look(struct sqlite_store *s);
 
 /* --- sqlite_figures.c --- */
 void sqlite_metrics(struct store *store, struct buf *out);

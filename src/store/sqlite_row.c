@@ -5,20 +5,23 @@
 #define FLAG_DELETED   4
 
 /*
- * Content mostly stands in the JSON as it is: then only where. It is the larger part of a row.
+ * Content mostly stands in the JSON as it is: then only where. It is the larger part of a row. Its
+ * member is looked for and not the content, which is longer: should another of that name come first,
+ * content has a column of its own.
  */
 static bool
 find_content(const struct message_record *r, size_t *at)
 {
-	const char *p;
+	struct slice mark =
+	    r->kind == MESSAGE_CHAT ? SLICE("\"content\":\"") : SLICE("\"message\":\"");
+	const char *p = NULL;
 
-	if (r->content.n == 0)
-		return false;
-	p = memmem(r->json.p, r->json.n, r->content.p, r->content.n);
+	if (r->content.n > 0)
+		p = memmem(r->json.p, r->json.n, mark.p, mark.n);
 	if (p == NULL)
 		return false;
-	*at = (size_t)(p - r->json.p);
-	return true;
+	*at = (size_t)(p - r->json.p) + mark.n;
+	return slice_has_prefix(slice_skip(r->json, *at), r->content);
 }
 
 static int
@@ -44,7 +47,7 @@ bind_record(sqlite3_stmt *s, const struct message_record *r)
 	db_bind_u64(s, 8, r->id_at);
 	db_bind_u64(s, 9, r->sse_at);
 	db_bind_u64(s, 10, r->sse_n);
-	db_bind_u64(s, 11, content_at);
+	db_bind_u64(s, 11, is_in_json ? content_at : 0);
 	db_bind_u64(s, 12, r->content.n);
 	db_bind_text(s, 13, r->json);
 	db_bind_text(s, 14, is_in_json ? SLICE_NONE : r->content);

@@ -79,15 +79,15 @@ sqlite_end(struct sqlite_store *s, int status)
 {
 	int code;
 
-	if (status == 0)
+	if (status == 0) {
+		measure(s); /* here it costs no locks of its own */
 		status = db_run(&s->db, db_stmt(&s->db, DB_COMMIT));
+	}
 	code = s->db.code;
 	if (status < 0 && !sqlite3_get_autocommit(s->db.handle) &&
 	    db_run(&s->db, db_stmt(&s->db, DB_ROLLBACK)) < 0) {
 		/* it was rolled back by the failure itself */
 	}
-	if (status == 0)
-		measure(s);
 	atomic_store(&s->busy_since_us, 0);
 	counter_bump(status == 0 ? &s->figures.n_commits : &s->figures.n_failed, 1);
 	if (status < 0) {
@@ -670,6 +670,7 @@ sqlite_writer(void *arg)
 		if (has_traffic)
 			write_batch(s, b);
 		is_idle = !do_beside(s, &next, has_traffic) && !has_traffic;
+		sqlite_wal_look(s);
 	}
 	if (!next.has_trouble) /* else the next start looks closely */
 		close_clean(s);

@@ -1,9 +1,10 @@
 /*
  * durable: how many messages a second the log on disk takes with storage.sync = full, from 1, 8, 64
  * and 512 publishers at once that each wait for their acknowledgement, beside a bare loop of SQLite
- * transactions of as many rows of the same kind. Without sockets: what the store itself costs.
+ * transactions of rows of the same kind, as many in each as ours had. Without sockets: what the
+ * store itself costs. The two take turns, for the disk has moods; medians of the rounds count.
  *
- *	durable FOLDER [SECONDS]
+ *	durable FOLDER [SECONDS [ROUNDS]]
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -16,11 +17,15 @@
 
 #define PUBLISHERS_MAX 512
 #define SAMPLES_MAX    1000000
+#define ROUNDS_MAX     99
 
 struct result {
 	double per_second;
-	uint64_t p50_us;
-	uint64_t p99_us;
+	double cpu_us; /* of the thread that writes, a message */
+	double batch;  /* messages of one transaction */
+	double p50_us;
+	double p99_us;
+	double flush_us; /* of the disk alone, before and after */
 };
 
 static char text[201];
@@ -39,8 +44,17 @@ sum_up(struct result *r, uint64_t *samples, size_t n, uint64_t messages, uint64_
 {
 	qsort(samples, n, sizeof(*samples), compare);
 	r->per_second = (double)messages * 1e6 / (double)us;
-	r->p50_us = n == 0 ? 0 : samples[n / 2];
-	r->p99_us = n == 0 ? 0 : samples[n * 99 / 100];
+	r->p50_us = n == 0 ? 0 : (double)samples[n / 2];
+	r->p99_us = n == 0 ? 0 : (double)samples[n * 99 / 100];
+}
+
+static double
+cpu_us(clockid_t clock)
+{
+	struct timespec t = {0};
+
+	(void)clock_gettime(clock, &t);
+	return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
 }
 
 static void
@@ -52,17 +66,19 @@ die(const char *what)
 
 /* --- the disk alone --- */
 
-static uint64_t
+#define FLUSHES 50
+
+static double
 flush_us(const char *folder)
 {
-	static uint64_t samples[200];
+	uint64_t samples[FLUSHES];
 	char path[512];
 	char page[4096] = "";
 	int fd;
 
 	(void)snprintf(path, sizeof(path), "%s/flush", folder);
 	fd = open(path, O_RDWR | O_CREAT, 0600);
-	for (size_t i = 0; i < 200; i++) {
+	for (size_t i = 0; i < FLUSHES; i++) {
 		uint64_t start = clock_mono_us();
 
 		if (pwrite(fd, page, sizeof(page), (off_t)(i * sizeof(page))) < 0 ||
@@ -72,8 +88,8 @@ flush_us(const char *folder)
 	}
 	(void)close(fd);
 	(void)unlink(path);
-	qsort(samples, 200, sizeof(*samples), compare);
-	return samples[100];
+	qsort(samples, FLUSHES, sizeof(*samples), compare);
+	return (double)samples[FLUSHES / 2];
 }
 
 /* --- the bare loop --- */
@@ -89,6 +105,7 @@ bare(const char *folder, unsigned batch, uint64_t seconds, uint64_t *samples, st
 	sqlite3_stmt *s = NULL;
 	char json[350];
 	uint64_t start;
+	double cpu;
 	uint64_t id = 1;
 	size_t n = 0;
 	int version = 0;
@@ -100,6 +117,7 @@ bare(const char *folder, unsigned batch, uint64_t seconds, uint64_t *samples, st
 	    db_migrate(&db, &version) < 0 ||
 	    sqlite3_prepare_v2(db.handle, insert, -1, &s, NULL) != SQLITE_OK)
 		die(db_text(&db));
+	cpu = cpu_us(CLOCK_THREAD_CPUTIME_ID);
 	start = clock_mono_us();
 	while (clock_mono_us() - start < seconds * 1000000 && n < SAMPLES_MAX) {
 		uint64_t began = clock_mono_us();
@@ -117,6 +135,7 @@ bare(const char *folder, unsigned batch, uint64_t seconds, uint64_t *samples, st
 		samples[n++] = clock_mono_us() - began;
 	}
 	sum_up(r, samples, n, id - 1, clock_mono_us() - start);
+	r->cpu_us = (cpu_us(CLOCK_THREAD_CPUTIME_ID) - cpu) / (double)(id - 1);
 	(void)sqlite3_finalize(s);
 	db_done(&db);
 }
@@ -179,13 +198,16 @@ ours(const char *folder, unsigned publishers, uint64_t seconds, uint64_t *sample
 	struct log_options options = {.n_workers = 1, .now_us = clock_wall_us()};
 	struct sqlite_options o = {
 	    .sync = SYNC_FULL, .cache = 64 << 20, .keys = 1000, .config = &config};
-	struct tail_slot slots[256];
+	static struct tail_slot slots[256];
 	char path[512];
 	char error[512];
 	struct store *store = NULL;
 	struct log *l;
+	const struct sqlite_figures *figures;
 	uint64_t sequence = 0;
 	uint64_t start;
+	clockid_t clock;
+	double cpu;
 	size_t n = 0;
 
 	(void)snprintf(path, sizeof(path), "%s/ours", folder);
@@ -196,6 +218,9 @@ ours(const char *folder, unsigned publishers, uint64_t seconds, uint64_t *sample
 	if (l == NULL)
 		die("no log");
 	log_attach(l, 0, on_wake, &w);
+	if (pthread_getcpuclockid(sqlite_of(store)->thread, &clock) != 0)
+		die("no clock");
+	cpu = cpu_us(clock);
 	start = clock_mono_us();
 	for (unsigned i = 0; i < publishers; i++)
 		publish(l, &rule);
@@ -224,6 +249,10 @@ ours(const char *folder, unsigned publishers, uint64_t seconds, uint64_t *sample
 		}
 	}
 	sum_up(r, samples, n, n, clock_mono_us() - start);
+	figures = &sqlite_of(store)->figures;
+	r->cpu_us = (cpu_us(clock) - cpu) / (double)n;
+	r->batch =
+	    (double)atomic_load(&figures->n_written) / (double)atomic_load(&figures->n_commits);
 	log_free(l);
 }
 
@@ -240,32 +269,70 @@ clean(const char *folder)
 	}
 }
 
+/* --- rounds --- */
+
+static int
+compare_doubles(const void *a, const void *b)
+{
+	double x = *(const double *)a;
+	double y = *(const double *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* Of one figure in each of the results. */
+static double
+median(const struct result *all, size_t n, size_t at)
+{
+	double v[ROUNDS_MAX];
+
+	for (size_t i = 0; i < n; i++)
+		v[i] = *(const double *)(const void *)((const char *)&all[i] + at);
+	qsort(v, n, sizeof(*v), compare_doubles);
+	return v[n / 2];
+}
+
+#define MEDIAN(all, member) median(all, n_rounds, offsetof(struct result, member))
+
+static void
+measure(
+    const char *folder, unsigned publishers, uint64_t seconds, size_t n_rounds, uint64_t *samples)
+{
+	static struct result floor[ROUNDS_MAX];
+	static struct result r[ROUNDS_MAX];
+	static struct result ratio[ROUNDS_MAX];
+
+	for (size_t i = 0; i < n_rounds; i++) {
+		clean(folder);
+		r[i].flush_us = flush_us(folder);
+		ours(folder, publishers, seconds, samples, &r[i]);
+		bare(folder, (unsigned)(r[i].batch + 0.5), seconds, samples, &floor[i]);
+		ratio[i].per_second = r[i].per_second / floor[i].per_second;
+		clean(folder);
+		r[i].flush_us = (r[i].flush_us + flush_us(folder)) / 2;
+	}
+	(void)printf("%10u %7.1f %10.0f %10.0f %6.2f %9.2f %9.2f %10.0f %10.0f %10.0f\n",
+	    publishers, MEDIAN(r, batch), MEDIAN(floor, per_second), MEDIAN(r, per_second),
+	    MEDIAN(ratio, per_second), MEDIAN(floor, cpu_us), MEDIAN(r, cpu_us),
+	    MEDIAN(r, flush_us), MEDIAN(r, p50_us), MEDIAN(r, p99_us));
+	(void)fflush(stdout);
+}
+
 int
 main(int argc, char **argv)
 {
 	static const unsigned publishers[] = {1, 8, 64, PUBLISHERS_MAX};
 	uint64_t *samples = calloc(SAMPLES_MAX, sizeof(*samples));
-	uint64_t seconds = argc > 2 ? strtoull(argv[2], NULL, 10) : 3;
+	uint64_t seconds = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
+	uint64_t n_rounds = argc > 3 ? strtoull(argv[3], NULL, 10) : 5;
 
-	if (argc < 2 || samples == NULL)
-		die("usage: durable FOLDER [SECONDS]");
+	if (argc < 2 || samples == NULL || n_rounds < 1 || n_rounds > ROUNDS_MAX)
+		die("usage: durable FOLDER [SECONDS [ROUNDS]]");
 	memset(text, 't', sizeof(text) - 1);
-	(void)printf(
-	    "one flush of this disk: %llu us (p50)\n", (unsigned long long)flush_us(argv[1]));
-	(void)printf("%10s %12s %12s %7s %10s %10s\n", "publishers", "bare/s", "ours/s", "ratio",
-	    "ack p50 us", "p99 us");
-	for (size_t i = 0; i < ARRAY_LEN(publishers); i++) {
-		struct result floor = {0};
-		struct result r = {0};
-
-		clean(argv[1]);
-		bare(argv[1], publishers[i], seconds, samples, &floor);
-		ours(argv[1], publishers[i], seconds, samples, &r);
-		(void)printf("%10u %12.0f %12.0f %7.2f %10llu %10llu\n", publishers[i],
-		    floor.per_second, r.per_second, r.per_second / floor.per_second,
-		    (unsigned long long)r.p50_us, (unsigned long long)r.p99_us);
-		clean(argv[1]);
-	}
+	(void)printf("%10s %7s %10s %10s %6s %9s %9s %10s %10s %10s\n", "publishers", "batch",
+	    "bare/s", "ours/s", "ratio", "bare cpu", "our cpu", "flush us", "ack p50 us", "p99 us");
+	for (size_t i = 0; i < ARRAY_LEN(publishers); i++)
+		measure(argv[1], publishers[i], seconds, n_rounds, samples);
 	free(samples);
 	return 0;
 }

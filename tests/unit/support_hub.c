@@ -323,6 +323,7 @@ open_database(const struct world_options *o, struct world_store *ws, struct conf
 	    .cache = o->cache != 0 ? o->cache
 		     : is_cold()   ? 1
 				   : 64 << 20,
+	    .wal_pages = o->wal_pages,
 	    .warm_us = o->warms_later ? 0 : 60000000,
 	    .keys = o->max_keys == 0 ? 1000 : o->max_keys,
 	    .config = c,

@@ -44,6 +44,7 @@ struct world_options {
 	uint64_t max_keys;  /* 0: 1000 */
 	uint64_t max_size;  /* of the database; 0: any */
 	uint64_t cache;     /* of the database; 0: 64 MiB, or nothing */
+	unsigned wal_pages; /* of the database; 0: the usual */
 	bool warms_later;   /* the database fills its cache beside the traffic */
 	const char *vfs;    /* of the database; NULL: SQLite's own */
 	enum world_sync sync;

@@ -461,12 +461,39 @@ START_TEST(many_topics)
 }
 END_TEST
 
+/* What is written moves into the database beside the traffic: the file before it stays small. */
+START_TEST(wal_is_bounded)
+{
+	static const struct world_options options = {.wal_pages = 64};
+	char text[1000];
+	char path[128];
+	char got[2048];
+	struct world w;
+	struct stat st;
+
+	ck_assert(world_init(&w, &options));
+	memset(text, 'x', sizeof(text) - 1);
+	text[sizeof(text) - 1] = '\0';
+	for (int i = 0; i < 20; i++)
+		ck_assert_int_eq(world_say_often(&w, "a", text, 100), 0);
+	SAY("b", "m");
+	ck_assert_uint_gt(atomic_load(&sqlite_of(w.store->inner)->figures.n_checkpoints), 4);
+	path_of(&w, path, "-wal");
+	ck_assert_int_eq(stat(path, &st), 0);
+	/* and what one transaction can bring */
+	ck_assert_int_le(st.st_size, (64 * SQLITE_WAL_FULL + 300) * 4096);
+	crash(&w, WORLD_SYNC_FULL);
+	ck_assert_str_eq(stored(&w, "b", got), "b#2001 m; level");
+	world_done(&w);
+}
+END_TEST
+
 int
 main(void)
 {
 	const TTest *const tests[] = {survives, clock_set_back, unclean_end, one_daemon, not_ours,
 	    damaged, smaller_rule, size_is_bounded, forgotten_topics, forgotten_and_back, searched,
-	    many_topics, NULL};
+	    many_topics, wal_is_bounded, NULL};
 
 	(void)setenv("BELFRY_TEST_STORE", "sqlite", 1);
 	return run_tests("sqlite", tests);

@@ -116,9 +116,10 @@ check_log(struct trial *t)
 
 /* False when nothing failed any more. */
 static bool
-run(enum fault fault, unsigned n, bool is_lasting)
+run(enum fault fault, unsigned n, bool is_lasting, unsigned wal_pages)
 {
-	static const struct world_options options = {.vfs = FAULTY_VFS, .sync = WORLD_SYNC_FULL};
+	struct world_options options = {
+	    .vfs = FAULTY_VFS, .sync = WORLD_SYNC_FULL, .wal_pages = wal_pages};
 	static struct trial t;
 	char why[300];
 	bool has_failed;
@@ -156,11 +157,22 @@ START_TEST(every_call)
 	unsigned n = 1;
 
 	ck_assert(vfs_init());
-	while (run(fault, n, _i % 2 == 1)) {
+	while (run(fault, n, _i % 2 == 1, 0)) {
 		n++;
 		ck_assert_uint_lt(n, CALLS);
 	}
 	ck_assert_uint_gt(n, fault == FAULT_READ ? 0 : 3);
+}
+END_TEST
+
+/* The same while what was written is moved into the database all the time. */
+START_TEST(every_move)
+{
+	enum fault fault = (enum fault)(_i / 2 + 1);
+
+	ck_assert(vfs_init());
+	for (unsigned n = 1; n < 60; n += 2)
+		(void)run(fault, n, _i % 2 == 1, 2);
 }
 END_TEST
 
@@ -201,6 +213,7 @@ main(void)
 	(void)setenv("BELFRY_TEST_STORE", "sqlite", 1);
 	tcase_set_timeout(t, 240);
 	tcase_add_loop_test(t, every_call, 0, (FAULTS - 1) * 2);
+	tcase_add_loop_test(t, every_move, 0, (FAULTS - 1) * 2);
 	tcase_add_test(t, reads);
 	suite_add_tcase(s, t);
 	runner = srunner_create(s);
