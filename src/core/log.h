@@ -169,9 +169,10 @@ struct log_read {
 	int64_t time_ms;
 	int64_t now_ms;      /* for what has expired */
 	struct slice search; /* words that content must have (history's q); absent: all */
-	unsigned worker;     /* where done is called */
+	bool may_skip;   /* what a disk will not give is passed over, not a failure; `lost` tells */
+	unsigned worker; /* where done is called */
 	/* results */
-	int status;
+	int status; /* -ETIMEDOUT: ask again */
 	unsigned n;
 	struct message *messages[LOG_READ_MAX]; /* one reference each, the reader's */
 	/*
@@ -184,6 +185,7 @@ struct log_read {
 	 * LOG_FORWARD: highest id above `after` that retention took from these topics; 0: none
 	 */
 	uint64_t trimmed;
+	uint64_t lost;                    /* highest id that may have been passed over; 0: none */
 	void (*done)(struct log_read *r); /* possibly before log_read returns */
 	TAILQ_ENTRY(log_read) link;       /* the store's, then the log's, until done */
 };

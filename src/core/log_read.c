@@ -13,6 +13,7 @@ log_read(struct log *l, struct log_read *r)
 	r->n = 0;
 	r->status = 0;
 	r->more = false;
+	r->lost = 0;
 	l->store->ops->read(l->store, r);
 }
 

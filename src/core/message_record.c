@@ -44,8 +44,8 @@ has_tail(const struct message_record *r)
  * What is read from a disk is believed only where it cannot lead outside, and where no form of it
  * would fail: a reader would come to it again and again.
  */
-static bool
-is_sound(const struct message_record *r)
+bool
+message_record_is_sound(const struct message_record *r)
 {
 	if (r->json.n == 0 || r->json.n > MESSAGE_JSON_MAX || r->kind > MESSAGE_RAW ||
 	    r->sse_n > r->json.n || r->sse_at > r->json.n - r->sse_n)
@@ -68,7 +68,7 @@ message_from_record(const struct message_record *r)
 	size_t head_n;
 	char *at;
 
-	if (!is_sound(r))
+	if (!message_record_is_sound(r))
 		return NULL;
 	m = mem_alloc(sizeof(*m) + WS_SERVER_HEAD + r->json.n + r->topic.n + r->also.n +
 		      r->event.n + r->content.n + r->name.n + r->user_id.n + r->key.n);

@@ -24,9 +24,10 @@ struct message_record {
 
 /* Borrows from m. */
 void message_to_record(const struct message *m, struct message_record *out);
+/* Whether the record can be one that was written by message_to_record. */
+bool message_record_is_sound(const struct message_record *r);
 /*
- * One owned reference; NULL on no memory, or when the record cannot be one that was written by
- * message_to_record.
+ * One owned reference; NULL on no memory, or when the record is not sound.
  */
 MUST_CHECK struct message *message_from_record(const struct message_record *r);
 

@@ -35,6 +35,7 @@ struct reader {
 	struct log_filter *filters;
 	size_t n_filters;
 	bool filters_stale;
+	bool has_lost;       /* the gap is of what could not be read: nobody knows whose it was */
 	bool gap_due;        /* gap is to be told when the cursor reaches gap.gap_id */
 	bool accept_trimmed; /* the first read of a question: what was gone before is no gap */
 	bool is_catch_up;
@@ -374,6 +375,7 @@ tell_gap(struct reader *r)
 
 	r->gap_due = false;
 	if (s->is_stream) {
+		r->has_lost = false;
 		say_gap(r, NULL, &r->gap, r->gap_asked, 0);
 		return;
 	}
@@ -385,38 +387,52 @@ tell_gap(struct reader *r)
 			continue;
 		if (gap.reason == LOG_GAP_TRIMMED) { /* each subscription has a fate of its own */
 			log_resume(r->hub->log, &filter, 1, r->gap_asked, &gap);
-			if (gap.reason == LOG_GAP_NONE)
+			if (gap.reason == LOG_GAP_NONE && !r->has_lost)
 				continue;
+			if (gap.reason == LOG_GAP_NONE)
+				gap.reason = LOG_GAP_TRIMMED;
 		}
 		say_gap(r, sub, &gap, r->gap_asked, 0);
 	}
+	r->has_lost = false;
 }
 
-/*
- * Retention overtook the reader. A gap that is still to be told then reaches further. What a
- * question met gone is no gap, but what came after it was asked is.
- */
+/* What is up to this id is missing: a gap that is still to be told then reaches further. */
 static void
-note_trimmed(struct reader *r)
+miss(struct reader *r, uint64_t upto)
 {
-	uint64_t trimmed = r->read.trimmed;
 	struct log_resume now;
 
-	if (r->accept_trimmed) {
-		r->accept_trimmed = false;
-		r->known_trimmed = min_u64(trimmed, r->asked_upto);
-	}
-	if (trimmed <= max_u64(r->cursor, r->known_trimmed))
-		return;
 	log_resume(r->hub->log, r->filters, r->n_filters, r->cursor, &now);
-	r->known_trimmed = trimmed;
+	r->known_trimmed = max_u64(upto, r->known_trimmed);
 	if (!r->gap_due) {
 		r->gap_due = true;
 		r->gap.reason = LOG_GAP_TRIMMED;
 		r->gap_asked = r->cursor;
 	}
 	r->gap.oldest = now.oldest;
-	r->gap.gap_id = r->who->is_stream ? trimmed : 0;
+	r->gap.gap_id = r->who->is_stream ? upto : 0;
+}
+
+/*
+ * Retention overtook the reader, or the store could not read. What a question met gone is no gap,
+ * but what came after it was asked is.
+ */
+static void
+note_missing(struct reader *r)
+{
+	uint64_t trimmed = r->read.trimmed;
+
+	if (r->accept_trimmed) {
+		r->accept_trimmed = false;
+		r->known_trimmed = min_u64(trimmed, r->asked_upto);
+	}
+	if (trimmed > max_u64(r->cursor, r->known_trimmed))
+		miss(r, trimmed);
+	if (r->read.lost == 0)
+		return;
+	r->has_lost = true;
+	miss(r, r->read.lost);
 }
 
 static bool
@@ -493,7 +509,7 @@ pass_on_all(struct reader *r)
 {
 	struct log_read *read = &r->read;
 
-	note_trimmed(r);
+	note_missing(r);
 	for (unsigned i = 0; i < read->n; i++) {
 		struct message *m = read->messages[i];
 		int status;
@@ -519,6 +535,10 @@ on_found(struct reader *r)
 	r->cursor = r->read.reached;
 	if (r->seek_limit != 0)
 		r->cursor = min_u64(r->cursor, r->seek_limit);
+	if (r->read.lost == 0)
+		return;
+	r->has_lost = true;
+	miss(r, r->cursor);
 }
 
 static void
@@ -532,8 +552,10 @@ on_read(struct log_read *read)
 		reader_free(r);
 		return;
 	}
-	if (read->status < 0) {
+	if (read->status < 0 && read->status != -ETIMEDOUT) {
 		r->who->ops->fail(r->who);
+	} else if (read->status < 0) {
+		/* it is asked again */
 	} else if (r->is_seeking) {
 		on_found(r);
 	} else if (!r->filters_stale) { /* else: read for what is no longer wanted */
@@ -642,6 +664,7 @@ read_on(struct reader *r, uint64_t upto)
 	read->upto = r->is_seeking ? r->asked_upto : upto; /* what comes later is not counted */
 	read->max_bytes = READ_BYTES;
 	read->now_ms = r->hub->now_ms;
+	read->may_skip = true;
 	read->worker = r->hub->worker;
 	read->done = on_read;
 	r->is_reading = true;

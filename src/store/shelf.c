@@ -243,6 +243,12 @@ place_of(const struct shelves *s, struct log *l, const struct log_read *r)
 	return p;
 }
 
+uint64_t
+shelves_reach(const struct shelves *s, struct log *l, const struct log_read *r)
+{
+	return place_of(s, l, r).cold_id;
+}
+
 static bool
 is_found(const struct place *p, const struct log_read *r, const struct message *m)
 {

@@ -84,6 +84,9 @@ shelf_count(const struct shelf *shelf)
  */
 MUST_CHECK bool shelves_read(const struct shelves *s, struct log *l, struct log_read *r);
 
+/* What a read asks for is here down to the first id above this one. */
+uint64_t shelves_reach(const struct shelves *s, struct log *l, const struct log_read *r);
+
 /* Whether a message of this topic and end (0: none) is one of those that a read asks for. */
 bool read_wants(const struct log_read *r, struct slice topic, int64_t expires_ms);
 /* One more result, if it fits: its bytes are added to *bytes. Adds a reference. */

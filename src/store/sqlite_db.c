@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 static const char *const queries[] = {
 #define X(name, sql) sql,
@@ -19,7 +20,7 @@ db_text(const struct db *db)
 static int
 failed(struct db *db)
 {
-	db->code = db->handle == NULL ? SQLITE_NOMEM : sqlite3_extended_errcode(db->handle);
+	db->code = db->handle == NULL ? SQLITE_CANTOPEN : sqlite3_extended_errcode(db->handle);
 	(void)snprintf(db->text, sizeof(db->text), "%s",
 	    db->handle == NULL ? sqlite3_errstr(db->code) : sqlite3_errmsg(db->handle));
 	return -1;
@@ -28,6 +29,8 @@ failed(struct db *db)
 int
 db_exec(struct db *db, const char *sql)
 {
+	if (db->handle == NULL)
+		return failed(db);
 	return sqlite3_exec(db->handle, sql, NULL, NULL, NULL) == SQLITE_OK ? 0 : failed(db);
 }
 
@@ -77,14 +80,45 @@ db_done(struct db *db)
 	*db = (struct db){0};
 }
 
+int
+db_reopen(struct db *db, const struct db_open *o)
+{
+	db_done(db);
+	return db_init(db, o);
+}
+
+bool
+db_is_within(const struct db *db)
+{
+	return db->handle != NULL && !sqlite3_get_autocommit(db->handle);
+}
+
+bool
+db_has_failed(const struct db *db)
+{
+	switch (db->code & 0xff) {
+	case SQLITE_IOERR:
+	case SQLITE_CORRUPT:
+	case SQLITE_NOTADB:
+	case SQLITE_CANTOPEN:
+	case SQLITE_PROTOCOL:
+		return true;
+	default:
+		return db->handle == NULL;
+	}
+}
+
 sqlite3_stmt *
 db_stmt(struct db *db, enum db_query query)
 {
+	static const char index[] = "INSERT INTO search";
 	sqlite3_stmt **s = &db->stmts[query];
 
+	if (strncmp(queries[query], index, sizeof(index) - 1) == 0)
+		db->has_indexed = true;
 	if (*s == NULL) {
-		if (sqlite3_prepare_v3(db->handle, queries[query], -1, SQLITE_PREPARE_PERSISTENT, s,
-			NULL) != SQLITE_OK) {
+		if (db->handle == NULL || sqlite3_prepare_v3(db->handle, queries[query], -1,
+					      SQLITE_PREPARE_PERSISTENT, s, NULL) != SQLITE_OK) {
 			(void)failed(db);
 			return NULL;
 		}
@@ -214,9 +248,7 @@ static const char *const steps[] = {
     "CREATE INDEX messages_that_change ON messages (target) WHERE target IS NOT NULL;"
     "CREATE TABLE keys (text BLOB PRIMARY KEY, id INTEGER NOT NULL, time INTEGER NOT NULL)"
     " WITHOUT ROWID;"
-    "CREATE INDEX keys_by_age ON keys (id);"
-    "CREATE VIRTUAL TABLE search USING fts5 (content, content = '',"
-    " tokenize = 'unicode61 remove_diacritics 2');",
+    "CREATE INDEX keys_by_age ON keys (id);" DB_SEARCH_TABLE,
     /* flags: 2 it is not logged */
     "CREATE TABLE scheduled (number INTEGER PRIMARY KEY, at INTEGER NOT NULL, kind INTEGER NOT NULL,"
     " flags INTEGER NOT NULL, time INTEGER NOT NULL, ends INTEGER NOT NULL,"

@@ -13,6 +13,12 @@
 #define DB_BUSY_MS        5000 /* that somebody else (a backup, the sqlite3 tool) may hold the lock */
 #define DB_APPLICATION_ID 0x42656c66 /* "Belf" */
 
+/* The search index: it keeps words only, so what leaves it has to be said as it came. */
+#define DB_SEARCH_TABLE                                                                            \
+	"CREATE VIRTUAL TABLE search USING fts5 (content, content = '',"                           \
+	" tokenize = 'unicode61 remove_diacritics 2')"
+#define DB_SEARCH_ANEW "DROP TABLE search; " DB_SEARCH_TABLE
+
 /* Columns of a message in each query that reads messages, in this order. */
 #define DB_MESSAGE                                                                                 \
 	"m.id, m.kind, m.flags, m.time, m.ends, m.origin, m.id_at, m.sse_at, m.sse_n,"             \
@@ -136,7 +142,8 @@ enum db_query {
 struct db {
 	sqlite3 *handle;
 	sqlite3_stmt *stmts[DB_QUERY_COUNT];
-	int code; /* SQLite's, of the last failure */
+	int code;         /* SQLite's, of the last failure */
+	bool has_indexed; /* the search index was changed since this was cleared */
 	char text[128];
 };
 
@@ -150,6 +157,12 @@ struct db_open {
 /* 0; or -1, why is in db->code (db_done is still due). */
 MUST_CHECK int db_init(struct db *db, const struct db_open *o);
 void db_done(struct db *db);
+/* Once more, after a failure. As db_init. */
+MUST_CHECK int db_reopen(struct db *db, const struct db_open *o);
+/* Whether a transaction is open. */
+bool db_is_within(const struct db *db);
+/* Whether the last failure was of the disk or the file: a new connection may be better. */
+bool db_has_failed(const struct db *db);
 /* Of the last failure, for people. */
 const char *db_text(const struct db *db);
 /* Run SQL without results. 0 or -1. */

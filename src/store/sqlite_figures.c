@@ -82,6 +82,10 @@ sqlite_metrics(struct store *store, struct buf *out)
 	add_queues(s, out);
 	COUNTER("disk_reads", "Reads of the log that the memory could not answer.",
 	    atomic_load(&f->n_disk_reads));
+	COUNTER("reads_failed", "Those of them that the disk did not answer, whatever was tried.",
+	    atomic_load(&s->readers[0].n_failed) + atomic_load(&s->readers[1].n_failed));
+	COUNTER(
+	    "damaged", "Times that a damaged message was passed over.", atomic_load(&f->n_damaged));
 	latencies_write(out, "belfry_storage_read_seconds",
 	    "What those reads took, without waiting for their turn.", &reads);
 	add_memory(s, out);

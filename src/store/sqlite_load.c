@@ -188,7 +188,7 @@ sqlite_load(struct sqlite_store *s)
 	at.last = max_u64(at.last, max_u64(begin, s->folded));
 	r = write_start(&at, begin);
 	if (r < 0) {
-		if (!sqlite3_get_autocommit(s->db.handle) && db_exec(&s->db, "ROLLBACK") < 0)
+		if (db_is_within(&s->db) && db_exec(&s->db, "ROLLBACK") < 0)
 			r = -EIO;
 		return r;
 	}

@@ -61,6 +61,7 @@ struct sqlite_figures {
 	struct latencies commits;
 	struct latencies reads[SQLITE_READERS];
 	_Atomic uint64_t n_disk_reads;
+	_Atomic uint64_t n_damaged;     /* messages passed over */
 	_Atomic uint64_t n_checkpoints; /* by both threads */
 };
 
@@ -102,6 +103,8 @@ struct reader_thread {
 	sqlite3_stmt *up[SQLITE_SCAN_TOPICS];
 	sqlite3_stmt *down[SQLITE_SCAN_TOPICS];
 	uint64_t deadline_us;
+	bool has_failed; /* the last read did, whatever was tried */
+	_Atomic uint64_t n_failed;
 	struct log_read_list queue; /* under lock */
 };
 
@@ -167,7 +170,8 @@ struct sqlite_store {
 	size_t queue_bytes;
 	int64_t sweep_ms; /* a sweep is due; 0: not */
 	uint64_t index_wanted;
-	uint64_t indexed_done; /* as committed */
+	uint64_t indexed_done;  /* as committed */
+	uint64_t index_made_us; /* when the index was last found damaged; 0: never */
 	bool is_stopping;
 	bool is_warming; /* there is more to bring back into memory */
 	bool is_resting; /* the writer has nothing to do */
@@ -177,6 +181,8 @@ struct sqlite_store {
 	_Atomic uint64_t busy_since_us; /* the writer waits for the disk; 0: not */
 	_Atomic uint64_t n_bytes;       /* of the database */
 	struct sqlite_figures figures;
+	_Atomic bool is_index_broken;
+	_Atomic uint64_t damaged_id; /* the message that was told of last */
 
 	/* the writer's */
 	pthread_t thread;
@@ -188,10 +194,10 @@ struct sqlite_store {
 	uint64_t n_free;     /* unused pages of the file */
 	int64_t fact_end_ms; /* no fact ends before; 0: none ends */
 	unsigned n_sweeps;
-	bool is_index_broken;
-	unsigned wipe;  /* enum sqlite_wipe: what a deletion has left to do */
-	bool is_secure; /* pages that are given up are overwritten at this moment */
-	bool is_lazy;   /* the connection does not wait for the disk at this moment */
+	unsigned wipe;    /* enum sqlite_wipe: what a deletion has left to do */
+	bool must_reopen; /* the disk or the file has failed */
+	bool is_secure;   /* pages that are given up are overwritten at this moment */
+	bool is_lazy;     /* the connection does not wait for the disk at this moment */
 	struct batch batch;
 
 	struct reader_thread readers[SQLITE_READERS];
@@ -220,6 +226,8 @@ void sqlite_tell(const struct sqlite_store *s, bool is_error, const char *event,
 
 /* --- sqlite_write.c --- */
 void *sqlite_writer(void *arg);
+/* A new connection for the writer, which then is in care of sqlite_wal.c. 0 or -1. */
+MUST_CHECK int sqlite_wal_reopen(struct sqlite_store *s);
 /* The batch's transaction is over: 0, or negative: nothing of it was kept. */
 void sqlite_publish(struct sqlite_store *s, struct batch *b, int status);
 /* BEGIN, and COMMIT or ROLLBACK; note how the disk is. 0 or -1. */
@@ -291,6 +299,10 @@ MUST_CHECK int sqlite_index(struct db *db, unsigned n, uint64_t upto, uint64_t *
 MUST_CHECK int sqlite_index_one(struct db *db, uint64_t id, struct slice text);
 /* A step of indexing in a transaction of its own. True: there is more. */
 bool sqlite_index_step(struct sqlite_store *s);
+/* A search has met damage in the index. */
+void sqlite_index_report(struct sqlite_store *s);
+/* Nothing that was said is lost by that: an empty one takes its place, and is filled again. */
+void sqlite_index_anew(struct sqlite_store *s);
 /* Wait until what was there when it was asked can be found, or the time is over. Readers. */
 void sqlite_index_wait(struct sqlite_store *s, uint64_t upto);
 

@@ -1,4 +1,6 @@
 #include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "core/search.h"
@@ -11,7 +13,9 @@
  * unnoticed between the two.
  */
 
-#define PROGRESS 1000 /* SQLite's instructions between two looks at the clock */
+#define PROGRESS   1000  /* SQLite's instructions between two looks at the clock */
+#define TRIES      6     /* of a read that fails */
+#define FIRST_WAIT 20000 /* microseconds before the second; then twice as many each */
 
 /* Messages in the order of their ids, of one query or merged from one for each topic. */
 struct scan {
@@ -171,9 +175,25 @@ scan_init_search(
 
 /* --- the reads --- */
 
+/* A row that nobody can have written: told once, and passed over. */
+static void
+note_damage(struct sqlite_store *s, struct log_read *r, uint64_t id)
+{
+	char text[128];
+
+	r->lost = max_u64(r->lost, id);
+	counter_bump(&s->figures.n_damaged, 1);
+	if (atomic_exchange(&s->damaged_id, id) == id)
+		return;
+	(void)snprintf(text, sizeof(text),
+	    "message %llu is damaged: whoever reads it is told of a gap (belfryctl check)",
+	    (unsigned long long)id);
+	sqlite_tell(s, true, "storage.damaged", text);
+}
+
 /* One row for a page: 1 it is in, or not wanted; 0 the page is full; negative. */
 static int
-take_row(struct log_read *r, sqlite3_stmt *row, size_t *bytes)
+take_row(struct sqlite_store *s, struct log_read *r, sqlite3_stmt *row, size_t *bytes)
 {
 	struct message_record record;
 	struct message *m;
@@ -182,9 +202,13 @@ take_row(struct log_read *r, sqlite3_stmt *row, size_t *bytes)
 	sqlite_row(row, &record);
 	if (!read_wants(r, record.topic, record.expires_ms))
 		return 1;
+	if (!message_record_is_sound(&record)) {
+		note_damage(s, r, record.id);
+		return 1;
+	}
 	m = message_from_record(&record);
 	if (m == NULL)
-		return record.json.n == 0 ? -EIO : -ENOMEM;
+		return -ENOMEM;
 	fits = read_take(r, m, bytes);
 	message_unref(m);
 	return fits ? 1 : 0;
@@ -192,7 +216,7 @@ take_row(struct log_read *r, sqlite3_stmt *row, size_t *bytes)
 
 /* Rows until the page is full, enough was looked at, or the end. */
 static int
-fill_page(struct log_read *r, struct scan *sc)
+fill_page(struct sqlite_store *s, struct log_read *r, struct scan *sc)
 {
 	size_t bytes = 0;
 	sqlite3_stmt *row;
@@ -200,7 +224,7 @@ fill_page(struct log_read *r, struct scan *sc)
 
 	while ((state = scan_next(sc, &row)) > 0) {
 		uint64_t id = db_column_u64(row, 0);
-		int taken = sc->n_looked > SQLITE_SCAN_MAX ? 0 : take_row(r, row, &bytes);
+		int taken = sc->n_looked > SQLITE_SCAN_MAX ? 0 : take_row(s, r, row, &bytes);
 
 		if (taken < 0)
 			return taken;
@@ -237,7 +261,7 @@ read_page(struct reader_thread *t, struct log_read *r, const struct plan *p)
 	else
 		status = scan_init_search(&sc, t, buf_slice(&text), after, upto);
 	if (status == 0)
-		status = fill_page(r, &sc);
+		status = fill_page(t->store, r, &sc);
 	scan_done(&sc);
 	buf_done(&text);
 	return status;
@@ -377,33 +401,101 @@ answer(struct reader_thread *t, struct log_read *r, const struct plan *p)
 	return status;
 }
 
+static int
+attempt(struct reader_thread *t, struct log_read *r, const struct plan *p)
+{
+	int status;
+
+	t->db.code = SQLITE_OK;
+	t->deadline_us =
+	    clock_mono_us() + (t == &t->store->readers[1] ? SQLITE_SEARCH_US : SQLITE_READ_US);
+	status = db_run(&t->db, db_stmt(&t->db, DB_BEGIN_READ)) < 0 ? -EIO : answer(t, r, p);
+	if (status < 0 && status != -ENOMEM)
+		status = t->db.code == SQLITE_INTERRUPT ? -ETIMEDOUT : -EIO;
+	if (db_is_within(&t->db) && db_run(&t->db, db_stmt(&t->db, DB_COMMIT)) < 0 && status == 0)
+		status = -EIO;
+	if (status < 0)
+		log_read_release(r);
+	return status;
+}
+
+/* Wait until all that is there now can be found. */
+static void
+wait_for_index(struct sqlite_store *s)
+{
+	uint64_t last;
+
+	log_lock(s->store.log);
+	last = s->store.log->last;
+	log_unlock(s->store.log);
+	sqlite_index_wait(s, last);
+}
+
+/* A disk that fails may be better in a moment, and a new connection believes nothing of the old one. */
+static int
+attempt_often(struct reader_thread *t, struct log_read *r, const struct plan *p)
+{
+	struct log_read asked = *r;
+	unsigned tries = t->has_failed ? 2 : TRIES; /* it has failed for all others, too */
+	unsigned wait_us = FIRST_WAIT;
+	bool is_searcher = t == &t->store->readers[1];
+	int status = attempt(t, r, p);
+
+	for (unsigned i = 1; status == -EIO && i < tries; i++) {
+		if (is_searcher && (t->db.code & 0xff) == SQLITE_CORRUPT) {
+			sqlite_index_report(t->store);
+			wait_for_index(t->store);
+		}
+		(void)usleep(wait_us);
+		wait_us *= 2;
+		*r = asked;
+		sqlite_reader_close(t);
+		status = sqlite_reader_open(t->store, (unsigned)(t - t->store->readers));
+		if (status == 0)
+			status = attempt(t, r, p);
+	}
+	if (status != -ETIMEDOUT)
+		t->has_failed = status == -EIO;
+	return status;
+}
+
+/* What the disk has of it cannot be read: it goes on where the memory begins, and is told so. */
+static void
+skip(struct sqlite_store *s, struct log_read *r)
+{
+	struct log *l = s->store.log;
+
+	log_lock(l);
+	r->reached = min_u64(shelves_reach(&s->hot, l, r), r->upto);
+	log_unlock(l);
+	r->lost = max_u64(r->reached, 1);
+	r->more = r->reached < r->upto && r->mode == LOG_FORWARD;
+}
+
 static void
 carry_out(struct reader_thread *t, struct log_read *r, bool is_search)
 {
 	struct sqlite_store *s = t->store;
 	uint64_t start_us;
-	uint64_t last;
+	bool is_known = t->has_failed;
 	struct plan p;
-	int status;
 
-	if (is_search) {
-		log_lock(s->store.log);
-		last = s->store.log->last;
-		log_unlock(s->store.log);
-		sqlite_index_wait(s, last);
-	}
+	if (is_search)
+		wait_for_index(s);
 	make_plan(s, r, &p);
 	atomic_fetch_add_explicit(&s->figures.n_disk_reads, 1, memory_order_relaxed);
 	start_us = clock_mono_us();
-	t->deadline_us = start_us + (is_search ? SQLITE_SEARCH_US : SQLITE_READ_US);
-	status = db_run(&t->db, db_stmt(&t->db, DB_BEGIN_READ)) < 0 ? -EIO : answer(t, r, &p);
-	if (!sqlite3_get_autocommit(t->db.handle) &&
-	    db_run(&t->db, db_stmt(&t->db, DB_COMMIT)) < 0 && status == 0)
-		status = -EIO;
+	r->status = attempt_often(t, r, &p);
 	latencies_add(&s->figures.reads[t - s->readers], clock_mono_us() - start_us);
-	if (status < 0)
-		log_read_release(r);
-	r->status = status;
+	if (r->status != -EIO)
+		return;
+	counter_bump(&t->n_failed, 1);
+	if (!is_known)
+		sqlite_tell(s, true, "storage.read", db_text(&t->db));
+	if (r->may_skip) {
+		r->status = 0;
+		skip(s, r);
+	}
 }
 
 /* The next read to carry out; NULL when the store stops. Under the store's lock. */
@@ -439,7 +531,6 @@ sqlite_reader(void *arg)
 	struct sqlite_store *s = t->store;
 	struct log_read *r;
 
-	sqlite3_progress_handler(t->db.handle, PROGRESS, is_late, t);
 	(void)pthread_mutex_lock(&s->lock);
 	while ((r = next_read(t)) != NULL) {
 		bool is_over = s->is_stopping;
@@ -462,7 +553,10 @@ sqlite_reader_open(struct sqlite_store *s, unsigned i)
 	struct reader_thread *t = &s->readers[i];
 
 	t->store = s;
-	return db_init(&t->db, &o) < 0 ? -EIO : 0;
+	if (db_init(&t->db, &o) < 0)
+		return -EIO;
+	sqlite3_progress_handler(t->db.handle, PROGRESS, is_late, t);
+	return 0;
 }
 
 void
@@ -471,6 +565,8 @@ sqlite_reader_close(struct reader_thread *t)
 	for (unsigned i = 0; i < SQLITE_SCAN_TOPICS; i++) {
 		(void)sqlite3_finalize(t->up[i]);
 		(void)sqlite3_finalize(t->down[i]);
+		t->up[i] = NULL;
+		t->down[i] = NULL;
 	}
 	db_done(&t->db);
 }

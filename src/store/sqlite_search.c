@@ -8,7 +8,8 @@
  * somebody searches.
  */
 
-#define WAIT_S 3 /* that a search waits for the index */
+#define WAIT_S  3         /* that a search waits for the index */
+#define ANEW_US 600000000 /* when a new index is damaged sooner, the damage is elsewhere */
 
 int
 sqlite_index_one(struct db *db, uint64_t id, struct slice text)
@@ -59,7 +60,7 @@ sqlite_index_step(struct sqlite_store *s)
 	uint64_t indexed = s->indexed;
 	int r;
 
-	if (s->is_index_broken || s->indexed >= s->last)
+	if (atomic_load(&s->is_index_broken) || s->indexed >= s->last)
 		return false;
 	r = sqlite_begin(s, true);
 	if (r == 0)
@@ -72,6 +73,40 @@ sqlite_index_step(struct sqlite_store *s)
 	(void)pthread_mutex_unlock(&s->lock);
 	(void)pthread_cond_broadcast(&s->indexed_more);
 	return r == 0 && s->indexed < s->last;
+}
+
+void
+sqlite_index_report(struct sqlite_store *s)
+{
+	uint64_t now = clock_mono_us();
+
+	(void)pthread_mutex_lock(&s->lock);
+	if (s->index_made_us == 0 || now - s->index_made_us > ANEW_US) {
+		s->index_made_us = now;
+		s->indexed_done = 0; /* who searches waits for the new one */
+		atomic_store(&s->is_index_broken, true);
+		(void)pthread_cond_signal(&s->work);
+	}
+	(void)pthread_mutex_unlock(&s->lock);
+}
+
+void
+sqlite_index_anew(struct sqlite_store *s)
+{
+	int r = sqlite_begin(s, true);
+
+	if (r == 0)
+		r = db_exec(&s->db, DB_SEARCH_ANEW);
+	if (r == 0)
+		r = db_meta_set(&s->db, "indexed", 0);
+	if (sqlite_end(s, r) < 0)
+		return;
+	sqlite_tell(s, true, "storage.index", "the search index was damaged and is made anew");
+	(void)pthread_mutex_lock(&s->lock);
+	s->indexed = 0;
+	s->indexed_done = 0;
+	(void)pthread_mutex_unlock(&s->lock);
+	atomic_store(&s->is_index_broken, false);
 }
 
 void

@@ -38,8 +38,9 @@ move(struct sqlite_store *s, struct db *db)
 {
 	int n_pages = 0;
 	int n_moved = 0;
-	int r = sqlite3_wal_checkpoint_v2(
-	    db->handle, NULL, SQLITE_CHECKPOINT_PASSIVE, &n_pages, &n_moved);
+	int r = db->handle == NULL ? SQLITE_CANTOPEN
+				   : sqlite3_wal_checkpoint_v2(db->handle, NULL,
+					 SQLITE_CHECKPOINT_PASSIVE, &n_pages, &n_moved);
 
 	if (r == SQLITE_OK && n_moved >= 0) {
 		atomic_store(&s->mover.n_moved, (unsigned)n_moved);
@@ -84,19 +85,23 @@ sqlite_wal_look(struct sqlite_store *s)
 	atomic_store(&s->busy_since_us, 0);
 }
 
+/* What became of the mover's work is told once; after a failure it has a new connection. */
 static void
-note(struct sqlite_store *s, int status)
+look_after(struct sqlite_store *s, int status)
 {
+	struct db_open o = {s->path, s->vfs, true, s->options.sync};
 	struct mover *m = &s->mover;
 
-	if (status == -EBUSY || (status < 0) == m->has_failed)
+	if (status == -EBUSY)
 		return;
-	m->has_failed = status < 0;
-	if (status < 0)
+	if (status < 0 && !m->has_failed)
 		sqlite_tell(s, true, "storage.checkpoint", sqlite3_errmsg(m->db.handle));
-	else
+	if (status == 0 && m->has_failed)
 		sqlite_tell(
 		    s, false, "storage.checkpoint", "the database takes what was written again");
+	m->has_failed = status < 0;
+	if (status < 0 && db_reopen(&m->db, &o) == 0)
+		(void)sqlite3_wal_autocheckpoint(m->db.handle, 0);
 }
 
 void *
@@ -114,12 +119,23 @@ sqlite_mover(void *arg)
 		m->is_wanted = false;
 		m->is_busy = true;
 		(void)pthread_mutex_unlock(&s->lock);
-		note(s, move(s, &m->db));
+		look_after(s, move(s, &m->db));
 		(void)pthread_mutex_lock(&s->lock);
 		m->is_busy = false;
 	}
 	(void)pthread_mutex_unlock(&s->lock);
 	return NULL;
+}
+
+int
+sqlite_wal_reopen(struct sqlite_store *s)
+{
+	struct db_open o = {s->path, s->vfs, true, s->options.sync};
+
+	if (db_reopen(&s->db, &o) < 0)
+		return -1;
+	(void)sqlite3_wal_hook(s->db.handle, on_commit, s);
+	return 0;
 }
 
 int

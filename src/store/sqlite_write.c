@@ -57,6 +57,18 @@ int
 sqlite_begin(struct sqlite_store *s, bool is_lazy)
 {
 	atomic_store(&s->busy_since_us, clock_mono_us());
+	if (s->must_reopen) {
+		if (sqlite_wal_reopen(s) < 0)
+			return -1;
+		s->must_reopen = false;
+		s->is_lazy = false;
+		if (s->is_secure) {
+			s->is_secure = false;
+			if (sqlite_be_secure(s) < 0)
+				return -1;
+		}
+	}
+	s->db.has_indexed = false;
 	if (be_lazy(s, is_lazy) < 0)
 		return -1;
 	return db_run(&s->db, db_stmt(&s->db, DB_BEGIN_WRITE));
@@ -84,7 +96,7 @@ sqlite_end(struct sqlite_store *s, int status)
 		status = db_run(&s->db, db_stmt(&s->db, DB_COMMIT));
 	}
 	code = s->db.code;
-	if (status < 0 && !sqlite3_get_autocommit(s->db.handle) &&
+	if (status < 0 && db_is_within(&s->db) &&
 	    db_run(&s->db, db_stmt(&s->db, DB_ROLLBACK)) < 0) {
 		/* it was rolled back by the failure itself */
 	}
@@ -92,6 +104,9 @@ sqlite_end(struct sqlite_store *s, int status)
 	counter_bump(status == 0 ? &s->figures.n_commits : &s->figures.n_failed, 1);
 	if (status < 0) {
 		s->db.code = code;
+		s->must_reopen = db_has_failed(&s->db);
+		if ((code & 0xff) == SQLITE_CORRUPT && s->db.has_indexed)
+			sqlite_index_report(s);
 		note_trouble(s, db_text(&s->db));
 		return -1;
 	}
@@ -593,7 +608,8 @@ look(struct sqlite_store *s, struct batch *b, struct agenda *next, bool is_idle)
 {
 	(void)pthread_mutex_lock(&s->lock);
 	while (is_idle && s->n_queued == 0 && s->sweep_ms == 0 && !s->is_stopping &&
-	       (s->index_wanted <= s->indexed || s->is_index_broken || s->has_trouble)) {
+	       (s->has_trouble ||
+		   (s->index_wanted <= s->indexed && !atomic_load(&s->is_index_broken)))) {
 		s->is_resting = true;
 		(void)pthread_cond_wait(&s->work, &s->lock);
 	}
@@ -616,7 +632,7 @@ look(struct sqlite_store *s, struct batch *b, struct agenda *next, bool is_idle)
 static bool
 do_beside(struct sqlite_store *s, struct agenda *next, bool has_traffic)
 {
-	bool is_asked = next->index_wanted > s->indexed && !s->is_index_broken;
+	bool is_asked = next->index_wanted > s->indexed;
 
 	if (next->has_trouble) {
 		if (next->sweep_ms != 0 && !has_traffic)
@@ -667,6 +683,8 @@ sqlite_writer(void *arg)
 		if (next.is_stopping)
 			break;
 		has_traffic = b->n > 0;
+		if (atomic_load(&s->is_index_broken) && (!next.has_trouble || next.sweep_ms != 0))
+			sqlite_index_anew(s);
 		if (has_traffic)
 			write_batch(s, b);
 		is_idle = !do_beside(s, &next, has_traffic) && !has_traffic;

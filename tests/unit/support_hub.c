@@ -280,6 +280,14 @@ store_extent(struct store *s, struct log_extent *out)
 	store_of(s)->inner->ops->extent(store_of(s)->inner, out);
 }
 
+static int
+store_health(struct store *s, char *text, size_t n)
+{
+	struct store *inner = store_of(s)->inner;
+
+	return inner->ops->health == NULL ? 0 : inner->ops->health(inner, text, n);
+}
+
 static void
 remove_folder(const char *folder)
 {
@@ -305,6 +313,7 @@ store_free(struct store *s)
 static const struct store_ops store_ops = {.name = "world",
     .start = store_start,
     .stop = store_stop,
+    .health = store_health,
     .append = store_append,
     .read = store_read,
     .sweep = store_sweep,

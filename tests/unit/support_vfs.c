@@ -7,6 +7,7 @@
 struct faulty_file {
 	sqlite3_file base;
 	sqlite3_file *real; /* behind the struct */
+	bool is_database;
 };
 
 static sqlite3_vfs faulty;
@@ -65,6 +66,10 @@ file_read(sqlite3_file *f, void *p, int n, sqlite3_int64 at)
 {
 	if (fails(FAULT_READ))
 		return SQLITE_IOERR_READ;
+	if (((struct faulty_file *)(void *)f)->is_database && fails(FAULT_DAMAGE)) {
+		memset(p, 0x5a, (size_t)n);
+		return SQLITE_OK;
+	}
 	return real(f)->pMethods->xRead(real(f), p, n, at);
 }
 
@@ -189,6 +194,7 @@ vfs_open(sqlite3_vfs *vfs, sqlite3_filename name, sqlite3_file *f, int flags, in
 
 	(void)vfs;
 	file->real = (sqlite3_file *)(void *)(file + 1);
+	file->is_database = (flags & SQLITE_OPEN_MAIN_DB) != 0;
 	r = real_vfs->xOpen(real_vfs, name, file->real, flags, out);
 	f->pMethods = file->real->pMethods == NULL ? NULL : &methods;
 	return r;

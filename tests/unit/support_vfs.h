@@ -16,7 +16,8 @@ enum fault {
 	FAULT_SHORT, /* half of it is written, then EIO */
 	FAULT_SYNC,
 	FAULT_READ,
-	FAULTS
+	FAULTS,
+	FAULT_DAMAGE /* what is read of the database is something else */
 };
 
 /* Registers it. False when SQLite will not. */

@@ -1,9 +1,12 @@
 /* The disk fails, at every call in turn: what was acknowledged is there, and it recovers by itself. */
 #include <errno.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "core/history.h"
+#include "store/sqlite_private.h"
 #include "tests/unit/support_hub.h"
 #include "tests/unit/support_run.h"
 #include "tests/unit/support_vfs.h"
@@ -202,6 +205,154 @@ START_TEST(reads)
 }
 END_TEST
 
+/* A reader whose disk fails for good is told of a gap and goes on with what is live. */
+START_TEST(reader_goes_on)
+{
+	static const struct world_options options = {.vfs = FAULTY_VFS};
+	static const struct position all = {.kind = POSITION_ALL};
+	static const char *const topics[] = {"a", NULL};
+	struct world w;
+	struct stream st;
+	struct peer p;
+
+	ck_assert(vfs_init());
+	(void)setenv("BELFRY_TEST_STORE", "cold", 1);
+	ck_assert(world_init(&w, &options));
+	ck_assert_int_eq(world_say_often(&w, "a", "m", 200), 0);
+	ck_assert(world_restart(&w));
+	ck_assert(peer_open(&w, 0, &p, "ada"));
+	vfs_fail_at(_i == 0 ? FAULT_READ : FAULT_DAMAGE, 1, true);
+	peer_do(&p, "{'type':'subscribe','topic':'a','after':%llu}",
+	    (unsigned long long)world_id(&w, 5));
+	peer_do(&p, "{'type':'join','room':'r','last':5}");
+	ck_assert(stream_open(&w, 0, &st, (const char **)(uintptr_t)topics, &all, NULL));
+	world_turn(&w);
+	ck_assert_str_eq(peer_take(&p),
+	    "subscribed a resumed #200; gap a after=#5 oldest=#1 trimmed; joined r 1 [ada] #200");
+	ck_assert_str_eq(stream_take(&st), "gap@#200 after=#0 oldest=#1 trimmed; level");
+	vfs_fail_at(FAULT_NONE, 0, false);
+	ck_assert_int_eq(world_say(&w, "a", "live"), 0);
+	world_turn(&w);
+	ck_assert_str_eq(peer_take(&p), "a#201 live");
+	ck_assert_str_eq(stream_take(&st), "a#201 live");
+	stream_close(&st);
+	peer_do(&p, "{'type':'subscribe','topic':'a','after':%llu}",
+	    (unsigned long long)world_id(&w, 199));
+	world_turn(&w);
+	ck_assert_str_eq(peer_take(&p), "subscribed a resumed #201; a#200 m; a#201 live");
+	peer_close(&p, false);
+	world_done(&w);
+}
+END_TEST
+
+/* The writer meets damage: it says so, and goes on when it is over, without a restart. */
+START_TEST(writer_recovers)
+{
+	static const struct world_options options = {.vfs = FAULTY_VFS, .sync = WORLD_SYNC_FULL};
+	static struct trial t;
+	char why[300];
+
+	ck_assert(vfs_init());
+	trial = &t;
+	ck_assert(world_init(&t.w, &options));
+	append(&t.w, 1);
+	append(&t.w, 2);
+	ck_assert(world_restart(&t.w));
+	/* it has to look at the disk again */
+	(void)sqlite3_db_release_memory(sqlite_of(t.w.store->inner)->db.handle);
+	vfs_fail_at(FAULT_DAMAGE, 1, true);
+	append(&t.w, 3);
+	ck_assert_uint_eq(t.n_failed, 1);
+	ck_assert_int_eq(log_health(t.w.log, t.w.now_ms, why, sizeof(why)), -1);
+	ck_assert_msg(strstr(why, "storage: ") == why, "%s", why);
+	log_sweep(t.w.log, t.w.now_ms);
+	append(&t.w, 4);
+	ck_assert_uint_eq(t.n_failed, 2);
+	vfs_fail_at(FAULT_NONE, 0, false);
+	log_sweep(t.w.log, t.w.now_ms);
+	ck_assert_int_eq(log_health(t.w.log, t.w.now_ms, why, sizeof(why)), 0);
+	append(&t.w, 5);
+	ck_assert_uint_eq(t.n_failed, 2);
+	check_log(&t);
+	ck_assert(world_restart(&t.w));
+	check_log(&t);
+	world_done(&t.w);
+}
+END_TEST
+
+static void
+spoil(const struct world *w, const char *sql)
+{
+	sqlite3 *db = NULL;
+	char path[128];
+
+	(void)snprintf(path, sizeof(path), "%s/log", w->store->folder);
+	ck_assert_int_eq(sqlite3_open(path, &db), SQLITE_OK);
+	ck_assert_int_eq(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+	ck_assert_int_eq(sqlite3_close(db), SQLITE_OK);
+}
+
+/* A row that cannot be a message is passed over, and who reads across it is told of a gap. */
+START_TEST(damaged_row)
+{
+	static const struct position all = {.kind = POSITION_ALL};
+	static const char *const topics[] = {"a", NULL};
+	char sql[128];
+	struct world w;
+	struct stream st;
+	struct peer p;
+
+	(void)setenv("BELFRY_TEST_STORE", _i == 0 ? "cold" : "sqlite", 1);
+	ck_assert(world_init(&w, NULL));
+	for (int i = 0; i < 5; i++)
+		ck_assert_int_eq(world_say(&w, "a", "m"), 0);
+	(void)snprintf(sql, sizeof(sql), "UPDATE messages SET kind = 200 WHERE id = %llu",
+	    (unsigned long long)world_id(&w, 3));
+	spoil(&w, sql);
+	ck_assert(world_restart(&w));
+	ck_assert(peer_open(&w, 0, &p, "ada"));
+	ck_assert(stream_open(&w, 0, &st, (const char **)(uintptr_t)topics, &all, NULL));
+	peer_do(&p, "{'type':'subscribe','topic':'a','after':%llu}",
+	    (unsigned long long)world_id(&w, 1));
+	peer_do(&p, "{'type':'history','topic':'a'}");
+	world_turn(&w);
+	ck_assert_str_eq(stream_take(&st),
+	    "a#1 m; a#2 m; gap@#3 after=#0 oldest=#1 trimmed; a#4 m; a#5 m; level");
+	ck_assert_str_eq(peer_take(&p),
+	    "subscribed a resumed #5; gap a after=#1 oldest=#1 trimmed; a#2 m; a#4 m; a#5 m; "
+	    "history a [#1,#2,#4,#5]");
+	stream_close(&st);
+	peer_close(&p, false);
+	world_done(&w);
+}
+END_TEST
+
+/* A damaged search index costs nobody a message: a new one is made. */
+START_TEST(damaged_index)
+{
+	struct world w;
+	struct peer p;
+
+	ck_assert(world_init(&w, NULL));
+	ck_assert(peer_open(&w, 0, &p, "ada"));
+	for (int i = 0; i < 3; i++)
+		ck_assert_int_eq(world_say(&w, "three/x", "some words"), 0);
+	peer_do(&p, "{'type':'history','topic':'three/x','q':'words'}");
+	world_turn(&w);
+	ck_assert_str_eq(peer_take(&p), "history three/x [#1,#2,#3]");
+	spoil(&w, "UPDATE search_data SET block = x'00ff00ff00ff00ff' WHERE id > 10");
+	ck_assert_int_eq(world_say(&w, "three/x", "more words"), 0); /* the first one goes */
+	log_sweep(w.log, w.now_ms);
+	ck_assert_int_eq(world_say(&w, "three/x", "words again"), 0);
+	log_sweep(w.log, w.now_ms);
+	peer_do(&p, "{'type':'history','topic':'three/x','q':'words'}");
+	world_turn(&w);
+	ck_assert_str_eq(peer_take(&p), "history three/x [#3,#4,#5]");
+	peer_close(&p, false);
+	world_done(&w);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -215,6 +366,10 @@ main(void)
 	tcase_add_loop_test(t, every_call, 0, (FAULTS - 1) * 2);
 	tcase_add_loop_test(t, every_move, 0, (FAULTS - 1) * 2);
 	tcase_add_test(t, reads);
+	tcase_add_loop_test(t, reader_goes_on, 0, 2);
+	tcase_add_test(t, writer_recovers);
+	tcase_add_loop_test(t, damaged_row, 0, 2);
+	tcase_add_test(t, damaged_index);
 	suite_add_tcase(s, t);
 	runner = srunner_create(s);
 	srunner_run_all(runner, CK_ENV);
