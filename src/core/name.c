@@ -7,6 +7,8 @@
 #include <unicode/uspoof.h>
 #include <unicode/ustring.h>
 
+#include "base/utf8.h"
+
 /*
  * UTF-16 units: of a name of 128 bytes, and of what normalizing (18-fold at most) and replacing by
  * look-alikes makes of it.
@@ -108,8 +110,15 @@ keep_shown(const UChar *in, int32_t n, UChar *out)
 	return to;
 }
 
-const char *
-name_clean(struct slice in, struct buf *out)
+/* A failure of ICU is one of memory, or of what it was given. */
+static int
+failure(UErrorCode e)
+{
+	return e == U_MEMORY_ALLOCATION_ERROR ? -ENOMEM : -EINVAL;
+}
+
+int
+name_clean(struct slice in, struct buf *out, const char **wrong)
 {
 	UChar raw[UNITS_IN] UNCLEARED;
 	UChar units[UNITS_OUT] UNCLEARED;
@@ -118,21 +127,39 @@ name_clean(struct slice in, struct buf *out)
 	size_t before = out->n;
 	int32_t n = to_units(in, raw, UNITS_IN);
 
+	*wrong = in.n > UNITS_IN ? "is longer than 64 bytes" : "is not UTF-8";
 	if (n < 0)
-		return in.n > UNITS_IN ? "is longer than 64 bytes" : "is not UTF-8";
+		return -EINVAL;
 	if (U_SUCCESS(e))
 		n = unorm2_normalize(nfc, raw, n, units, UNITS_OUT, &e);
+	*wrong = "cannot be read";
 	if (U_FAILURE(e))
-		return "cannot be read";
+		return failure(e);
 	n = keep_shown(units, n, units);
+	*wrong = "is empty";
 	if (n == 0)
-		return "is empty";
+		return -EINVAL;
 	if (add_units(out, units, n) < 0)
-		return "cannot be read: out of memory";
+		return -ENOMEM;
+	*wrong = "is longer than 64 bytes";
 	if (out->n - before <= NAME_MAX_BYTES)
-		return NULL;
+		return 0;
 	out->n = before;
-	return "is longer than 64 bytes";
+	return -EINVAL;
+}
+
+int
+name_take(struct slice in, struct buf *out, struct refusal *why)
+{
+	const char *wrong = "has a control character";
+	int r = utf8_has_control(in) ? -EINVAL : name_clean(in, out, &wrong);
+
+	if (r == 0)
+		return 0;
+	buf_done(out);
+	if (r == -ENOMEM)
+		return refuse_memory(why);
+	return refuse(why, ERROR_BAD_FIELD, "name %s", wrong);
 }
 
 /* Without white space, and without what is not seen. */
@@ -171,7 +198,7 @@ name_key(struct slice name, struct buf *out)
 		n = unorm2_normalize(folded, a, n, b, UNITS_OUT, &e);
 	uspoof_close(checker);
 	if (U_FAILURE(e))
-		return e == U_MEMORY_ALLOCATION_ERROR ? -ENOMEM : -EINVAL;
+		return failure(e);
 	for (int32_t i = 0; i < n; i++) { /* I looks like l, and is i */
 		if (b[i] == 'l')
 			b[i] = 'i';

@@ -6,6 +6,7 @@
 #define CORE_NAME_H
 
 #include "base/buf.h"
+#include "core/error.h"
 
 #define NAME_MAX_BYTES 64   /* of a name that somebody gives himself, cleaned */
 #define NAME_KEY_MAX   4096 /* bytes of a key */
@@ -15,9 +16,14 @@
  * the ends, no control and no format characters (bidirectional overrides among them), at most three
  * combining marks in a row. in: any bytes.
  *
- * NULL; or what is wrong with it, as "is empty", with nothing appended.
+ * 0; -ENOMEM; -EINVAL with what is wrong with it in *wrong, as "is empty": nothing is appended.
  */
-MUST_CHECK const char *name_clean(struct slice in, struct buf *out);
+MUST_CHECK int name_clean(struct slice in, struct buf *out, const char **wrong);
+/*
+ * The same for a name that came in a request, which must have no control characters either. 0, or
+ * -1 with *why, out given back.
+ */
+MUST_CHECK int name_take(struct slice in, struct buf *out, struct refusal *why);
 
 /*
  * Append what names that look alike have in common: equal for names that differ only in case, in

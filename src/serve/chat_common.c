@@ -2,7 +2,6 @@
 #include <stdio.h>
 
 #include "base/rng.h"
-#include "base/utf8.h"
 #include "core/measure.h"
 #include "core/moderation.h"
 #include "core/name.h"
@@ -46,17 +45,11 @@ static int
 check_name(struct buf *name, struct refusal *why)
 {
 	struct buf clean = BUF_INIT(4096);
-	const char *error;
 
 	if (name->n == 0)
 		return 0;
-	if (utf8_has_control(buf_slice(name)))
-		return refuse(why, ERROR_BAD_FIELD, "name has a control character");
-	error = name_clean(buf_slice(name), &clean);
-	if (error != NULL) {
-		buf_done(&clean);
-		return refuse(why, ERROR_BAD_FIELD, "name %s", error);
-	}
+	if (name_take(buf_slice(name), &clean, why) < 0)
+		return -1;
 	buf_done(name);
 	*name = clean;
 	return 0;

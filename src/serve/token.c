@@ -1,7 +1,6 @@
 #include <stdio.h>
 
 #include "base/mem.h"
-#include "base/utf8.h"
 #include "core/counters.h"
 #include "core/limiter.h"
 #include "core/name.h"
@@ -72,8 +71,6 @@ check_name(const cJSON *body, char **out, struct refusal *r)
 	char room[4 * NAME_MAX_BYTES] UNCLEARED;
 	struct buf clean = BUF_ON(room, 4096);
 	const cJSON *item;
-	struct slice name;
-	const char *error;
 
 	if (!cJSON_IsObject(body))
 		return refuse(
@@ -83,14 +80,8 @@ check_name(const cJSON *body, char **out, struct refusal *r)
 		return refuse(r, ERROR_BAD_FIELD, "name is missing");
 	if (!cJSON_IsString(item))
 		return refuse(r, ERROR_BAD_FIELD, "name is not a string");
-	name = slice_trim(json_string(item));
-	if (utf8_has_control(name))
-		return refuse(r, ERROR_BAD_FIELD, "name has a control character");
-	error = name_clean(name, &clean);
-	if (error != NULL) {
-		buf_done(&clean);
-		return refuse(r, ERROR_BAD_FIELD, "name %s", error);
-	}
+	if (name_take(slice_trim(json_string(item)), &clean, r) < 0)
+		return -1;
 	*out = mem_strdup(buf_slice(&clean));
 	buf_done(&clean);
 	if (*out == NULL)
