@@ -12,6 +12,18 @@ change_is_for(const struct message *target)
 	       !target->is_deleted && target->is_logged;
 }
 
+int
+change_receiver(const struct message *target, struct buf *out)
+{
+	cJSON *json = NULL;
+	int r = json_parse(json_raw_member(target->json, "to"), &json, NULL);
+
+	if (r == 0)
+		r = buf_add_slice(out, json_string(json));
+	cJSON_Delete(json);
+	return r < 0 ? -ENOMEM : 0;
+}
+
 /* --- the record --- */
 
 #define CHANGE_USER_MAX 128 /* bytes of a user id (TOKEN_SUB_MAX) */
@@ -56,8 +68,9 @@ change_record(
     const struct message_change *in, const struct topic_rule *rule, int64_t now_ms, uint64_t origin)
 {
 	const struct message *target = in->target;
-	struct message_parts parts = {.topic = target->topic,
-	    .also = message_also(target),
+	bool is_placed = in->topic.p != NULL;
+	struct message_parts parts = {.topic = is_placed ? in->topic : target->topic,
+	    .also = is_placed ? in->also : message_also(target),
 	    .event = slice_str(name_of(in->kind)),
 	    .content = in->kind == MESSAGE_REACTION ? in->emoji : in->content,
 	    .name = in->user.name,

@@ -15,13 +15,18 @@
 struct message_change {
 	enum message_kind kind;
 	const struct message *target; /* as it was looked up: who sent it, and where it stands */
-	struct message_from user;     /* who changes it */
-	struct slice content;         /* MESSAGE_EDITED; absent: it stays */
-	struct slice data;            /* the same, JSON text */
-	struct slice mentions;        /* JSON array; absent: none */
-	struct slice emoji;           /* MESSAGE_REACTION */
+	/* where the record goes: absent, to where the target stands; also: see struct message */
+	struct slice topic, also;
+	struct message_from user; /* who changes it */
+	struct slice content;     /* MESSAGE_EDITED; absent: it stays */
+	struct slice data;        /* the same, JSON text */
+	struct slice mentions;    /* JSON array; absent: none */
+	struct slice emoji;       /* MESSAGE_REACTION */
 	bool is_off;
 };
+
+/* The user id that a direct message is to, appended. 0 or -ENOMEM. */
+MUST_CHECK int change_receiver(const struct message *target, struct buf *out);
 
 /* Only people's own messages can be changed, and not what is no more. */
 bool change_is_for(const struct message *target);

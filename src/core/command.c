@@ -26,6 +26,7 @@ static const struct {
     {"members", command_members},
     {"rooms", command_rooms},
     {"history", command_history},
+    {"direct", command_direct},
     {"edit", command_edit},
     {"delete", command_delete},
     {"react", command_react},
@@ -39,7 +40,7 @@ static const struct {
 };
 
 /* Of CONTRACT 4, but of a later issue: said so instead of `unknown_type`. */
-static const char *const not_built[] = {"direct", "read"};
+static const char *const not_built[] = {"read"};
 
 #define KNOWN_MAX 300 /* bytes of all their names; a refusal has room for ERROR_TEXT */
 

@@ -78,8 +78,29 @@ check_owner(const struct asking *q, const struct message *m, struct refusal *why
 	return 0;
 }
 
+/* May one write there: in its room; or to the other one, of a direct message. */
 static int
-check_target(const struct asking *q, const struct message *m, struct refusal *why)
+check_publish(const struct asking *q, const struct message *m, struct slice to, struct refusal *why)
+{
+	bool is_direct = m->kind == MESSAGE_DIRECT;
+	bool is_sender = slice_eq(m->user_id, slice_str(q->claims->user_id));
+	struct slice other = is_sender ? to : m->user_id;
+	char clean[REFUSE_CLEAN];
+
+	if (is_direct && !claims_may_direct(q->claims, other))
+		return refuse(why, ERROR_INSUFFICIENT_SCOPE, "user '%s' is not in belfry.direct",
+		    refuse_clean(other, clean));
+	if (!is_direct && !claims_may_publish(q->claims, m->topic))
+		return refuse(why, ERROR_INSUFFICIENT_SCOPE, "topic '%s' is not in belfry.publish",
+		    refuse_clean(m->topic, clean));
+	/* who is muted may still take back what he said */
+	return q->kind == MESSAGE_DELETED ? 0
+					  : moderation_may_send(q->hub, q->claims, m->topic, why);
+}
+
+/* to: of a direct message the receiver. */
+static int
+check_target(const struct asking *q, const struct message *m, struct slice to, struct refusal *why)
 {
 	char clean[REFUSE_CLEAN];
 
@@ -92,19 +113,43 @@ check_target(const struct asking *q, const struct message *m, struct refusal *wh
 	if (q->room.p != NULL && !slice_eq(q->room, topic_room(m->topic)))
 		return refuse(why, ERROR_BAD_FIELD, "message %llu is not in room '%s'",
 		    (unsigned long long)m->id, refuse_clean(q->room, clean));
-	if (!claims_may_publish(q->claims, m->topic))
-		return refuse(why, ERROR_INSUFFICIENT_SCOPE, "topic '%s' is not in belfry.publish",
-		    refuse_clean(m->topic, clean));
-	/* who is muted may still take back what he said */
-	if (q->kind != MESSAGE_DELETED && moderation_may_send(q->hub, q->claims, m->topic, why) < 0)
+	if (check_publish(q, m, to, why) < 0)
 		return -1;
 	return q->kind == MESSAGE_REACTION ? 0 : check_owner(q, m, why);
 }
 
 /* --- when it is found --- */
 
+/* The record of a change to a direct message goes to both users, also when one's topic has lost it. */
+struct places {
+	struct buf topic, also;
+	char topic_room[TOPIC_MAX], also_room[TOPIC_MAX];
+};
+
 static int
-append(struct asking *q, struct caller *c, const struct message *target, struct refusal *why)
+add_user_topic(struct buf *b, struct slice user_id)
+{
+	(void)BUF_ADD_LIT(b, "user/");
+	(void)topic_add_segment(b, user_id);
+	return b->failed ? -ENOMEM : 0;
+}
+
+/* A sender whose id makes no topic has none; then the receiver's is the only one. */
+static int
+find_places(const struct message *m, struct slice to, struct places *out)
+{
+	out->topic = BUF_ON(out->topic_room, 4 * TOPIC_MAX);
+	out->also = BUF_ON(out->also_room, 4 * TOPIC_MAX);
+	if (add_user_topic(&out->topic, to) < 0 || add_user_topic(&out->also, m->user_id) < 0)
+		return -ENOMEM;
+	if (out->also.n > TOPIC_MAX || slice_eq(buf_slice(&out->topic), buf_slice(&out->also)))
+		out->also.n = 0;
+	return 0;
+}
+
+static int
+append(struct asking *q, struct caller *c, const struct message *target, struct places *places,
+    struct refusal *why)
 {
 	struct message_change change = {.kind = q->kind,
 	    .target = target,
@@ -117,6 +162,10 @@ append(struct asking *q, struct caller *c, const struct message *target, struct 
 
 	if (a == NULL)
 		return append_refusal(-ENOMEM, why);
+	if (target->kind == MESSAGE_DIRECT) {
+		change.topic = buf_slice(&places->topic);
+		change.also = places->also.n == 0 ? SLICE_NONE : buf_slice(&places->also);
+	}
 	if (q->ref.p != NULL)
 		a->ref = mem_strdup(q->ref);
 	a->one.what = APPEND_CHANGE;
@@ -127,6 +176,28 @@ append(struct asking *q, struct caller *c, const struct message *target, struct 
 		return append_refusal(-ENOMEM, why);
 	}
 	return caller_append(c, q->hub, a, why);
+}
+
+/* m: what was found at the id; NULL: nothing. */
+static int
+carry_out(struct asking *q, struct caller *c, const struct message *m, struct refusal *why)
+{
+	struct buf to = BUF_INIT(TOKEN_SUB_MAX);
+	struct places places;
+	int r = 0;
+
+	places.topic = places.also = BUF_INIT(0);
+	if (m != NULL && m->kind == MESSAGE_DIRECT &&
+	    (change_receiver(m, &to) < 0 || find_places(m, buf_slice(&to), &places) < 0))
+		r = append_refusal(-ENOMEM, why);
+	if (r == 0)
+		r = check_target(q, m, buf_slice(&to), why);
+	if (r == 0)
+		r = append(q, c, m, &places, why);
+	buf_done(&to);
+	buf_done(&places.topic);
+	buf_done(&places.also);
+	return r;
 }
 
 static void
@@ -144,10 +215,8 @@ on_found(struct log_read *r)
 	c->n_pending--;
 	if (r->status < 0)
 		status = append_refusal(r->status, &why);
-	else if (check_target(q, m, &why) < 0)
-		status = -1;
 	else
-		status = append(q, c, m, &why);
+		status = carry_out(q, c, m, &why);
 	if (status < 0)
 		c->ops->refused(c, &why, q->ref);
 	if (c->ops->pending != NULL)

@@ -188,28 +188,50 @@ command_send_chat(struct session *s, struct caller *c, struct slice room, struct
 	return send_draft(s, c, d, ref, why);
 }
 
+/* What is said, in a room or to somebody. */
+static int
+take_said(const struct command *cmd, struct draft *d, struct refusal *why)
+{
+	const cJSON *reply_to = json_member(cmd->json, "reply_to");
+	const cJSON *data = json_member(cmd->json, "data");
+
+	if (command_take_string(cmd, "content", &d->text, why) < 0 ||
+	    command_take_string(cmd, "key", &d->key, why) < 0)
+		return -1;
+	if (reply_to != NULL && json_u64(reply_to, &d->reply_to) < 0)
+		return refuse(why, ERROR_BAD_FIELD, "reply_to must be a message id");
+	if (d->text.p == NULL && data == NULL)
+		return refuse(why, ERROR_BAD_FIELD, "content (a string) or data is missing");
+	if (data != NULL) {
+		d->data = json_raw_member(cmd->text, "data");
+		d->data_text = json_string(data);
+	}
+	return 0;
+}
+
 int
 command_chat(struct session *s, struct caller *c, const struct command *cmd, struct refusal *why)
 {
 	struct draft d UNCLEARED;
-	const cJSON *reply_to = json_member(cmd->json, "reply_to");
-	const cJSON *data = json_member(cmd->json, "data");
 	struct slice room;
 
 	draft_begin(&d, "room");
-	if (command_take_string(cmd, "content", &d.text, why) < 0 ||
-	    command_take_string(cmd, "key", &d.key, why) < 0 ||
-	    command_take_string(cmd, "room", &room, why) < 0)
+	if (command_take_string(cmd, "room", &room, why) < 0 || take_said(cmd, &d, why) < 0)
 		return -1;
-	if (reply_to != NULL && json_u64(reply_to, &d.reply_to) < 0)
-		return refuse(why, ERROR_BAD_FIELD, "reply_to must be a message id");
-	if (d.text.p == NULL && data == NULL)
-		return refuse(why, ERROR_BAD_FIELD, "content (a string) or data is missing");
-	if (data != NULL) {
-		d.data = json_raw_member(cmd->text, "data");
-		d.data_text = json_string(data);
-	}
 	return command_send_chat(s, c, room, &d, cmd->ref, why);
+}
+
+int
+command_direct(struct session *s, struct caller *c, const struct command *cmd, struct refusal *why)
+{
+	struct draft d UNCLEARED;
+
+	draft_begin(&d, "to");
+	d.is_direct = true;
+	if (need_string(cmd, "to", &d.to, why) < 0 || take_said(cmd, &d, why) < 0 ||
+	    publish_rate(s->who.hub, s->claims, 1, why) < 0)
+		return -1;
+	return send_draft(s, c, &d, cmd->ref, why);
 }
 
 int

@@ -443,9 +443,8 @@ deliver_topic(struct delivery *d, struct hub_topic *t)
 }
 
 static void
-deliver(struct hub *h, struct delivery *d)
+deliver_under(struct hub *h, struct delivery *d, struct slice topic)
 {
-	struct slice topic = d->slots->message->topic;
 	struct hub_topic *t = map_get(&h->topics, topic);
 
 	if (t != NULL)
@@ -454,6 +453,16 @@ deliver(struct hub *h, struct delivery *d)
 		if (pattern_matches(h->patterns[i]->pattern, topic))
 			deliver_topic(d, h->patterns[i]);
 	}
+}
+
+static void
+deliver(struct hub *h, struct delivery *d)
+{
+	const struct message *m = d->slots->message;
+
+	deliver_under(h, d, m->topic);
+	if (m->also_n > 0)
+		deliver_under(h, d, message_also(m));
 	for (size_t i = 0; i < MESSAGE_FORMS; i++)
 		wire_unref(d->wires[i]);
 	counter_add(h->counters, COUNTER_DELIVERIES, d->delivered);

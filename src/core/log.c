@@ -174,6 +174,20 @@ log_topic_find(struct log *l, struct slice name)
 	return t;
 }
 
+unsigned
+log_topics_of(struct log *l, const struct message *m, struct log_topic *out[2])
+{
+	unsigned n = 0;
+
+	out[n] = log_topic_find(l, m->topic);
+	n += out[n] != NULL;
+	if (m->also_n > 0) {
+		out[n] = log_topic_find(l, message_also(m));
+		n += out[n] != NULL;
+	}
+	return n;
+}
+
 static bool
 topic_is_idle(const struct log_topic *t)
 {

@@ -124,6 +124,8 @@ log_sweep_share(const struct log *l)
 }
 
 struct log_topic *log_topic_find(struct log *l, struct slice name);
+/* The topics that a message stands under, of those that are known. Returns how many. */
+unsigned log_topics_of(struct log *l, const struct message *m, struct log_topic *out[2]);
 /* Found or made. NULL with *status -ENOMEM or -ENOSPC. */
 struct log_topic *log_topic_get(struct log *l, struct slice name, int *status);
 /* The next id in commit order: max(last + 1, now). */

@@ -184,7 +184,10 @@ check_topic(struct draft *d, const struct claims *who, struct refusal *why)
 		return refuse(why, ERROR_INSUFFICIENT_SCOPE,
 		    "topic '%s' is the server's own: nobody publishes under server/",
 		    refuse_clean(d->topic, clean));
-	if (!claims_may_publish(who, d->topic))
+	if (d->is_direct && !claims_may_direct(who, d->to))
+		return refuse(why, ERROR_INSUFFICIENT_SCOPE, "user '%s' is not in belfry.direct",
+		    refuse_clean(d->to, clean));
+	if (!d->is_direct && !claims_may_publish(who, d->topic))
 		return refuse(why, ERROR_INSUFFICIENT_SCOPE, "topic '%s' is not in belfry.publish",
 		    refuse_clean(d->topic, clean));
 	return 0;
@@ -295,6 +298,30 @@ make_chat(const struct draft *d, struct message_from from, const struct topic_ru
 	return 0;
 }
 
+/* One message under both users' topics; to oneself, or when the sender can have none, under one. */
+static void
+make_direct(const struct draft *d, const struct claims *who, struct message_from from,
+    const struct topic_rule *rule, struct hub *h, uint64_t origin, struct message **out)
+{
+	struct slice own = slice_str(who->user_topic);
+	char to_room[256];
+	struct buf to = BUF_ON(to_room, 8 * TOKEN_SUB_MAX);
+	struct message_chat direct = {.topic = d->topic,
+	    .from = from,
+	    .content = d->text,
+	    .data = d->data,
+	    .key = d->key,
+	    .reply_to = d->reply_to};
+
+	if (own.n <= TOPIC_MAX && !slice_eq(own, d->topic))
+		direct.also = own;
+	if (json_add_string(&to, d->to) == 0) {
+		direct.to = buf_slice(&to);
+		*out = message_chat(&direct, rule, time_of(h, d), origin);
+	}
+	buf_done(&to);
+}
+
 static void
 make_notice(const struct draft *d, struct message_from from, const struct topic_rule *rule,
     struct hub *h, uint64_t origin, struct message **out)
@@ -351,7 +378,9 @@ draft_message(struct hub *h, const struct claims *who, struct message_from from,
 	if (rule->history == 0 && d->key.p != NULL)
 		return refuse(why, ERROR_BAD_FIELD,
 		    "key cannot be given: this topic keeps no history to know it by");
-	if (topic_room(d->topic).p != NULL) {
+	if (d->is_direct) {
+		make_direct(d, who, from, rule, h, origin, &m);
+	} else if (topic_room(d->topic).p != NULL) {
 		if (make_chat(d, from, rule, h, origin, &m, why) < 0)
 			return -1;
 		if (m != NULL && check_slow(h, who, d, rule, why) < 0) {

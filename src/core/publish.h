@@ -29,6 +29,7 @@ struct draft {
 	unsigned priority; /* 0: none */
 	uint64_t ttl_s;    /* 0: none */
 	uint64_t reply_to;
+	bool is_direct;  /* a direct message to `to`, for which another grant is needed */
 	struct slice at; /* when, as it was given; absent: now, or at_s */
 	uint64_t at_s;   /* when, in seconds since 1970; 0: at says */
 	int64_t at_ms;   /* when, after draft_message; 0: now */

@@ -1,4 +1,4 @@
-#include "core/reader.h"
+#include "core/reader_private.h"
 
 #include <errno.h>
 
@@ -7,46 +7,6 @@
 
 #define STEPS_AT_ONCE 8           /* of one that begins */
 #define READ_BYTES    (64 * 1024) /* JSON bytes of one step */
-
-struct reader {
-	struct subscriber *who;
-	TAILQ_ENTRY(reader) mine;  /* of the subscriber */
-	TAILQ_ENTRY(reader) ready; /* of the hub */
-	struct hub *hub;
-	uint64_t cursor; /* everything up to here was queued */
-	/*
-	 * what was asked for reaches to here; what is later comes once, and not to its sender
-	 */
-	uint64_t asked_upto;
-	/* 0, or where a reader of this subscription stood before: a seek goes no higher */
-	uint64_t seek_limit;
-	/*
-	 * what became of messages is news only to who had them: up to here it did. Of later ones it
-	 * reads how they are, with all that was done to them up to state_upto (0: it has yet to read)
-	 */
-	uint64_t had_upto;
-	uint64_t state_upto;
-	/* losses up to this id were told, or are none of a question's business */
-	uint64_t known_trimmed;
-	int64_t min_time_ms; /* since when, by the wall clock; 0: not asked */
-	struct log_resume gap;
-	uint64_t gap_asked;
-	/* with the patterns' bytes behind them: a read may outlive a subscription */
-	struct log_filter *filters;
-	size_t n_filters;
-	bool filters_stale;
-	bool has_lost;       /* the gap is of what could not be read: nobody knows whose it was */
-	bool gap_due;        /* gap is to be told when the cursor reaches gap.gap_id */
-	bool accept_trimmed; /* the first read of a question: what was gone before is no gap */
-	bool is_catch_up;
-	bool is_seeking;
-	bool is_reading; /* a read is under way */
-	bool is_ready;   /* in the hub's list */
-	bool is_parked;  /* level but for the catch-up reader it waits for */
-	bool is_dead;    /* freed when its read comes back */
-	bool presence_skipped;
-	struct log_read read;
-};
 
 static struct reader *
 reader_new(struct hub *h, struct subscriber *s)
@@ -359,82 +319,6 @@ reader_start(struct hub *h, struct subscriber *s, struct sub *sub, const struct 
 
 /* --- stepping --- */
 
-/* sub is NULL for a whole stream. */
-static void
-say_gap(struct reader *r, struct sub *sub, const struct log_resume *gap, uint64_t asked,
-    uint32_t dropped)
-{
-	counter_add(r->hub->counters, COUNTER_GAPS, 1);
-	r->who->ops->gap(r->who, sub, gap, asked, dropped);
-}
-
-static void
-tell_gap(struct reader *r)
-{
-	struct subscriber *s = r->who;
-
-	r->gap_due = false;
-	if (s->is_stream) {
-		r->has_lost = false;
-		say_gap(r, NULL, &r->gap, r->gap_asked, 0);
-		return;
-	}
-	for (struct sub *sub = s->subs; sub != NULL; sub = sub->next) {
-		struct log_filter filter = {sub_pattern(sub), sub->at->is_topic};
-		struct log_resume gap = r->gap;
-
-		if (sub->reader != r)
-			continue;
-		if (gap.reason == LOG_GAP_TRIMMED) { /* each subscription has a fate of its own */
-			log_resume(r->hub->log, &filter, 1, r->gap_asked, &gap);
-			if (gap.reason == LOG_GAP_NONE && !r->has_lost)
-				continue;
-			if (gap.reason == LOG_GAP_NONE)
-				gap.reason = LOG_GAP_TRIMMED;
-		}
-		say_gap(r, sub, &gap, r->gap_asked, 0);
-	}
-	r->has_lost = false;
-}
-
-/* What is up to this id is missing: a gap that is still to be told then reaches further. */
-static void
-miss(struct reader *r, uint64_t upto)
-{
-	struct log_resume now;
-
-	log_resume(r->hub->log, r->filters, r->n_filters, r->cursor, &now);
-	r->known_trimmed = max_u64(upto, r->known_trimmed);
-	if (!r->gap_due) {
-		r->gap_due = true;
-		r->gap.reason = LOG_GAP_TRIMMED;
-		r->gap_asked = r->cursor;
-	}
-	r->gap.oldest = now.oldest;
-	r->gap.gap_id = r->who->is_stream ? upto : 0;
-}
-
-/*
- * Retention overtook the reader, or the store could not read. What a question met gone is no gap,
- * but what came after it was asked is.
- */
-static void
-note_missing(struct reader *r)
-{
-	uint64_t trimmed = r->read.trimmed;
-
-	if (r->accept_trimmed) {
-		r->accept_trimmed = false;
-		r->known_trimmed = min_u64(trimmed, r->asked_upto);
-	}
-	if (trimmed > max_u64(r->cursor, r->known_trimmed))
-		miss(r, trimmed);
-	if (r->read.lost == 0)
-		return;
-	r->has_lost = true;
-	miss(r, r->read.lost);
-}
-
 static bool
 is_of(const struct sub *sub, const struct message *m)
 {
@@ -509,13 +393,13 @@ pass_on_all(struct reader *r)
 {
 	struct log_read *read = &r->read;
 
-	note_missing(r);
+	reader_note_missing(r);
 	for (unsigned i = 0; i < read->n; i++) {
 		struct message *m = read->messages[i];
 		int status;
 
 		if (r->gap_due && m->id > r->gap.gap_id)
-			tell_gap(r);
+			reader_tell_gap(r);
 		status = pass_on(r, m);
 		if (status < 0) {
 			r->who->ops->fail(r->who);
@@ -538,7 +422,7 @@ on_found(struct reader *r)
 	if (r->read.lost == 0)
 		return;
 	r->has_lost = true;
-	miss(r, r->cursor);
+	reader_miss(r, r->cursor);
 }
 
 static void
@@ -610,22 +494,6 @@ merge_parked(struct reader *r)
 	return merged;
 }
 
-static void
-tell_dropped(struct reader *r, struct sub *sub)
-{
-	struct log_resume slow = {.reason = LOG_GAP_SLOW, .gap_id = r->cursor};
-	struct log_filter filter = {sub_pattern(sub), sub->at->is_topic};
-	struct log_resume now;
-
-	if (sub->dropped == 0)
-		return;
-	log_resume(r->hub->log, &filter, 1, r->cursor, &now);
-	slow.oldest = now.oldest;
-	counter_add(r->hub->counters, COUNTER_DROPPED, sub->dropped);
-	say_gap(r, sub, &slow, r->cursor, sub->dropped);
-	sub->dropped = 0;
-}
-
 /* Level: from here on the tail feeds its subscriptions. */
 static void
 finish(struct reader *r)
@@ -634,11 +502,11 @@ finish(struct reader *r)
 	bool presence_skipped = r->presence_skipped;
 
 	if (r->gap_due)
-		tell_gap(r);
+		reader_tell_gap(r);
 	for (struct sub *sub = s->subs; sub != NULL; sub = sub->next) {
 		if (sub->reader != r)
 			continue;
-		tell_dropped(r, sub);
+		reader_tell_dropped(r, sub);
 		sub->reader = NULL;
 		s->ops->level(s, sub, presence_skipped && sub->is_room);
 	}
@@ -683,7 +551,7 @@ reader_step(struct hub *h, struct reader *r)
 	if (r->is_reading || r->is_parked)
 		return false;
 	if (r->gap_due && r->cursor >= r->gap.gap_id)
-		tell_gap(r);
+		reader_tell_gap(r);
 	if (r->filters_stale && make_filters(r) < 0) {
 		r->who->ops->fail(r->who);
 		return false;

@@ -41,14 +41,15 @@ discount(struct memory_store *s, struct log_topic *t, const struct message *m)
 		return;
 	}
 	t->n_changes--;
-	change_index_drop(&s->changes, m);
+	if (m->also_n == 0 || !shelves_stands(s->store.log, m))
+		change_index_drop(&s->changes, m);
 }
 
 static void
 take_oldest(struct memory_store *s, struct log_topic *t, int64_t now_ms)
 {
 	struct shelf *shelf = t->stored;
-	struct message *m = shelves_pop(&s->shelves, shelf);
+	struct message *m = shelves_pop(&s->shelves, s->store.log, shelf);
 
 	discount(s, t, m);
 	if (!message_has_ended(m, now_ms)) { /* what ended by its own ttl is no gap */
@@ -106,11 +107,8 @@ trim_all(struct memory_store *s, int64_t now_ms)
 {
 	const struct shelves *all = &s->shelves;
 
-	while (shelves_bytes(all) > s->max_bytes && all->all.n > 0) {
-		const struct message *m = ring_at(&all->all, 0)->message;
-
-		take_oldest(s, log_topic_find(s->store.log, m->topic), now_ms);
-	}
+	while (shelves_bytes(all) > s->max_bytes && all->all.n > 0)
+		take_oldest(s, shelves_oldest(all, s->store.log), now_ms);
 }
 
 static void
@@ -166,6 +164,39 @@ prepare_later(struct memory_store *s, struct append_item *item, int64_t now_ms)
 	return schedule_prepare(s->store.log, item, now_ms);
 }
 
+/* Topics are needed one after the other. */
+static bool
+has_several(const struct append *a)
+{
+	return a->n > 1 || (a->one.message != NULL && a->one.message->also_n > 0);
+}
+
+/* Room for n messages under a topic. */
+static int
+prepare_topic(struct log *l, struct slice name, unsigned n, bool is_held)
+{
+	int r = 0;
+	struct log_topic *t = log_topic_get(l, name, &r);
+
+	if (t == NULL)
+		return r;
+	t->is_held = is_held; /* room for the next topic is not made out of this one */
+	if (t->stored == NULL)
+		t->stored = mem_calloc(1, sizeof(struct shelf));
+	return t->stored == NULL ? -ENOMEM : ring_reserve(&shelf_of(t)->ring, n);
+}
+
+static int
+prepare_places(struct memory_store *s, const struct append *a, const struct message *m)
+{
+	struct log *l = s->store.log;
+	int r = prepare_topic(l, m->topic, a->n, has_several(a));
+
+	if (r == 0 && m->also_n > 0)
+		r = prepare_topic(l, message_also(m), a->n, true);
+	return r;
+}
+
 static int
 prepare(struct memory_store *s, struct append *a)
 {
@@ -176,7 +207,6 @@ prepare(struct memory_store *s, struct append *a)
 		r = ring_reserve(&s->shelves.all, a->n);
 	for (unsigned i = 0; r == 0 && i < a->n; i++) {
 		const struct message *m = a->items[i].message;
-		struct log_topic *t;
 
 		if (a->items[i].what == APPEND_LATER) {
 			r = prepare_later(s, &a->items[i], a->now_ms);
@@ -184,15 +214,7 @@ prepare(struct memory_store *s, struct append *a)
 		}
 		if (!m->is_logged || !append_is_published(&a->items[i]))
 			continue;
-		t = log_topic_get(l, m->topic, &r);
-		if (t == NULL)
-			return r;
-		t->is_held =
-		    a->n > 1; /* room for the batch's next topic is not made out of this one */
-		if (t->stored == NULL)
-			t->stored = mem_calloc(1, sizeof(struct shelf));
-		r = t->stored == NULL ? -ENOMEM
-				      : ring_reserve(&((struct shelf *)t->stored)->ring, a->n);
+		r = prepare_places(s, a, m);
 		if (r == 0 && m->key.n > 0)
 			r = keys_reserve(&s->keys, m, a->now_ms);
 	}
@@ -202,20 +224,18 @@ prepare(struct memory_store *s, struct append *a)
 static void
 release_topics(struct log *l, const struct append *a)
 {
-	for (unsigned i = 0; a->n > 1 && i < a->n; i++) {
-		struct log_topic *t = log_topic_find(l, a->items[i].message->topic);
+	for (unsigned i = 0; has_several(a) && i < a->n; i++) {
+		struct log_topic *topics[2];
+		unsigned n = log_topics_of(l, a->items[i].message, topics);
 
-		if (t != NULL)
-			t->is_held = false;
+		for (unsigned k = 0; k < n; k++)
+			topics[k]->is_held = false;
 	}
 }
 
 static void
-store_message(struct memory_store *s, struct message *m, int64_t now_ms)
+note_stored(struct memory_store *s, struct log_topic *t, const struct message *m, int64_t now_ms)
 {
-	struct log_topic *t = log_topic_find(s->store.log, m->topic);
-
-	shelves_push(&s->shelves, t->stored, m);
 	if (m->target == 0)
 		t->n_stored++;
 	else
@@ -227,6 +247,21 @@ store_message(struct memory_store *s, struct message *m, int64_t now_ms)
 	t->keep_ms = m->keep_ms;
 	t->used_ms = now_ms;
 	trim_topic(s, t, now_ms);
+}
+
+static void
+store_message(struct memory_store *s, struct message *m, int64_t now_ms)
+{
+	struct log_topic *t = log_topic_find(s->store.log, m->topic);
+	struct log_topic *also =
+	    m->also_n == 0 ? NULL : log_topic_find(s->store.log, message_also(m));
+
+	shelves_push(&s->shelves, t->stored, m);
+	if (also != NULL)
+		shelf_push_also(also->stored, m);
+	note_stored(s, t, m, now_ms);
+	if (also != NULL)
+		note_stored(s, also, m, now_ms);
 }
 
 /* --- changes --- */
@@ -256,19 +291,20 @@ prepare_change(
 {
 	struct message *record = a->items[0].message;
 	const struct message *target = shelves_find(&s->shelves, record->target);
-	struct log_topic *t = log_topic_find(s->store.log, record->topic);
 	int r = log_reserve(s->store.log, 2);
 
 	if (r < 0)
 		return r;
-	if (target == NULL || t == NULL || !change_is_for(target) ||
-	    message_has_ended(target, a->now_ms))
+	if (target == NULL || !change_is_for(target) || message_has_ended(target, a->now_ms))
 		return -ENOENT;
 	if (is_no_news(s, &a->items[0]))
 		return 1;
-	if (ring_reserve(&s->shelves.all, 1) < 0 || ring_reserve(&shelf_of(t)->ring, 1) < 0)
-		return -ENOMEM;
-	r = change_apply(target, record, changed);
+	r = ring_reserve(&s->shelves.all, 1);
+	if (r == 0)
+		r = prepare_places(s, a, record);
+	release_topics(s->store.log, a);
+	if (r == 0)
+		r = change_apply(target, record, changed);
 	if (r < 0)
 		return r;
 	*before = change_index_find(&s->changes, record);
@@ -280,11 +316,18 @@ prepare_change(
 
 /* A record that nobody needs any more; it stands in the index no more. */
 static void
-drop_record(struct memory_store *s, struct log_topic *t, const struct message *record)
+drop_record(struct memory_store *s, uint64_t id)
 {
-	t->n_changes--;
-	shelves_drop(&s->shelves, t->stored, record->id);
-	shrunk(t, &shelf_of(t)->ring, t->used_ms);
+	struct log *l = s->store.log;
+	struct message *m = shelves_find(&s->shelves, id);
+	struct log_topic *topics[2];
+	unsigned n = log_topics_of(l, m, topics);
+
+	for (unsigned i = 0; i < n; i++)
+		topics[i]->n_changes -= shelf_has(topics[i]->stored, id) ? 1 : 0;
+	shelves_drop(&s->shelves, l, id);
+	for (unsigned i = 0; i < n; i++)
+		shrunk(topics[i], &shelf_of(topics[i])->ring, topics[i]->used_ms);
 }
 
 /* The target as it is now takes the place of what it was; takes the reference. */
@@ -294,16 +337,15 @@ change(struct memory_store *s, struct append *a, struct message *changed, struct
 	struct log *l = s->store.log;
 	struct append_item *item = &a->items[0];
 	struct message *record = item->message;
-	struct log_topic *t = log_topic_find(l, record->topic);
 
 	if (before != NULL)
-		drop_record(s, t, before);
-	shelves_replace(&s->shelves, t->stored, changed);
+		drop_record(s, before->id);
+	shelves_replace(&s->shelves, l, changed);
 	message_unref(changed);
 	while (record->kind == MESSAGE_DELETED &&
 	       (before = change_index_other(&s->changes, record->target, record)) != NULL) {
 		change_index_drop(&s->changes, before);
-		drop_record(s, t, before);
+		drop_record(s, before->id);
 	}
 	item->id = log_next_id(l, (uint64_t)a->now_ms * 1000);
 	message_commit(record, item->id);

@@ -38,8 +38,14 @@ void
 shelves_push(struct shelves *s, struct shelf *shelf, struct message *m)
 {
 	ring_push(&shelf->ring, m->id, message_ref(m));
-	ring_push(&s->all, m->id, m); /* one reference serves both: they are taken together */
+	ring_push(&s->all, m->id, m); /* one reference serves all: the last shelf takes it along */
 	count_in(s, shelf, m);
+}
+
+void
+shelf_push_also(struct shelf *shelf, struct message *m)
+{
+	ring_push(&shelf->ring, m->id, m);
 }
 
 int
@@ -50,6 +56,15 @@ shelves_push_below(struct shelves *s, struct shelf *shelf, struct message *m)
 	ring_push_front(&shelf->ring, m->id, message_ref(m));
 	ring_push_front(&s->all, m->id, m);
 	count_in(s, shelf, m);
+	return 0;
+}
+
+int
+shelf_push_also_below(struct shelf *shelf, struct message *m)
+{
+	if (ring_reserve(&shelf->ring, 1) < 0)
+		return -ENOMEM;
+	ring_push_front(&shelf->ring, m->id, m);
 	return 0;
 }
 
@@ -90,13 +105,47 @@ tidy(struct shelf *shelf)
 	}
 }
 
+bool
+shelf_has(const struct shelf *shelf, uint64_t id)
+{
+	const struct ring_entry *e = shelf == NULL ? NULL : ring_find(&shelf->ring, id);
+
+	return e != NULL && e->message != NULL;
+}
+
+bool
+shelves_stands(struct log *l, const struct message *m)
+{
+	struct log_topic *topics[2];
+	unsigned n = log_topics_of(l, m, topics);
+
+	for (unsigned i = 0; i < n; i++) {
+		if (shelf_has(topics[i]->stored, m->id))
+			return true;
+	}
+	return false;
+}
+
+struct log_topic *
+shelves_oldest(const struct shelves *s, struct log *l)
+{
+	const struct message *m = ring_at(&s->all, 0)->message;
+	struct log_topic *t = log_topic_find(l, m->topic);
+
+	return m->also_n == 0 || (t != NULL && shelf_has(t->stored, m->id))
+		   ? t
+		   : log_topic_find(l, message_also(m));
+}
+
 struct message *
-shelves_pop(struct shelves *s, struct shelf *shelf)
+shelves_pop(struct shelves *s, struct log *l, struct shelf *shelf)
 {
 	struct message *m = ring_pop(&shelf->ring);
 
-	leave_hole(s, m);
 	tidy(shelf);
+	if (m->also_n > 0 && shelves_stands(l, m))
+		return message_ref(m);
+	leave_hole(s, m);
 	return m;
 }
 
@@ -146,34 +195,47 @@ put(struct ring *ring, struct message *m)
 }
 
 void
-shelves_replace(struct shelves *s, struct shelf *shelf, struct message *m)
+shelves_replace(struct shelves *s, struct log *l, struct message *m)
 {
 	struct message *old = shelves_find(s, m->id);
+	struct log_topic *topics[2];
+	unsigned n;
 
 	if (old == NULL)
 		return;
+	n = log_topics_of(l, old, topics);
 	s->bytes -= message_memory(old);
 	message_unaccount(old);
-	put(&s->all, m);
-	put(&shelf->ring, message_ref(m));
+	put(&s->all, message_ref(m));
+	for (unsigned i = 0; i < n; i++) {
+		if (topics[i]->stored != NULL)
+			put(&shelf_of(topics[i])->ring, m);
+	}
 	s->bytes += message_memory(m);
 	message_account(m, &s->forms_bytes);
 	message_unref(old);
 }
 
 void
-shelves_drop(struct shelves *s, struct shelf *shelf, uint64_t id)
+shelves_drop(struct shelves *s, struct log *l, uint64_t id)
 {
-	struct ring_entry *e = ring_find(&shelf->ring, id);
-	struct message *m = e == NULL ? NULL : e->message;
+	struct message *m = shelves_find(s, id);
+	struct log_topic *topics[2];
+	unsigned n = m == NULL ? 0 : log_topics_of(l, m, topics);
 
+	for (unsigned i = 0; i < n; i++) {
+		struct shelf *shelf = shelf_of(topics[i]);
+
+		if (!shelf_has(topics[i]->stored, id))
+			continue;
+		ring_find(&shelf->ring, id)->message = NULL;
+		shelf->n_holes++;
+		tidy(shelf);
+	}
 	if (m == NULL)
 		return;
 	leave_hole(s, m);
 	message_unref(m);
-	e->message = NULL;
-	shelf->n_holes++;
-	tidy(shelf);
 }
 
 /* --- reading --- */
@@ -195,7 +257,8 @@ read_wants(const struct log_read *r, struct slice topic, int64_t expires_ms)
 static bool
 is_wanted(const struct log_read *r, const struct message *m)
 {
-	return read_wants(r, m->topic, m->expires_ms);
+	return read_wants(r, m->topic, m->expires_ms) ||
+	       (m->also_n > 0 && read_wants(r, message_also(m), m->expires_ms));
 }
 
 bool

@@ -59,8 +59,18 @@ void shelves_push(struct shelves *s, struct shelf *shelf, struct message *m);
  * own. 0 or -ENOMEM.
  */
 MUST_CHECK int shelves_push_below(struct shelves *s, struct shelf *shelf, struct message *m);
-/* The shelf's oldest goes; not empty. Returns it with the reference it had here. */
-MUST_CHECK struct message *shelves_pop(struct shelves *s, struct shelf *shelf);
+/* One that was put in stands in the shelf of its second topic, too; room for it was reserved. */
+void shelf_push_also(struct shelf *shelf, struct message *m);
+/* The same before all others. 0 or -ENOMEM. */
+MUST_CHECK int shelf_push_also_below(struct shelf *shelf, struct message *m);
+/* The shelf's oldest goes; not empty. Returns it with a reference. */
+MUST_CHECK struct message *shelves_pop(struct shelves *s, struct log *l, struct shelf *shelf);
+/* A topic in whose shelf the oldest of all stands; there is one. */
+struct log_topic *shelves_oldest(const struct shelves *s, struct log *l);
+/* shelf: NULL is an empty one. */
+bool shelf_has(const struct shelf *shelf, uint64_t id);
+/* Whether a message is in the shelf of one of its topics. */
+bool shelves_stands(struct log *l, const struct message *m);
 /* What has ended by its ttl goes, wherever it stands, each told to `gone`. True when something went. */
 bool shelves_take_ended(struct shelves *s, struct shelf *shelf, int64_t now_ms,
     void (*gone)(struct message *m, void *ctx), void *ctx);
@@ -68,9 +78,9 @@ bool shelves_take_ended(struct shelves *s, struct shelf *shelf, int64_t now_ms,
 /* One of this id, in its current state; NULL when it is not here. Borrowed. */
 struct message *shelves_find(const struct shelves *s, uint64_t id);
 /* The new state of a message that is here: it stands where the old one stood. */
-void shelves_replace(struct shelves *s, struct shelf *shelf, struct message *m);
+void shelves_replace(struct shelves *s, struct log *l, struct message *m);
 /* One goes from the middle; it may not be here. */
-void shelves_drop(struct shelves *s, struct shelf *shelf, uint64_t id);
+void shelves_drop(struct shelves *s, struct log *l, uint64_t id);
 /* Messages of a shelf. */
 static inline size_t
 shelf_count(const struct shelf *shelf)

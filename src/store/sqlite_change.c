@@ -25,14 +25,12 @@ sqlite_changed_apply(struct sqlite_store *s, struct batch *b, bool is_committed)
 	struct changed *x;
 
 	while ((x = TAILQ_FIRST(&b->changed)) != NULL) {
-		struct shelf *shelf = shelf_of(x->topic);
-
 		TAILQ_REMOVE(&b->changed, x, link);
 		if (is_committed) {
 			s->n_rewritten++;
-			shelves_replace(&s->hot, shelf, x->now);
+			shelves_replace(&s->hot, s->store.log, x->now);
 			for (size_t i = 0; i < x->n_gone; i++)
-				shelves_drop(&s->hot, shelf, x->gone[i]);
+				shelves_drop(&s->hot, s->store.log, x->gone[i]);
 		}
 		changed_free(x);
 	}
@@ -124,18 +122,32 @@ collect_gone(struct db *db, const struct message *record, struct changed *x)
 	return r;
 }
 
-static int
-drop_gone(struct db *db, const struct changed *x, struct change *c)
+/* The row that went was one of this topic, if there is one. */
+static void
+count_gone(struct change *c, sqlite3_stmt *row)
 {
+	if (c != NULL && c->tid != 0 &&
+	    (c->tid == sqlite3_column_int64(row, 0) || c->tid == sqlite3_column_int64(row, 1)))
+		c->n_gone_changes++;
+}
+
+static int
+drop_gone(struct db *db, const struct changed *x, struct change *c, struct change *also)
+{
+	int r;
+
 	for (size_t i = 0; i < x->n_gone; i++) {
 		sqlite3_stmt *q = db_stmt(db, DB_MESSAGE_DROP);
 
 		if (q == NULL)
 			return -1;
 		db_bind_u64(q, 1, x->gone[i]);
-		if (db_run(db, q) < 0)
+		while ((r = db_step(db, q)) > 0) {
+			count_gone(c, q);
+			count_gone(also, q);
+		}
+		if (r < 0)
 			return -1;
-		c->n_gone_changes += (uint32_t)sqlite3_changes(db->handle);
 	}
 	return 0;
 }
@@ -194,11 +206,13 @@ static int
 write_change(struct sqlite_store *s, struct batch *b, struct append *a, struct log_topic *t,
     struct changed *x)
 {
-	struct change *c = sqlite_touch(b, t);
+	struct log_topic *also = sqlite_also(s, a->items[0].message);
 
-	if (drop_gone(&s->db, x, c) < 0 || write_target(s, a->items[0].message, x->now) < 0)
+	if (drop_gone(&s->db, x, sqlite_touch(b, t), also == NULL ? NULL : sqlite_touch(b, also)) <
+		0 ||
+	    write_target(s, a->items[0].message, x->now) < 0)
 		return -1;
-	return sqlite_write_message(s, b, a, &a->items[0], c);
+	return sqlite_write_message(s, b, a, &a->items[0], t);
 }
 
 int
@@ -213,7 +227,6 @@ sqlite_change(struct sqlite_store *s, struct batch *b, struct append *a, struct 
 	if (r > 0)
 		r = look(&s->db, a, x);
 	if (r > 0) {
-		x->topic = t;
 		a->status = change_apply(target, a->items[0].message, &x->now);
 		r = a->status < 0 ? 0 : 1;
 	}

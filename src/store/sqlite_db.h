@@ -63,7 +63,21 @@
 	X(MESSAGE_GET, DB_MESSAGES " WHERE m.id = ?1")                                             \
 	X(MESSAGE_CHANGE, "UPDATE messages SET flags = ?2, id_at = ?3, content_at = ?4,"           \
 		" content_n = ?5, json = ?6, content = ?7, key = ?8 WHERE id = ?1")                \
-	X(MESSAGE_DROP, "DELETE FROM messages WHERE id = ?1")                                      \
+	X(MESSAGE_DROP, "DELETE FROM messages WHERE id = ?1 RETURNING tid, also")                  \
+	X(COUNTS_ALSO, "SELECT also, count(*), min(id), max(id), count(target) FROM messages"      \
+		" WHERE also IS NOT NULL GROUP BY also ORDER BY also")                             \
+	X(COUNT_HOME, "SELECT count(*), count(target) FROM messages WHERE tid = ?1 AND id <= ?2"   \
+		" AND also IS NOT NULL")                                                           \
+	X(MOVE_HOME, "UPDATE messages SET tid = also, also = NULL WHERE tid = ?1 AND id <= ?2"     \
+		" AND also IS NOT NULL")                                                           \
+	X(COUNT_ALSO, "SELECT count(*), count(target) FROM messages WHERE also = ?1 AND id <= ?2") \
+	X(DROP_ALSO, "UPDATE messages SET also = NULL WHERE also = ?1 AND id <= ?2")               \
+	X(NTH_SHARED, "SELECT id FROM (SELECT id FROM messages WHERE tid = ?1 AND target IS NULL"  \
+		" UNION ALL SELECT id FROM messages WHERE also = ?1 AND target IS NULL)"           \
+		" ORDER BY id LIMIT 1 OFFSET ?2")                                                  \
+	X(OLDEST_SHARED, "SELECT id, time, ends FROM (SELECT id, time, ends FROM messages"         \
+		" WHERE tid = ?1 UNION ALL SELECT id, time, ends FROM messages WHERE also = ?1)"   \
+		" ORDER BY id LIMIT ?2")                                                           \
 	X(CHANGES_OF, "SELECT id FROM messages WHERE target = ?1")                                 \
 	X(EDITS_OF, "SELECT id FROM messages WHERE target = ?1 AND kind = ?2")                     \
 	X(REACTED, "SELECT id, flags FROM messages WHERE " DB_REACTION                             \
@@ -131,6 +145,9 @@
 /* Of one topic; a read of several topics has several of them. */
 #define DB_TOPIC_UP   DB_MESSAGES " WHERE m.tid = ?1 AND m.id > ?2 AND m.id <= ?3 ORDER BY m.id"
 #define DB_TOPIC_DOWN DB_TOPIC_UP " DESC"
+/* … and those that stand under it besides their own. */
+#define DB_ALSO_UP   DB_MESSAGES " WHERE m.also = ?1 AND m.id > ?2 AND m.id <= ?3 ORDER BY m.id"
+#define DB_ALSO_DOWN DB_ALSO_UP " DESC"
 
 enum db_query {
 #define X(name, sql) DB_##name,

@@ -18,11 +18,12 @@
 #define SQLITE_QUEUE_BYTES   ((size_t)64 * 1024 * 1024)
 #define SQLITE_BATCH_MAX     512 /* appends of one transaction */
 #define SQLITE_BATCH_BYTES   ((size_t)16 * 1024 * 1024)
-#define SQLITE_READERS       2        /* the second is for searches */
-#define SQLITE_STALL_US      2000000  /* a disk that answers no sooner is stalled */
-#define SQLITE_SCAN_TOPICS   32       /* topics that one read merges; more are filtered */
-#define SQLITE_SCAN_MAX      4096     /* rows looked at in one read */
-#define SQLITE_READ_US       10000000 /* a read that takes longer is given up */
+#define SQLITE_READERS       2       /* the second is for searches */
+#define SQLITE_STALL_US      2000000 /* a disk that answers no sooner is stalled */
+#define SQLITE_SCAN_TOPICS   32      /* topics that one read merges; more are filtered */
+#define SQLITE_SCAN_STMTS    (2 * SQLITE_SCAN_TOPICS) /* … and their second halves */
+#define SQLITE_SCAN_MAX      4096                     /* rows looked at in one read */
+#define SQLITE_READ_US       10000000                 /* a read that takes longer is given up */
 #define SQLITE_SEARCH_US     3000000
 #define SQLITE_STEP_TOPICS   64   /* topics trimmed in one step beside the traffic */
 #define SQLITE_STEP_MESSAGES 512  /* messages trimmed in one step */
@@ -46,6 +47,7 @@ struct change {
 	uint64_t first_id; /* afterwards: the oldest one there */
 	int64_t first_ms;
 	bool is_first_known;
+	bool is_shared;   /* a user's topic: messages can stand under another one besides */
 	uint64_t cut_id;  /* trimmed up to here; 0: not */
 	int64_t ended_ms; /* what ended by then went; 0: not */
 	int64_t next_end_ms;
@@ -100,8 +102,8 @@ struct reader_thread {
 	bool is_running;
 	struct db db;
 	/* for reads of a few topics, made at their first need */
-	sqlite3_stmt *up[SQLITE_SCAN_TOPICS];
-	sqlite3_stmt *down[SQLITE_SCAN_TOPICS];
+	sqlite3_stmt *up[SQLITE_SCAN_STMTS];
+	sqlite3_stmt *down[SQLITE_SCAN_STMTS];
 	uint64_t deadline_us;
 	bool has_failed; /* the last read did, whatever was tried */
 	_Atomic uint64_t n_failed;
@@ -111,7 +113,6 @@ struct reader_thread {
 /* A message that has changed: what memory has of it follows when the change is committed. */
 struct changed {
 	TAILQ_ENTRY(changed) link;
-	struct log_topic *topic;
 	struct message *now; /* one reference */
 	uint64_t *gone;      /* owned: records that are no more */
 	size_t n_gone;
@@ -228,16 +229,22 @@ void sqlite_tell(const struct sqlite_store *s, bool is_error, const char *event,
 void *sqlite_writer(void *arg);
 /* A new connection for the writer, which then is in care of sqlite_wal.c. 0 or -1. */
 MUST_CHECK int sqlite_wal_reopen(struct sqlite_store *s);
-/* The batch's transaction is over: 0, or negative: nothing of it was kept. */
-void sqlite_publish(struct sqlite_store *s, struct batch *b, int status);
 /* BEGIN, and COMMIT or ROLLBACK; note how the disk is. 0 or -1. */
 MUST_CHECK int sqlite_begin(struct sqlite_store *s, bool is_lazy);
 MUST_CHECK int sqlite_end(struct sqlite_store *s, int status);
-/* Give the item's message its id, and write it. c: of its topic, which has its row. 0 or -1. */
+/* Give the item's message its id, and write it under its topic and the second one. 0 or -1. */
 MUST_CHECK int sqlite_write_message(struct sqlite_store *s, struct batch *b, const struct append *a,
-    struct append_item *item, struct change *c);
+    struct append_item *item, struct log_topic *t);
+/* The second topic of a message in the batch; NULL: it has none. */
+struct log_topic *sqlite_also(struct sqlite_store *s, const struct message *m);
+/* A user's: of direct messages. */
+bool sqlite_is_shared(const struct log_topic *t);
 /* The topic is in the batch from here on. */
 struct change *sqlite_touch(struct batch *b, struct log_topic *t);
+
+/* --- sqlite_publish.c --- */
+/* The batch's transaction is over: 0, or negative: nothing of it was kept. */
+void sqlite_publish(struct sqlite_store *s, struct batch *b, int status);
 
 /* --- sqlite_trim.c --- */
 /* Within the batch's transaction: what the rules no longer keep of the topics it has touched. */

@@ -22,17 +22,19 @@ struct scan {
 	struct db *db;
 	unsigned n;
 	bool is_down;
-	sqlite3_stmt *stmts[SQLITE_SCAN_TOPICS];
-	uint64_t ids[SQLITE_SCAN_TOPICS]; /* of the row under each; 0: at its end */
-	unsigned at;                      /* the one whose row was given out last */
+	sqlite3_stmt *stmts[SQLITE_SCAN_STMTS];
+	uint64_t ids[SQLITE_SCAN_STMTS]; /* of the row under each; 0: at its end */
+	unsigned at;                     /* the one whose row was given out last */
 	bool has_given;
+	uint64_t given; /* its id: the same message can stand in two of them */
 	unsigned n_looked;
 };
 
 /* The topics that a read is about, when they are few. */
 struct plan {
 	unsigned n;
-	bool is_many; /* more: look at everything */
+	bool is_many;    /* more: look at everything */
+	bool has_shared; /* there are users' topics among them: those have two halves */
 	int64_t tids[SQLITE_SCAN_TOPICS];
 };
 
@@ -47,6 +49,7 @@ plan_add(struct plan *p, const struct log_topic *t)
 		if (p->tids[i] == d->tid)
 			return;
 	}
+	p->has_shared = p->has_shared || sqlite_is_shared(t);
 	if (p->n == SQLITE_SCAN_TOPICS)
 		p->is_many = true;
 	else
@@ -89,25 +92,35 @@ scan_step(struct scan *sc, unsigned i)
 	return r < 0 ? -1 : 0;
 }
 
-/* The next row in order: 1; 0 at the end; -1. */
-static int
-scan_next(struct scan *sc, sqlite3_stmt **out)
+/* The one of the queries whose row is next; n when all are at their end. */
+static unsigned
+scan_best(const struct scan *sc)
 {
 	unsigned best = sc->n;
 
-	if (sc->has_given && scan_step(sc, sc->at) < 0)
-		return -1;
 	for (unsigned i = 0; i < sc->n; i++) {
 		if (sc->ids[i] != 0 &&
 		    (best == sc->n || (sc->ids[i] < sc->ids[best]) != sc->is_down))
 			best = i;
 	}
-	sc->has_given = best < sc->n;
-	if (!sc->has_given)
-		return 0;
-	sc->at = best;
+	return best;
+}
+
+/* The next row in order: 1; 0 at the end; -1. */
+static int
+scan_next(struct scan *sc, sqlite3_stmt **out)
+{
+	do {
+		if (sc->has_given && scan_step(sc, sc->at) < 0)
+			return -1;
+		sc->at = scan_best(sc);
+		sc->has_given = sc->at < sc->n;
+		if (!sc->has_given)
+			return 0;
+	} while (sc->ids[sc->at] == sc->given);
+	sc->given = sc->ids[sc->at];
 	sc->n_looked++;
-	*out = sc->stmts[best];
+	*out = sc->stmts[sc->at];
 	return 1;
 }
 
@@ -118,15 +131,34 @@ scan_done(struct scan *sc)
 		(void)sqlite3_reset(sc->stmts[i]);
 }
 
+/* i: of a topic, or beyond those the other half of one. */
 static sqlite3_stmt *
 topic_stmt(struct reader_thread *t, unsigned i, bool is_down)
 {
+	static const char *const texts[2][2] = {
+	    {DB_TOPIC_UP, DB_TOPIC_DOWN}, {DB_ALSO_UP, DB_ALSO_DOWN}};
 	sqlite3_stmt **s = is_down ? &t->down[i] : &t->up[i];
 
-	if (*s == NULL && sqlite3_prepare_v3(t->db.handle, is_down ? DB_TOPIC_DOWN : DB_TOPIC_UP,
+	if (*s == NULL && sqlite3_prepare_v3(t->db.handle, texts[i >= SQLITE_SCAN_TOPICS][is_down],
 			      -1, SQLITE_PREPARE_PERSISTENT, s, NULL) != SQLITE_OK)
 		return NULL;
 	return *s;
+}
+
+static int
+scan_add(struct scan *sc, sqlite3_stmt *s, int64_t tid, uint64_t after, uint64_t upto)
+{
+	unsigned i = sc->n;
+
+	if (s == NULL)
+		return -1;
+	sc->stmts[sc->n++] = s;
+	(void)sqlite3_reset(s);
+	if (tid != 0)
+		(void)sqlite3_bind_int64(s, 1, tid);
+	db_bind_u64(s, 2, after);
+	db_bind_u64(s, 3, min_u64(upto, INT64_MAX));
+	return scan_step(sc, i);
 }
 
 /* Messages with after < id <= upto. 0 or -1; scan_done is due in both cases. */
@@ -134,23 +166,17 @@ static int
 scan_init(
     struct scan *sc, struct reader_thread *t, const struct plan *p, uint64_t after, uint64_t upto)
 {
-	unsigned n = p->is_many ? 1 : p->n;
-
 	sc->db = &t->db;
-	for (unsigned i = 0; i < n; i++) {
-		sqlite3_stmt *s = p->is_many
-				      ? db_stmt(&t->db, sc->is_down ? DB_SCAN_DOWN : DB_SCAN_UP)
-				      : topic_stmt(t, i, sc->is_down);
-
-		if (s == NULL)
+	if (p->is_many)
+		return scan_add(
+		    sc, db_stmt(&t->db, sc->is_down ? DB_SCAN_DOWN : DB_SCAN_UP), 0, after, upto);
+	for (unsigned i = 0; i < p->n; i++) {
+		if (scan_add(sc, topic_stmt(t, i, sc->is_down), p->tids[i], after, upto) < 0)
 			return -1;
-		sc->stmts[sc->n++] = s;
-		(void)sqlite3_reset(s);
-		if (!p->is_many)
-			(void)sqlite3_bind_int64(s, 1, p->tids[i]);
-		db_bind_u64(s, 2, after);
-		db_bind_u64(s, 3, min_u64(upto, INT64_MAX));
-		if (scan_step(sc, i) < 0)
+	}
+	for (unsigned i = 0; p->has_shared && i < p->n; i++) {
+		if (scan_add(sc, topic_stmt(t, SQLITE_SCAN_TOPICS + i, sc->is_down), p->tids[i],
+			after, upto) < 0)
 			return -1;
 	}
 	return 0;
@@ -191,6 +217,13 @@ note_damage(struct sqlite_store *s, struct log_read *r, uint64_t id)
 	sqlite_tell(s, true, "storage.damaged", text);
 }
 
+static bool
+is_wanted(const struct log_read *r, const struct message_record *record)
+{
+	return read_wants(r, record->topic, record->expires_ms) ||
+	       (record->also.n > 0 && read_wants(r, record->also, record->expires_ms));
+}
+
 /* One row for a page: 1 it is in, or not wanted; 0 the page is full; negative. */
 static int
 take_row(struct sqlite_store *s, struct log_read *r, sqlite3_stmt *row, size_t *bytes)
@@ -200,7 +233,7 @@ take_row(struct sqlite_store *s, struct log_read *r, sqlite3_stmt *row, size_t *
 	bool fits;
 
 	sqlite_row(row, &record);
-	if (!read_wants(r, record.topic, record.expires_ms))
+	if (!is_wanted(r, &record))
 		return 1;
 	if (!message_record_is_sound(&record)) {
 		note_damage(s, r, record.id);
@@ -286,8 +319,7 @@ seek_last(struct reader_thread *t, struct log_read *r, const struct plan *p)
 				r->more = true;
 				break;
 			}
-			if (!read_wants(r, record.topic, record.expires_ms) || record.target != 0 ||
-			    record.is_deleted)
+			if (!is_wanted(r, &record) || record.target != 0 || record.is_deleted)
 				continue;
 			r->count--;
 			r->reached = record.id - 1;
@@ -562,7 +594,7 @@ sqlite_reader_open(struct sqlite_store *s, unsigned i)
 void
 sqlite_reader_close(struct reader_thread *t)
 {
-	for (unsigned i = 0; i < SQLITE_SCAN_TOPICS; i++) {
+	for (unsigned i = 0; i < SQLITE_SCAN_STMTS; i++) {
 		(void)sqlite3_finalize(t->up[i]);
 		(void)sqlite3_finalize(t->down[i]);
 		t->up[i] = NULL;

@@ -21,7 +21,7 @@
 static int
 find_first(struct db *db, struct change *c)
 {
-	sqlite3_stmt *q = db_stmt(db, DB_OLDEST);
+	sqlite3_stmt *q = db_stmt(db, c->is_shared ? DB_OLDEST_SHARED : DB_OLDEST);
 	int r;
 
 	if (q == NULL)
@@ -94,13 +94,50 @@ take_ended(struct sqlite_store *s, struct change *c, int64_t now_ms)
 	return db_meta_set(db, "last", s->last) < 0 ? -1 : find_first(db, c);
 }
 
+/* How many a query says it is about, told apart; then another one is run. */
+static int
+count_and_run(
+    struct db *db, struct change *c, enum db_query count, enum db_query run, uint64_t upto)
+{
+	sqlite3_stmt *q = db_stmt(db, count);
+	uint32_t n = 0;
+	uint32_t n_changes = 0;
+	int r;
+
+	if (q == NULL)
+		return -1;
+	(void)sqlite3_bind_int64(q, 1, c->tid);
+	db_bind_u64(q, 2, upto);
+	r = db_step(db, q);
+	if (r > 0) {
+		n = (uint32_t)db_column_u64(q, 0);
+		n_changes = (uint32_t)db_column_u64(q, 1);
+		(void)sqlite3_reset(q);
+	}
+	if (r < 0 || (n > 0 && run_three(db, run, c->tid, upto, 0) < 0))
+		return -1;
+	c->n_gone += n - n_changes;
+	c->n_gone_changes += n_changes;
+	return 0;
+}
+
+/* What stands under another topic, too, stays there when this one lets it go. */
+static int
+let_go(struct db *db, struct change *c, uint64_t upto)
+{
+	if (count_and_run(db, c, DB_COUNT_HOME, DB_MOVE_HOME, upto) < 0)
+		return -1;
+	return count_and_run(db, c, DB_COUNT_ALSO, DB_DROP_ALSO, upto);
+}
+
 /* Everything up to an id. */
 static int
 cut(struct sqlite_store *s, struct change *c, uint64_t upto, int64_t now_ms)
 {
 	struct db *db = &s->db;
 
-	if (run_three(db, DB_UNINDEX_UPTO, c->tid, upto, s->indexed) < 0 ||
+	if ((c->is_shared && let_go(db, c, upto) < 0) ||
+	    run_three(db, DB_UNINDEX_UPTO, c->tid, upto, s->indexed) < 0 ||
 	    drop_changes(db, c, DB_DROP_CHANGES_UPTO, upto) < 0 ||
 	    run_three(db, DB_DROP_UPTO, c->tid, upto, 0) < 0)
 		return -1;
@@ -136,7 +173,9 @@ trim_by_count(struct sqlite_store *s, struct batch *b, const struct log_topic *t
 		excess = SQLITE_STEP_MESSAGES + 2 * c->n_new;
 		b->is_unfinished = true;
 	}
-	q = db_stmt(&s->db, has_changes(c) ? DB_NTH_MESSAGE : DB_NTH_OLDEST);
+	q = db_stmt(&s->db, c->is_shared     ? DB_NTH_SHARED
+			    : has_changes(c) ? DB_NTH_MESSAGE
+					     : DB_NTH_OLDEST);
 	if (q == NULL)
 		return -1;
 	(void)sqlite3_bind_int64(q, 1, c->tid);
@@ -162,7 +201,7 @@ sqlite_trim_batch(struct sqlite_store *s, struct batch *b)
 static int
 trim_by_age(struct sqlite_store *s, struct batch *b, struct change *c)
 {
-	sqlite3_stmt *q = db_stmt(&s->db, DB_OLDEST);
+	sqlite3_stmt *q = db_stmt(&s->db, c->is_shared ? DB_OLDEST_SHARED : DB_OLDEST);
 	unsigned n = 0;
 	uint64_t upto = 0;
 	int r;

@@ -134,6 +134,7 @@ sqlite_wal_reopen(struct sqlite_store *s)
 
 	if (db_reopen(&s->db, &o) < 0)
 		return -1;
+	s->is_secure = false;
 	(void)sqlite3_wal_hook(s->db.handle, on_commit, s);
 	return 0;
 }

@@ -56,19 +56,44 @@ is_gone(const struct log_topic *t, const struct message *m)
 	       (m->expires_ms != 0 && m->expires_ms <= disk_of(t)->ended_ms);
 }
 
+/* How far down its topic is in memory with this one. */
+static void
+note_cold(const struct log_topic *t, const struct message *m)
+{
+	struct shelf *shelf = &disk_of(t)->shelf;
+
+	shelf->cold_id = shelf_count(shelf) >= t->n_stored + t->n_changes ? 0 : m->id - 1;
+}
+
+/* Under one of its topics, of which it has not gone. 0; -ENOMEM. */
+static int
+put_under(struct sqlite_store *s, struct log_topic *t, struct message *m, bool is_first)
+{
+	int r = is_first ? shelves_push_below(&s->hot, &disk_of(t)->shelf, m)
+			 : shelf_push_also_below(&disk_of(t)->shelf, m);
+
+	if (r == 0)
+		note_cold(t, m);
+	return r;
+}
+
 /* One message; false when there is no room for it. */
 static bool
 put(struct sqlite_store *s, struct message *m)
 {
-	struct log_topic *t = log_topic_find(s->store.log, m->topic);
-	struct shelf *shelf;
+	struct log_topic *topics[2];
+	unsigned n = log_topics_of(s->store.log, m, topics);
+	bool is_in = false;
 
-	if (!is_gone(t, m)) {
-		shelf = &disk_of(t)->shelf;
-		if (shelves_bytes(&s->hot) + message_memory(m) > s->options.cache ||
-		    shelves_push_below(&s->hot, shelf, m) < 0)
+	for (unsigned i = 0; i < n; i++) {
+		if (is_gone(topics[i], m))
+			continue;
+		if (!is_in && shelves_bytes(&s->hot) + message_memory(m) > s->options.cache)
 			return false;
-		shelf->cold_id = shelf_count(shelf) >= t->n_stored + t->n_changes ? 0 : m->id - 1;
+		/* without memory for the second half: what is below is read from the disk */
+		if (put_under(s, topics[i], m, !is_in) < 0)
+			return false;
+		is_in = true;
 	}
 	s->hot.cold_id = m->id - 1;
 	return true;

@@ -69,10 +69,8 @@ merge_step(struct sqlite_store *s)
 	bool is_done = false;
 	int r;
 
-	if (s->is_index_broken) {
-		s->wipe = WIPE_LOG; /* it is made anew another time */
-		return false;
-	}
+	if (atomic_load(&s->is_index_broken))
+		return false; /* it is made anew first */
 	r = sqlite_begin(s, true);
 	if (r == 0)
 		r = sqlite_be_secure(s);

@@ -139,10 +139,10 @@ take_queued(struct sqlite_store *s, struct batch *b)
 
 /* The topic of an item, with room for the message in memory. Under the log's lock. */
 static int
-prepare_item(struct sqlite_store *s, const struct message *m, struct log_topic **out)
+prepare_topic(struct sqlite_store *s, struct slice name, struct log_topic **out)
 {
 	int r = 0;
-	struct log_topic *t = log_topic_get(s->store.log, m->topic, &r);
+	struct log_topic *t = log_topic_get(s->store.log, name, &r);
 	struct disk_topic *d;
 
 	if (t == NULL)
@@ -161,6 +161,17 @@ prepare_item(struct sqlite_store *s, const struct message *m, struct log_topic *
 	t->is_held = true; /* it is not forgotten while the batch is under way */
 	*out = t;
 	return 0;
+}
+
+static int
+prepare_item(struct sqlite_store *s, const struct message *m, struct log_topic **out)
+{
+	struct log_topic *also;
+	int r = prepare_topic(s, m->topic, out);
+
+	if (r == 0 && m->also_n > 0)
+		r = prepare_topic(s, message_also(m), &also);
+	return r;
 }
 
 static int
@@ -202,6 +213,12 @@ prepare(struct sqlite_store *s, struct batch *b)
 	return r;
 }
 
+bool
+sqlite_is_shared(const struct log_topic *t)
+{
+	return slice_has_prefix(t->name, SLICE("user/"));
+}
+
 struct change *
 sqlite_touch(struct batch *b, struct log_topic *t)
 {
@@ -211,6 +228,7 @@ sqlite_touch(struct batch *b, struct log_topic *t)
 	if (c->is_in)
 		return c;
 	*c = (struct change){.is_in = true,
+	    .is_shared = sqlite_is_shared(t),
 	    .tid = d->tid,
 	    .first_id = t->first_id,
 	    .first_ms = d->first_ms,
@@ -365,15 +383,45 @@ write_later(struct sqlite_store *s, const struct append *a, struct append_item *
 	return 0;
 }
 
+struct log_topic *
+sqlite_also(struct sqlite_store *s, const struct message *m)
+{
+	struct log_topic *t;
+
+	if (m->also_n == 0)
+		return NULL;
+	log_lock(s->store.log);
+	t = log_topic_find(s->store.log, message_also(m));
+	log_unlock(s->store.log);
+	return t;
+}
+
+/* The topic is in the batch, and has a row; NULL: it cannot have one. */
+static struct change *
+touch_row(struct sqlite_store *s, struct batch *b, struct log_topic *t)
+{
+	struct change *c = sqlite_touch(b, t);
+
+	return c->tid == 0 && add_topic(s, b, t, c) < 0 ? NULL : c;
+}
+
 int
 sqlite_write_message(struct sqlite_store *s, struct batch *b, const struct append *a,
-    struct append_item *item, struct change *c)
+    struct append_item *item, struct log_topic *t)
 {
+	struct log_topic *also_t = sqlite_also(s, item->message);
+	struct change *c = touch_row(s, b, t);
+	struct change *also = also_t == NULL ? NULL : touch_row(s, b, also_t);
+
+	if (c == NULL || (also_t != NULL && also == NULL))
+		return -1;
 	b->last = next_id(b, a);
 	item->id = b->last;
 	message_commit(item->message, item->id);
 	count_new(c, item->message);
-	return sqlite_add_message(&s->db, item->message, c->tid, 0);
+	if (also != NULL)
+		count_new(also, item->message);
+	return sqlite_add_message(&s->db, item->message, c->tid, also == NULL ? 0 : also->tid);
 }
 
 static int
@@ -381,7 +429,6 @@ write_item(struct sqlite_store *s, struct batch *b, struct append *a, struct app
     struct log_topic *t)
 {
 	struct message *m = item->message;
-	struct change *c;
 	int r = 0;
 
 	if (item->what == APPEND_LATER)
@@ -401,10 +448,7 @@ write_item(struct sqlite_store *s, struct batch *b, struct append *a, struct app
 	item->duplicate = r > 0;
 	if (r != 0)
 		return r < 0 ? -1 : 0;
-	c = sqlite_touch(b, t);
-	if (c->tid == 0 && add_topic(s, b, t, c) < 0)
-		return -1;
-	return sqlite_write_message(s, b, a, item, c);
+	return sqlite_write_message(s, b, a, item, t);
 }
 
 static int
@@ -421,131 +465,6 @@ write_all(struct sqlite_store *s, struct batch *b)
 		}
 	}
 	return 0;
-}
-
-/* --- what is committed is made known --- */
-
-/* What went from the disk goes from memory. */
-static void
-drop_hot(struct sqlite_store *s, struct disk_topic *d)
-{
-	const struct change *c = &d->change;
-	struct shelf *shelf = &d->shelf;
-
-	if (c->ended_ms != 0)
-		(void)shelves_take_ended(&s->hot, shelf, c->ended_ms, NULL, NULL);
-	while (shelf->ring.n > 0 && ring_at(&shelf->ring, 0)->id <= c->cut_id)
-		message_unref(shelves_pop(&s->hot, shelf));
-	if (shelf->cold_id <= c->cut_id ||
-	    shelf_count(shelf) >= d->topic->n_stored + d->topic->n_changes)
-		shelf->cold_id = 0; /* nothing of it is left on the disk alone */
-}
-
-/* After its new messages were put in. */
-static void
-apply(struct sqlite_store *s, struct disk_topic *d, int64_t now_ms)
-{
-	struct log_topic *t = d->topic;
-	struct change *c = &d->change;
-	struct log *l = s->store.log;
-
-	d->tid = c->tid;
-	d->first_ms = c->first_ms;
-	d->next_end_ms = c->next_end_ms;
-	t->n_stored = t->n_stored + c->n_new - c->n_gone;
-	t->n_changes = t->n_changes + c->n_new_changes - c->n_gone_changes;
-	s->n_messages = s->n_messages + c->n_new - c->n_gone;
-	t->first_id = t->n_stored + t->n_changes == 0 ? 0 : c->first_id;
-	if (c->last_id != 0)
-		t->last_id = c->last_id;
-	t->keep_count = c->keep_count;
-	t->keep_ms = c->keep_ms;
-	t->used_ms = now_ms;
-	if (c->ended_ms != 0)
-		d->ended_ms = c->ended_ms;
-	if (c->cut_id > t->trimmed_id)
-		t->trimmed_id = c->cut_id;
-	l->trimmed = max_u64(l->trimmed, t->trimmed_id);
-	drop_hot(s, d);
-	c->is_in = false;
-}
-
-/* The oldest leave the memory; they are on the disk. */
-static void
-evict(struct sqlite_store *s)
-{
-	struct shelves *hot = &s->hot;
-
-	while (shelves_bytes(hot) > s->options.cache && hot->all.n > 0) {
-		const struct message *oldest = ring_at(&hot->all, 0)->message;
-		struct disk_topic *d = disk_of(log_topic_find(s->store.log, oldest->topic));
-		struct message *m = shelves_pop(hot, &d->shelf);
-
-		d->shelf.cold_id = m->id;
-		hot->cold_id = m->id;
-		message_unref(m);
-	}
-}
-
-static void
-push_hot(struct sqlite_store *s, struct batch *b)
-{
-	size_t at = 0;
-
-	for (unsigned i = 0; i < b->n; i++) {
-		struct append *a = b->appends[i];
-
-		for (unsigned k = 0; k < a->n; k++, at++) {
-			if (a->status == 0 && b->topics[at] != NULL && !a->items[k].duplicate)
-				shelves_push(
-				    &s->hot, &disk_of(b->topics[at])->shelf, a->items[k].message);
-		}
-	}
-}
-
-static void
-release_topics(struct batch *b)
-{
-	for (size_t i = 0; b->topics != NULL && i < b->n_items; i++) {
-		if (b->topics[i] == NULL)
-			continue;
-		b->topics[i]->is_held = false;
-		disk_of(b->topics[i])->n_planned = 0;
-	}
-}
-
-void
-sqlite_publish(struct sqlite_store *s, struct batch *b, int status)
-{
-	struct log *l = s->store.log;
-	struct disk_topic *d;
-	uint64_t wakes = 0;
-
-	log_lock(l);
-	for (unsigned i = 0; status < 0 && i < b->n; i++)
-		b->appends[i]->status = status;
-	if (status == 0) {
-		l->last = b->last;
-		push_hot(s, b);
-	}
-	sqlite_changed_apply(s, b, status == 0);
-	while ((d = TAILQ_FIRST(&b->touched)) != NULL) {
-		TAILQ_REMOVE(&b->touched, d, link);
-		d->topic->is_held = false;
-		d->change.is_in = false;
-		if (status == 0)
-			apply(s, d, b->now_ms);
-	}
-	release_topics(b);
-	evict(s);
-	for (unsigned i = 0; i < b->n; i++) {
-		log_promised_done(l, b->appends[i]->n + 1);
-		log_publish(l, b->appends[i], LOG_NO_WORKER, &wakes);
-	}
-	log_unlock(l);
-	log_wake(l, wakes);
-	mem_free(b->topics);
-	b->topics = NULL;
 }
 
 static void

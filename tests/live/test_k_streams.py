@@ -447,7 +447,7 @@ def test_chat_stream(daemons):
         ({"type": "publish", "topic": "x", "message": "m"}, 200, "ack"), ({"type": "chat", "content": "in no such room", "room": "elsewhere-" + room}, 403, "not_joined"), ({"type": "chat"}, 400, "bad_field"), ({"type": "chat", "content": ""}, 400, "bad_field"), ({"type": "chat", "content": 1}, 400, "bad_field"),
         ({"type": "nothing"}, 400, "unknown_type"), ({"type": 1}, 400, "bad_field"), ({}, 400, "bad_field"), ([], 400, "bad_request"), ("{", 400, "bad_json"), ("", 400, "bad_json"), ('{"type":"ping","type":"ping"}', 400, "bad_json"), (b'{"type":"\xff"}', 400, "bad_json"),
         ({"type": "refresh", "token": "x"}, 401, "invalid_token"), ({"type": "refresh", "token": d.token("bob")}, 403, "forbidden"), ({"type": "publish", "topic": "server/x", "message": "m"}, 403, "insufficient_scope"), ({"type": "leave", "room": "nowhere"}, 403, "not_joined"),
-        ({"type": "direct", "to": "bob", "content": "x"}, 501, "not_implemented"), ({"type": "edit", "target": 1, "content": "x"}, 404, "not_found"), ({"type": "kick", "room": room, "user": "bob"}, 403, "insufficient_scope"),
+        ({"type": "direct", "to": "bob", "content": "x"}, 403, "insufficient_scope"), ({"type": "edit", "target": 1, "content": "x"}, 404, "not_found"), ({"type": "kick", "room": room, "user": "bob"}, 403, "insufficient_scope"),
     ]
 
     def check(body, status, kind):

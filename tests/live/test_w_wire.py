@@ -34,7 +34,7 @@ def example(kind, n=0):
 
 
 def test_chat_examples(daemon):
-    token = tokens.make("ada", name="Ada", everything=True)
+    token = tokens.make("ada", name="Ada", everything=True, direct=["*"])
     bob = daemon.ws(sub="bob", name="Bob")
     bob.ok("subscribe", "subscribed", topic="ops/**")
     ada = daemon.ws(token=token)
@@ -50,12 +50,12 @@ def test_chat_examples(daemon):
             shape(doc, ann.ok("ban", "ack", **{k: v for k, v in sent.items() if k != "type"}), "ban")
             continue
         if kind == "refresh":
-            sent["token"] = tokens.make("ada", name="Ada", everything=True, ttl=7200)
+            sent["token"] = tokens.make("ada", name="Ada", everything=True, direct=["*"], ttl=7200)
         if kind == "typing":
             ada.send(sent)
             shape(example("typing"), bob.expect("typing"), "typing")
             continue
-        answer = {"chat": "ack", "publish": "ack", "join": "joined", "leave": "left", "subscribe": "subscribed",
+        answer = {"chat": "ack", "direct": "ack", "publish": "ack", "join": "joined", "leave": "left", "subscribe": "subscribed",
                   "unsubscribe": "unsubscribed", "refresh": "refreshed", "ping": "pong"}.get(kind, kind)
         doc = dict(example(answer), ref="added by this test")
         shape(doc, ada.ok(kind, answer, **{k: v for k, v in sent.items() if k != "type"}), kind)
@@ -68,6 +68,9 @@ def test_chat_examples(daemon):
         if kind == "leave":
             shape(example("user_left"), bob.expect("user_left"), "user_left")
             ada.ok("join", "joined", room="lobby")
+        if kind == "direct":
+            daemon_bob = [m for m in daemon.http("GET", "/history?topic=user/bob", token=tokens.make("bob", everything=True)).ok().json()["messages"] if m["type"] == "direct"]
+            shape(example("direct", 0), daemon_bob[-1], "direct")
         if kind == "publish":
             shape(example("notification"), bob.expect("notification"), "notification")
             daemon.publish("ops/price", event="price", data={"ACME": 12.5})
