@@ -47,7 +47,7 @@ conn_enter(struct conn *c, enum conn_state to)
 	if (c->state == to)
 		return;
 	assert((states[c->state].next & 1u << to) != 0);
-	c->state = (uint8_t)to;
+	c->state = to & 15;
 }
 
 const char *const *
@@ -65,8 +65,8 @@ conn_reason_names(void)
 void
 conn_set_kind(struct conn *c, enum counter kind)
 {
-	counter_sub(c->net->counters, (enum counter)c->kind, 1);
-	c->kind = (uint8_t)kind;
+	counter_sub(c->net->counters, conn_kind(c), 1);
+	c->kind = (kind - COUNTER_CONN_HTTP) & 3;
 	counter_add(c->net->counters, kind, 1);
 }
 
@@ -195,13 +195,13 @@ conn_flush(struct conn *c)
 	size_t memory;
 	ssize_t n;
 
-	if (c->is_doomed && c->doom_code == 0) {
+	if (c->is_doomed && !c->tells_slow) {
 		conn_close(c, (enum close_reason)c->why);
 		return;
 	}
 	if (c->is_doomed) { /* a farewell that could not be said in the middle of a delivery */
 		c->is_doomed = false;
-		conn_ws_close(c, c->doom_code, SLICE("too slow to get every frame"),
+		conn_ws_close(c, WS_CLOSE_TRY_LATER, SLICE("too slow to get every frame"),
 		    (enum close_reason)c->why);
 		return;
 	}
@@ -285,20 +285,19 @@ keep_rest(struct conn *c, const char *in, size_t n)
 	if (n == 0) {
 		mem_free(c->rest);
 		c->rest = NULL;
-		c->rest_n = 0;
 		return;
 	}
-	if (n != c->rest_n) {
-		char *bigger = mem_realloc(c->rest, n);
+	if (n != conn_rest_n(c)) {
+		struct conn_rest *bigger = mem_realloc(c->rest, sizeof(*bigger) + n);
 
 		if (bigger == NULL) {
 			conn_doom(c, CLOSE_NO_MEMORY);
 			return;
 		}
+		bigger->n = (uint32_t)n;
 		c->rest = bigger;
 	}
-	memcpy(c->rest, in, n);
-	c->rest_n = (uint32_t)n;
+	memcpy(c->rest->bytes, in, n);
 }
 
 /*
@@ -363,7 +362,7 @@ on_end(struct conn *c)
 			conn_update_events(c);
 		break;
 	case CONN_HEAD:
-		if (c->is_held && c->rest_n > 0) /* requests wait for room in the queue */
+		if (c->is_held && conn_rest_n(c) > 0) /* requests wait for room in the queue */
 			conn_update_events(c);
 		else if (c->out.n > 0)
 			conn_finish(c, CLOSE_PEER);
@@ -392,13 +391,13 @@ static void
 on_readable(struct conn *c)
 {
 	struct net *net = c->net;
-	size_t have = c->rest_n;
+	size_t have = conn_rest_n(c);
 	size_t room = net_is_full(net) ? READ_SPARED : NET_READ_BUFFER;
 	size_t consumed = 0;
 	ssize_t got = -1;
 
 	if (have > 0)
-		memcpy(net->read_buffer, c->rest, have);
+		memcpy(net->read_buffer, c->rest->bytes, have);
 	if (have <= REST_MAX) { /* more is pipelined far ahead of the answers: first that */
 		got = recv(event_get_fd(&c->event), net->read_buffer + have,
 		    min_size(room, NET_READ_BUFFER - have), MSG_DONTWAIT);
@@ -449,7 +448,7 @@ void
 conn_resume(struct conn *c)
 {
 	conn_update_events(c);
-	if (c->rest_n == 0 || c->state == CONN_DEAD)
+	if (conn_rest_n(c) == 0 || c->state == CONN_DEAD)
 		return;
 	c->is_resumed = true;
 	event_active(&c->event, EV_READ, 0);
@@ -512,7 +511,7 @@ conn_tell_gone(struct conn *c)
 		conn_stream_ops(c)->on_gone(c, data);
 	else if (c->state == CONN_WS && data != NULL)
 		conn_ws_ops(c)->on_gone(c, data);
-	else if (c->http != NULL)
+	else if (!c->has_upgraded)
 		conn_http_gone(c);
 }
 
@@ -545,7 +544,7 @@ conn_finish(struct conn *c, enum close_reason why)
 	if (c->state == CONN_DEAD || c->state == CONN_FINISH || c->is_doomed)
 		return;
 	if (c->state == CONN_STREAM && c->keep_alive && c->http->left <= 0 &&
-	    !c->net->is_draining && !(c->saw_end && c->rest_n == 0)) {
+	    !c->net->is_draining && !(c->saw_end && conn_rest_n(c) == 0)) {
 		conn_tell_gone(c);
 		conn_set_kind(c, COUNTER_CONN_HTTP);
 		conn_enter(c, CONN_HEAD);
@@ -595,7 +594,7 @@ conn_close(struct conn *c, enum close_reason why)
 	c->input = 0;
 	outq_done(&c->out);
 	counter_closed(net->counters, why);
-	counter_sub(net->counters, (enum counter)c->kind, 1);
+	counter_sub(net->counters, conn_kind(c), 1);
 	if (diag_wants(net->diag, DIAG_DEBUG))
 		diag_peer(net->diag, DIAG_DEBUG, "conn.close", "id=%llx peer=%s state=%s reason=%s",
 		    (unsigned long long)c->number, conn_peer(c, peer), states[c->state].name,
@@ -609,8 +608,10 @@ conn_close(struct conn *c, enum close_reason why)
 void
 conn_free(struct conn *c)
 {
-	conn_http_free(c);
-	ws_decoder_done(&c->decoder);
+	if (c->has_upgraded)
+		ws_decoder_done(&c->decoder);
+	else
+		conn_http_free(c);
 	mem_free(c->rest);
 	mem_free(c);
 }
@@ -646,14 +647,11 @@ conn_adopt(struct net *n, const struct net_accepted *a)
 	c->is_unix = a->is_unix;
 	c->is_extra = a->is_extra;
 	c->on_loopback = a->is_loopback_listener;
-	c->listener = (uint8_t)a->listener;
-	if (a->is_unix) {
-		memcpy(&c->address, &a->uid, sizeof(a->uid));
-		memcpy((char *)&c->address + sizeof(a->uid), &a->gid, sizeof(a->gid));
-	}
+	if (a->is_unix)
+		memcpy(&c->address, (const uint32_t[]){a->uid, a->gid, a->listener},
+		    3 * sizeof(uint32_t));
 	c->http->bytes = BUF_INIT(0);
 	c->http->head = BUF_INIT(n->config->limits.header);
-	c->kind = COUNTER_CONN_HTTP;
 	c->timer.seen_s = (uint32_t)(n->now_ms / 1000);
 	TAILQ_INSERT_TAIL(&n->conns, c, all);
 	n->n_conns++;

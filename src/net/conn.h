@@ -127,8 +127,11 @@ MUST_CHECK int exchange_upgrade(struct exchange *x, const struct ws_handshake *h
     uint32_t max_message, const struct ws_ops *ops, void *data);
 /* Send a close frame with that code and end (waits briefly for the peer's). */
 void conn_ws_close(struct conn *c, int code, struct slice reason, enum close_reason why);
-/* As conn_ws_close, but from within a delivery: at the end of the turn. */
-void conn_fail_ws(struct conn *c, int code, enum close_reason why);
+/*
+ * Too slow to get every frame: says so (1013) and ends, as conn_ws_close, but at the end of the turn,
+ * for this may be within a delivery.
+ */
+void conn_fail_slow(struct conn *c);
 /* A ping without payload. */
 void conn_ws_ping(struct conn *c);
 /* While true the socket is not read (too many unanswered requests, full queue). */

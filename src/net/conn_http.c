@@ -9,8 +9,6 @@
 void
 conn_http_free(struct conn *c)
 {
-	if (c->http == NULL)
-		return;
 	buf_done(&c->http->bytes);
 	buf_done(&c->http->head);
 	mem_free(c->http);
@@ -55,7 +53,7 @@ conn_http_answered(struct conn *c, bool keep_alive)
 		exchange_release(x);
 	}
 	drop_body(c);
-	if (!keep_alive || (c->saw_end && c->rest_n == 0) || c->net->is_draining) {
+	if (!keep_alive || (c->saw_end && conn_rest_n(c) == 0) || c->net->is_draining) {
 		conn_finish(c, CLOSE_DONE);
 		return;
 	}
@@ -146,7 +144,7 @@ conn_http_timeout(struct conn *c)
 		wait_for_reader(c);
 		return;
 	}
-	if (c->state == CONN_HEAD && c->rest_n == 0) {
+	if (c->state == CONN_HEAD && conn_rest_n(c) == 0) {
 		conn_close(c, CLOSE_IDLE);
 		return;
 	}
@@ -190,7 +188,7 @@ run_collected(struct conn *c)
 		conn_doom(c, CLOSE_BAD_REQUEST); /* it parsed before: cannot happen */
 	else
 		run(c, buf_slice(&c->http->bytes));
-	if (c->http != NULL)
+	if (!c->has_upgraded)
 		buf_done(&c->http->head);
 }
 

@@ -8,16 +8,9 @@
 static const char *
 kind_name(const struct conn *c)
 {
-	switch (c->kind) {
-	case COUNTER_CONN_WEBSOCKET:
-		return "websocket";
-	case COUNTER_CONN_EVENTS:
-		return "events";
-	case COUNTER_CONN_CHAT_SSE:
-		return "chat_sse";
-	default:
-		return "http";
-	}
+	static const char *const names[] = {"http", "websocket", "events", "chat_sse"};
+
+	return names[c->kind];
 }
 
 int

@@ -7,11 +7,9 @@
 static size_t
 input_of(const struct conn *c)
 {
-	size_t n = c->rest_n + ws_decoder_memory(&c->decoder);
-
-	if (c->http != NULL)
-		n += c->http->bytes.cap + c->http->head.cap;
-	return n;
+	if (c->has_upgraded)
+		return conn_rest_n(c) + ws_decoder_memory(&c->decoder);
+	return conn_rest_n(c) + c->http->bytes.cap + c->http->head.cap;
 }
 
 void
@@ -61,7 +59,6 @@ turn_away(struct conn *c)
 	}
 	mem_free(c->rest);
 	c->rest = NULL;
-	c->rest_n = 0;
 	conn_count_input(c);
 }
 

@@ -42,13 +42,23 @@ struct conn_http {
 	int64_t left;     /* of a streamed answer with a length: bytes to write */
 };
 
+/* Unfinished input. */
+struct conn_rest {
+	uint32_t n;
+	char bytes[];
+};
+
+/* Members are placed so that an idle connection is small: see the assertion below. */
 struct conn {
 	struct event event;
 	/* what a delivery touches, together */
 	struct outq out;
 	struct net *net;
 	STAILQ_ENTRY(conn) dirty; /* net->dirty; one that is closed stays in it until its turn */
-	uint8_t state;            /* enum conn_state */
+	uint8_t state : 4;        /* enum conn_state */
+	uint8_t kind : 2;         /* its gauge, counted from COUNTER_CONN_HTTP */
+	bool has_upgraded : 1;    /* there is a decoder in place of `http` */
+	bool tells_slow : 1;      /* a doomed WebSocket is told that it was too slow */
 	uint8_t why;              /* enum close_reason once it ends */
 	bool is_dirty : 1;
 	bool is_doomed : 1;   /* closed at the end of the turn: `why` */
@@ -67,28 +77,41 @@ struct conn {
 	bool has_begun : 1;  /* a part of a request head is there: its deadline runs */
 	bool
 	    has_stalled : 1; /* took nothing of its queue since limits.memory was last looked after */
-	uint32_t rest_n;
-	char *rest;      /* unfinished input; NULL: none */
-	const void *ops; /* struct ws_ops or struct stream_ops, by state */
+	uint32_t input;      /* bytes of unfinished input that are counted in net->memory */
+	struct conn_rest *rest; /* NULL: none */
+	const void *ops;        /* struct ws_ops or struct stream_ops, by state */
 	void *data;
 	struct wheel_entry timer; /* its seen_s: monotonic second of the last sign of life */
 	TAILQ_ENTRY(conn) all;    /* net->conns, then net->dead */
-	struct conn_http *http;   /* NULL after an upgrade */
-	struct ws_decoder decoder;
+	union {                   /* by has_upgraded */
+		struct conn_http *http;
+		struct ws_decoder decoder;
+	};
 	uint64_t number;
-	/* of the peer, v4-mapped; a Unix peer's uid and gid in its first two words */
+	/* of the peer, v4-mapped; a Unix peer's uid, gid and listener in its first three words */
 	struct in6_addr address;
-	uint16_t doom_code; /* close frame to send when a doomed WebSocket ends; 0: none */
-	uint8_t listener;
-	uint8_t kind;   /* enum counter of its gauge */
-	uint32_t input; /* bytes of unfinished input that are counted in net->memory */
 };
 
 /*
  * 600 bytes for an idle connection joined to a room is the target (DESIGN 3); this is its largest
- * part: with the allocator's head 304.
+ * part: with the allocator's head 288.
  */
-_Static_assert(sizeof(struct conn) <= 296, "an idle connection must stay small");
+_Static_assert(sizeof(struct conn) <= 280, "an idle connection must stay small");
+_Static_assert(CONN_STATE_COUNT <= 16, "a state fits its bits");
+_Static_assert(COUNTER_CONN_CHAT_SSE - COUNTER_CONN_HTTP == 3, "a kind fits its bits");
+
+static inline uint32_t
+conn_rest_n(const struct conn *c)
+{
+	return c->rest == NULL ? 0 : c->rest->n;
+}
+
+/* The gauge that counts it. */
+static inline enum counter
+conn_kind(const struct conn *c)
+{
+	return (enum counter)(COUNTER_CONN_HTTP + c->kind);
+}
 
 #define REST_MAX                                                                                   \
 	(NET_READ_BUFFER - 16 * 1024) /* unfinished input kept: there is always room to read more */

@@ -72,11 +72,14 @@ conn_peer(const struct conn *c, char out[64])
 bool
 conn_is_unix(const struct conn *c, unsigned *listener, uint32_t *uid, uint32_t *gid)
 {
+	uint32_t words[3];
+
 	if (!c->is_unix)
 		return false;
-	*listener = c->listener;
-	memcpy(uid, &c->address, sizeof(*uid));
-	memcpy(gid, (const char *)&c->address + sizeof(*uid), sizeof(*gid));
+	memcpy(words, &c->address, sizeof(words));
+	*uid = words[0];
+	*gid = words[1];
+	*listener = words[2];
 	return true;
 }
 

@@ -118,10 +118,10 @@ conn_ws_input(struct conn *c, char *in, size_t n)
 }
 
 void
-conn_fail_ws(struct conn *c, int code, enum close_reason why)
+conn_fail_slow(struct conn *c)
 {
 	if (c->is_doomed || c->state != CONN_WS)
 		return;
-	c->doom_code = (uint16_t)code;
-	conn_doom(c, why);
+	c->tells_slow = true;
+	conn_doom(c, CLOSE_SLOW);
 }

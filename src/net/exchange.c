@@ -361,6 +361,7 @@ exchange_upgrade(struct exchange *x, const struct ws_handshake *hs, bool deflate
 	c->http->exchange = NULL;
 	x->conn = NULL;
 	conn_http_free(c);
+	c->has_upgraded = true;
 	ws_decoder_init(&c->decoder, max_message, deflate);
 	c->ops = ops;
 	c->data = data;

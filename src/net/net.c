@@ -199,7 +199,7 @@ net_drain(struct net *n, uint64_t spread_ms)
 	n->is_draining = true;
 	n->drain_spread_ms = (uint32_t)min_u64(max_u64(1, spread_ms), UINT32_MAX);
 	TAILQ_FOREACH_SAFE (c, &n->conns, all, next) {
-		if (c->state == CONN_HEAD && c->rest_n == 0)
+		if (c->state == CONN_HEAD && conn_rest_n(c) == 0)
 			conn_finish(c, CLOSE_SHUTDOWN);
 		else
 			net_say_goodbye(c);

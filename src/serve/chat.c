@@ -164,7 +164,7 @@ push(struct subscriber *who, struct wire *w)
 
 	/* raw frames are in no log: one who cannot take them all is told so by the end (1013) */
 	if (chat_format(c) == CHAT_RAW && !conn_has_room(chat_conn(c)))
-		conn_fail_ws(chat_conn(c), WS_CLOSE_TRY_LATER, CLOSE_SLOW);
+		conn_fail_slow(chat_conn(c));
 	else
 		chat_push(who, w);
 }
@@ -221,8 +221,7 @@ send_raw(struct chat *c, enum ws_opcode opcode, struct slice payload)
 	a->now_ms = h->now_ms;
 	if (log_append(h->log, a, h->worker) < 0) {
 		append_free(a);
-		conn_fail_ws(
-		    chat_conn(c), WS_CLOSE_TRY_LATER, CLOSE_SLOW); /* a frame would be missing */
+		conn_fail_slow(chat_conn(c)); /* a frame would be missing */
 	}
 }
 
