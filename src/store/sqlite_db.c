@@ -268,6 +268,25 @@ static const char *const steps[] = {
     "ALTER TABLE messages ADD COLUMN also INTEGER;"
     "CREATE INDEX messages_also ON messages (also) WHERE also IS NOT NULL;"
     "CREATE INDEX messages_reacted ON messages (target, user, content) WHERE " DB_REACTION ";",
+    /*
+     * What a topic has, so that a start need not count: messages, records that change one, the ids of
+     * the first and last, when the first of those with a ttl ends. Each transaction keeps it.
+     */
+    "ALTER TABLE topics ADD COLUMN messages INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE topics ADD COLUMN changes INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE topics ADD COLUMN first INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE topics ADD COLUMN last INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE topics ADD COLUMN ends INTEGER NOT NULL DEFAULT 0;"
+    "UPDATE topics SET (messages, first, last) = (SELECT count(*), coalesce(min(id), 0),"
+    " coalesce(max(id), 0) FROM messages m WHERE m.tid = topics.tid);"
+    "UPDATE topics SET changes = c.n, messages = messages - c.n FROM (SELECT tid, count(*) AS n"
+    " FROM messages WHERE target IS NOT NULL GROUP BY tid) AS c WHERE c.tid = topics.tid;"
+    "UPDATE topics SET messages = messages + c.n - c.m, changes = changes + c.m,"
+    " first = iif(first = 0, c.a, min(first, c.a)), last = max(last, c.z) FROM (SELECT also,"
+    " count(*) AS n, count(target) AS m, min(id) AS a, max(id) AS z FROM messages"
+    " WHERE also IS NOT NULL GROUP BY also) AS c WHERE c.also = topics.tid;"
+    "UPDATE topics SET ends = e.ends FROM (SELECT tid, min(ends) AS ends FROM messages"
+    " WHERE ends > 0 GROUP BY tid) AS e WHERE e.tid = topics.tid;",
 };
 _Static_assert(ARRAY_LEN(steps) == DB_VERSION, "a step to each version");
 

@@ -8,7 +8,7 @@
 
 #include "core/config.h"
 
-#define DB_VERSION        4
+#define DB_VERSION        5
 #define DB_PAGE           4096
 #define DB_BUSY_MS        5000 /* that somebody else (a backup, the sqlite3 tool) may hold the lock */
 #define DB_APPLICATION_ID 0x42656c66 /* "Belf" */
@@ -51,10 +51,11 @@
 	X(TOPIC_TRIM_GET, "SELECT trimmed FROM topics WHERE tid = ?1")                             \
 	X(TOPICS_TRIMMED_MAX, "SELECT max(trimmed) FROM topics")                                   \
 	X(TOPICS_TRIMMED, "SELECT name, trimmed FROM topics WHERE trimmed > ?1")                   \
-	X(TOPICS, "SELECT tid, name, trimmed, used FROM topics ORDER BY tid")                      \
+	X(TOPICS, "SELECT tid, name, trimmed, used, messages, changes, first, last, ends"          \
+		" FROM topics")                                                                    \
+	X(TOPIC_STATE, "UPDATE topics SET used = ?2, messages = ?3, changes = ?4, first = ?5,"     \
+		" last = ?6, ends = ?7 WHERE tid = ?1")                                            \
 	X(TOPICS_RAISE, "UPDATE topics SET trimmed = ?1 WHERE trimmed < ?1")                       \
-	X(COUNTS, "SELECT tid, count(*), min(id), max(id), count(target) FROM messages GROUP BY tid ORDER BY tid") \
-	X(ENDS, "SELECT tid, min(ends) FROM messages WHERE ends > 0 GROUP BY tid ORDER BY tid")    \
 	X(LAST_ID, "SELECT max(id) FROM messages")                                                 \
 	X(MESSAGE_ADD, "INSERT INTO messages (id, tid, kind, flags, time, ends, origin, id_at,"    \
 		" sse_at, sse_n, content_at, content_n, json, content, event, name, user, key,"    \
@@ -64,8 +65,6 @@
 	X(MESSAGE_CHANGE, "UPDATE messages SET flags = ?2, id_at = ?3, content_at = ?4,"           \
 		" content_n = ?5, json = ?6, content = ?7, key = ?8 WHERE id = ?1")                \
 	X(MESSAGE_DROP, "DELETE FROM messages WHERE id = ?1 RETURNING tid, also")                  \
-	X(COUNTS_ALSO, "SELECT also, count(*), min(id), max(id), count(target) FROM messages"      \
-		" WHERE also IS NOT NULL GROUP BY also ORDER BY also")                             \
 	X(COUNT_HOME, "SELECT count(*), count(target) FROM messages WHERE tid = ?1 AND id <= ?2"   \
 		" AND also IS NOT NULL")                                                           \
 	X(MOVE_HOME, "UPDATE messages SET tid = also, also = NULL WHERE tid = ?1 AND id <= ?2"     \

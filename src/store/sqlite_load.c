@@ -12,8 +12,27 @@ struct load {
 	uint64_t last;
 };
 
+static void
+take_counts(struct load *at, struct log_topic *t, sqlite3_stmt *row)
+{
+	struct disk_topic *d = disk_of(t);
+	uint64_t last = db_column_u64(row, 7);
+
+	t->n_stored = (uint32_t)min_u64(db_column_u64(row, 4), UINT32_MAX);
+	t->n_changes = (uint32_t)min_u64(db_column_u64(row, 5), UINT32_MAX);
+	at->s->n_messages += t->n_stored;
+	at->last = max_u64(at->last, max_u64(last, t->trimmed_id));
+	if (t->n_stored + t->n_changes == 0)
+		return;
+	t->first_id = db_column_u64(row, 6);
+	t->last_id = last;
+	d->next_end_ms = sqlite3_column_int64(row, 8);
+	d->shelf.cold_id = last;
+	at->s->hot.cold_id = max_u64(at->s->hot.cold_id, last);
+}
+
 static int
-add_topic(struct load *at, sqlite3_stmt *row, struct log_topic **out)
+add_topic(struct load *at, sqlite3_stmt *row)
 {
 	struct slice name = db_column(row, 1);
 	const struct topic_rule *rule = config_rule(at->s->config, name);
@@ -33,75 +52,22 @@ add_topic(struct load *at, sqlite3_stmt *row, struct log_topic **out)
 	t->keep_count = rule->history;
 	t->keep_ms = rule->keep_ms;
 	at->l->trimmed = max_u64(at->l->trimmed, t->trimmed_id);
-	at->last = max_u64(at->last, t->trimmed_id);
-	*out = t;
+	take_counts(at, t, row);
 	return 0;
-}
-
-/* Rows of (tid, …) in ascending order, to be found again by the walk over the topics. */
-struct by_tid {
-	sqlite3_stmt *rows;
-	int state; /* as db_step */
-};
-
-static bool
-stands_at(struct db *db, struct by_tid *b, int64_t tid)
-{
-	while (b->state > 0 && sqlite3_column_int64(b->rows, 0) < tid)
-		b->state = db_step(db, b->rows);
-	return b->state > 0 && sqlite3_column_int64(b->rows, 0) == tid;
-}
-
-static void
-take_counts(struct load *at, struct log_topic *t, sqlite3_stmt *row)
-{
-	uint64_t n_changes = db_column_u64(row, 4);
-	uint64_t n = db_column_u64(row, 1) - n_changes;
-	uint64_t first = db_column_u64(row, 2);
-
-	t->n_changes = (uint32_t)min_u64(t->n_changes + n_changes, UINT32_MAX);
-	t->n_stored = (uint32_t)min_u64(t->n_stored + n, UINT32_MAX);
-	t->first_id = t->first_id == 0 ? first : min_u64(t->first_id, first);
-	t->last_id = max_u64(t->last_id, db_column_u64(row, 3));
-	disk_of(t)->shelf.cold_id = t->last_id;
-	at->s->n_messages += n;
-	at->last = max_u64(at->last, t->last_id);
-	at->s->hot.cold_id = max_u64(at->s->hot.cold_id, t->last_id);
 }
 
 static int
 load_topics(struct load *at)
 {
 	struct db *db = &at->s->db;
-	sqlite3_stmt *topics = db_stmt(db, DB_TOPICS);
-	struct by_tid counts = {.rows = db_stmt(db, DB_COUNTS)};
-	struct by_tid also = {.rows = db_stmt(db, DB_COUNTS_ALSO)};
-	struct by_tid ends = {.rows = db_stmt(db, DB_ENDS)};
-	struct log_topic *t = NULL;
+	sqlite3_stmt *rows = db_stmt(db, DB_TOPICS);
+	int state = 0;
 	int r = 0;
-	int state;
 
-	counts.state = db_step(db, counts.rows);
-	also.state = db_step(db, also.rows);
-	ends.state = db_step(db, ends.rows);
-	while (r == 0 && (state = db_step(db, topics)) != 0) {
-		r = state < 0 ? -EIO : add_topic(at, topics, &t);
-		if (r < 0 || t == NULL)
-			break;
-		if (stands_at(db, &counts, disk_of(t)->tid))
-			take_counts(at, t, counts.rows);
-		if (stands_at(db, &also, disk_of(t)->tid))
-			take_counts(at, t, also.rows);
-		if (stands_at(db, &ends, disk_of(t)->tid))
-			disk_of(t)->next_end_ms = sqlite3_column_int64(ends.rows, 1);
-	}
-	if (counts.state < 0 || also.state < 0 || ends.state < 0)
-		r = -EIO;
-	(void)sqlite3_reset(topics); /* none of them may stand in its rows when it is written */
-	(void)sqlite3_reset(counts.rows);
-	(void)sqlite3_reset(also.rows);
-	(void)sqlite3_reset(ends.rows);
-	return r;
+	while (r == 0 && (state = db_step(db, rows)) > 0)
+		r = add_topic(at, rows);
+	(void)sqlite3_reset(rows); /* it may not stand in its rows when they are written */
+	return state < 0 ? -EIO : r;
 }
 
 /* What is put off. Its rule is that of today. */

@@ -201,8 +201,11 @@ open_db(struct opening *at, struct sqlite_store *s)
 	if (db_init(&s->db, &o) < 0)
 		return fail_db(at, &s->db, "it cannot be opened");
 	r = db_migrate(&s->db, &version);
-	if (r == -EPROTO && version > DB_VERSION)
-		return fail(at, r, "it was made by a later version of belfryd", "");
+	if (r == -EPROTO && version > DB_VERSION) {
+		(void)snprintf(at->from, PATH_ROOM,
+		    "its tables are of version %d, this one knows %d", version, DB_VERSION);
+		return fail(at, r, "it was made by a later version of belfryd", at->from);
+	}
 	if (r == -EPROTO)
 		return fail(at, r, "it is a database, but not one of belfryd", "");
 	if (r < 0)

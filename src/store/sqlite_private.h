@@ -239,6 +239,8 @@ MUST_CHECK int sqlite_write_message(struct sqlite_store *s, struct batch *b, con
 struct log_topic *sqlite_also(struct sqlite_store *s, const struct message *m);
 /* A user's: of direct messages. */
 bool sqlite_is_shared(const struct log_topic *t);
+/* Within the batch's transaction, at its end: what its topics have then. 0 or -1. */
+MUST_CHECK int sqlite_write_topics(struct sqlite_store *s, const struct batch *b);
 /* The topic is in the batch from here on. */
 struct change *sqlite_touch(struct batch *b, struct log_topic *t);
 

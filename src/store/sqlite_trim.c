@@ -462,6 +462,8 @@ sqlite_sweep_step(struct sqlite_store *s, int64_t now_ms, struct sweep *at)
 	r = sqlite_begin(s, true);
 	if (r == 0)
 		r = is_over ? trim_oldest(s, &b) : trim_due(s, &b);
+	if (r == 0)
+		r = sqlite_write_topics(s, &b);
 	more = more && (!is_over || !TAILQ_EMPTY(&b.touched));
 	r = sqlite_end(s, r);
 	sqlite_publish(s, &b, r);

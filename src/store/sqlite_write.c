@@ -451,6 +451,31 @@ write_item(struct sqlite_store *s, struct batch *b, struct append *a, struct app
 	return sqlite_write_message(s, b, a, item, t);
 }
 
+int
+sqlite_write_topics(struct sqlite_store *s, const struct batch *b)
+{
+	const struct disk_topic *d;
+
+	TAILQ_FOREACH (d, &b->touched, link) {
+		const struct log_topic *t = d->topic;
+		const struct change *c = &d->change;
+		sqlite3_stmt *q = db_stmt(&s->db, DB_TOPIC_STATE);
+
+		if (q == NULL)
+			return -1;
+		(void)sqlite3_bind_int64(q, 1, c->tid);
+		(void)sqlite3_bind_int64(q, 2, b->now_ms);
+		db_bind_u64(q, 3, t->n_stored + c->n_new - c->n_gone);
+		db_bind_u64(q, 4, t->n_changes + c->n_new_changes - c->n_gone_changes);
+		db_bind_u64(q, 5, c->first_id);
+		db_bind_u64(q, 6, c->last_id != 0 ? c->last_id : t->last_id);
+		(void)sqlite3_bind_int64(q, 7, c->next_end_ms);
+		if (db_run(&s->db, q) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 static int
 write_all(struct sqlite_store *s, struct batch *b)
 {
@@ -485,6 +510,8 @@ write_batch(struct sqlite_store *s, struct batch *b)
 		r = write_all(s, b);
 	if (r == 0)
 		r = sqlite_trim_batch(s, b);
+	if (r == 0)
+		r = sqlite_write_topics(s, b);
 	r = sqlite_end(s, r);
 	s->last = b->last; /* an id is never given twice, whatever became of it */
 	if (r == 0) {

@@ -260,7 +260,9 @@ START_TEST(not_ours)
 	ck_assert_int_eq(sqlite3_exec(h, "PRAGMA user_version = 999", NULL, NULL, NULL), SQLITE_OK);
 	(void)sqlite3_close(h);
 	ck_assert_int_eq(open_again(path, true, error), -EPROTO);
-	ck_assert(strstr(error, "later version") != NULL);
+	ck_assert(strstr(error,
+		      "later version of belfryd: its tables are of version 999, this one knows ") !=
+		  NULL);
 	(void)snprintf(path, sizeof(path), "rm -r %s", folder);
 	ck_assert_int_eq(system(path), 0);
 }

@@ -189,6 +189,165 @@ START_TEST(overtaken)
 }
 END_TEST
 
+/* The tables as the first version made them. */
+static const char version_1[] =
+    "CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;"
+    "CREATE TABLE topics (tid INTEGER PRIMARY KEY, name BLOB NOT NULL UNIQUE,"
+    " trimmed INTEGER NOT NULL, used INTEGER NOT NULL);"
+    "CREATE TABLE messages (id INTEGER PRIMARY KEY, tid INTEGER NOT NULL, kind INTEGER NOT NULL,"
+    " flags INTEGER NOT NULL, time INTEGER NOT NULL, ends INTEGER NOT NULL,"
+    " origin INTEGER NOT NULL, target INTEGER, id_at INTEGER NOT NULL, sse_at INTEGER NOT NULL,"
+    " sse_n INTEGER NOT NULL, content_at INTEGER NOT NULL, content_n INTEGER NOT NULL,"
+    " json BLOB NOT NULL, content BLOB, event BLOB, name BLOB, user BLOB, key BLOB);"
+    "CREATE INDEX messages_of_topic ON messages (tid);"
+    "CREATE INDEX messages_that_end ON messages (tid, ends) WHERE ends > 0;"
+    "CREATE INDEX messages_that_change ON messages (target) WHERE target IS NOT NULL;"
+    "CREATE TABLE keys (text BLOB PRIMARY KEY, id INTEGER NOT NULL, time INTEGER NOT NULL)"
+    " WITHOUT ROWID;"
+    "CREATE INDEX keys_by_age ON keys (id);"
+    "CREATE VIRTUAL TABLE search USING fts5 (content, content = '',"
+    " tokenize = 'unicode61 remove_diacritics 2');"
+    "PRAGMA user_version = 1; PRAGMA application_id = 1113943142;";
+
+/* What it would have had in them. */
+static const char contents[] =
+    "INSERT INTO meta SELECT name, value FROM now.meta WHERE name IN"
+    " ('begin', 'last', 'folded', 'sync');"
+    "INSERT INTO meta VALUES ('clean', 1), ('indexed', (SELECT max(id) - 2 FROM now.messages));"
+    "INSERT INTO topics SELECT tid, name, trimmed, used FROM now.topics;"
+    "INSERT INTO messages SELECT id, tid, kind, flags, time, ends, origin, NULL, id_at, sse_at,"
+    " sse_n, content_at, content_n, json, content, event, name, user, key FROM now.messages;"
+    "INSERT INTO keys SELECT * FROM now.keys;"
+    "INSERT INTO search (rowid, content) SELECT id, CAST(coalesce(content,"
+    " substr(json, content_at + 1, content_n)) AS TEXT) FROM messages"
+    " WHERE id <= (SELECT value FROM meta WHERE name = 'indexed') AND content_n > 0;";
+
+static void
+execute(sqlite3 *db, const char *sql)
+{
+	ck_assert_msg(
+	    sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK, "%s", sqlite3_errmsg(db));
+}
+
+/* The world's database as the first version would have it takes its place. */
+static void
+restart_from_version_1(struct world *w)
+{
+	sqlite3 *db = NULL;
+	char path[128];
+	char sql[160];
+	FILE *wal;
+
+	(void)snprintf(path, sizeof(path), "%s/log.kept", w->store->folder);
+	ck_assert_int_eq(sqlite3_open(path, &db), SQLITE_OK);
+	execute(db, version_1);
+	(void)snprintf(sql, sizeof(sql), "ATTACH '%s/log' AS now", w->store->folder);
+	execute(db, sql);
+	execute(db, contents);
+	ck_assert_int_eq(sqlite3_close(db), SQLITE_OK);
+	(void)snprintf(path, sizeof(path), "%s/log-wal.kept", w->store->folder);
+	wal = fopen(path, "w"); /* empty */
+	ck_assert_ptr_nonnull(wal);
+	(void)fclose(wal);
+	w->crashed = true;
+	ck_assert(world_restart(w));
+}
+
+/* A database of the first version is brought up to now, and has everything. */
+START_TEST(migrated)
+{
+	struct log_extent before;
+	struct log_extent after;
+	struct world w;
+	struct peer p;
+
+	ck_assert(world_init(&w, NULL));
+	ck_assert(peer_open(&w, 0, &p, "ada"));
+	for (int i = 0; i < 5; i++)
+		SAY("three/x", "some words");
+	peer_do(&p, "{'type':'join','room':'r','last':0}");
+	peer_do(&p, "{'type':'chat','content':'line\\nbreak words','room':'r','key':'k'}");
+	peer_do(&p, "{'type':'publish','topic':'a','data':{'n':1},'event':'price'}");
+	peer_do(&p, "{'type':'publish','topic':'a','title':'T','message':'more words','ttl':60}");
+	world_turn(&w);
+	peer_close(&p, false);
+	world_pass(&w, 60000);
+	log_extent(w.log, &before);
+	restart_from_version_1(&w);
+	log_extent(w.log, &after);
+	ck_assert_uint_eq(after.messages, before.messages);
+	ck_assert_uint_eq(after.topics, before.topics);
+	ck_assert_uint_eq(after.last, before.last);
+	world_pass(&w, -30000);
+	ck_assert_uint_eq(count_all(&w, "**", "#8 more words; level"), 6);
+	ck_assert_uint_eq(n_disk_reads(&w), 0);
+	ck_assert(peer_open(&w, 0, &p, "ada"));
+	peer_do(&p, "{'type':'history','topic':'**','q':'words'}");
+	peer_do(&p, "{'type':'subscribe','topic':'three/x','after':%llu}",
+	    (unsigned long long)world_id(&w, 1));
+	peer_do(&p, "{'type':'join','room':'r','last':0}");
+	peer_do(&p, "{'type':'chat','content':'again','room':'r','key':'k'}");
+	world_turn(&w);
+	ck_assert_str_eq(peer_take(&p),
+	    "history ** [#3,#4,#5,#6,#8]; subscribed three/x #5; "
+	    "gap three/x after=#1 oldest=#3 trimmed; three/x#3 some words; three/x#4 some words; "
+	    "three/x#5 some words; joined r 1 [ada] #6; ack #6 again");
+	peer_close(&p, false);
+	world_pass(&w, 60000);
+	SAY("three/x", "later");
+	log_sweep(w.log, w.now_ms); /* what ends does so */
+	log_extent(w.log, &after);
+	ck_assert_uint_eq(after.messages, 5);
+	ck_assert(world_restart(&w));
+	log_extent(w.log, &after);
+	ck_assert_uint_eq(after.messages, 5);
+	world_done(&w);
+}
+END_TEST
+
+/* What a topic has is written down in each transaction: the next start counts nothing. */
+START_TEST(counted)
+{
+	static const char check[] =
+	    "SELECT count(*) FROM topics t WHERE (messages, changes, first, last, ends) IS NOT"
+	    " (SELECT count(*) - count(target), count(target), coalesce(min(id), 0),"
+	    " coalesce(max(id), t.last), coalesce(min(ends) FILTER (WHERE ends > 0), 0)"
+	    " FROM messages m WHERE t.tid IN (m.tid, m.also))";
+	sqlite3_stmt *q = NULL;
+	sqlite3 *db = NULL;
+	char path[128];
+	struct world w;
+	struct peer p;
+
+	ck_assert(world_init(&w, NULL));
+	ck_assert(peer_open(&w, 0, &p, "ada"));
+	peer_do(&p, "{'type':'join','room':'r','last':0}");
+	for (int i = 0; i < 12; i++) {
+		SAY("three/x", "m");
+		SAY("one/y", "m");
+		ck_assert_int_eq(world_say_ttl(&w, "b", "m", (unsigned)i + 1), 0);
+		peer_do(&p, "{'type':'chat','content':'hi'}");
+		world_turn(&w);
+		peer_do(&p, "{'type':'edit','target':%llu,'content':'there'}",
+		    (unsigned long long)p.last_id);
+		world_turn(&w);
+		peer_do(&p, "{'type':'direct','to':'bob','content':'psst'}");
+		world_turn(&w);
+		world_pass(&w, 500);
+		log_sweep(w.log, w.now_ms);
+	}
+	peer_close(&p, false);
+	(void)snprintf(path, sizeof(path), "%s/log", w.store->folder);
+	ck_assert_int_eq(sqlite3_open(path, &db), SQLITE_OK);
+	ck_assert_int_eq(sqlite3_prepare_v2(db, check, -1, &q, NULL), SQLITE_OK);
+	ck_assert_int_eq(sqlite3_step(q), SQLITE_ROW);
+	ck_assert_int_eq(sqlite3_column_int(q, 0), 0);
+	(void)sqlite3_finalize(q);
+	ck_assert_int_eq(sqlite3_close(db), SQLITE_OK);
+	world_done(&w);
+}
+END_TEST
+
 START_TEST(metrics)
 {
 	static const char *const lines[] = {"\nbelfry_storage_commits_total ",
@@ -218,7 +377,8 @@ END_TEST
 int
 main(void)
 {
-	const TTest *const tests[] = {warm, partly_warm, overtaken, metrics, NULL};
+	const TTest *const tests[] = {
+	    warm, partly_warm, overtaken, migrated, counted, metrics, NULL};
 
 	(void)setenv("BELFRY_TEST_STORE", "sqlite", 1);
 	return run_tests("sqlite_start", tests);
