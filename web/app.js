@@ -1,124 +1,51 @@
 // SPDX-License-Identifier: ISC
-/* The page: brings together who you are, the connection, the room and what is shown of it. */
+/* The page: brings together who you are, the connection, the conversations and what is shown of them. */
 
 import { Chat, userTopic } from './belfry.js';
-import { Composer } from './page/composer.js';
+import { Alerts } from './page/alerts.js';
+import { showHelp, showInvite } from './page/dialogs.js';
+import { Door } from './page/door.js';
 import { byId, make, nameOf } from './page/dom.js';
 import { FiguresView } from './page/figures.js';
 import { Identity } from './page/identity.js';
-import { LogView } from './page/log.js';
+import { listenToKeys } from './page/keys.js';
+import { toast } from './page/menu.js';
 import { NoticesView } from './page/notices.js';
-import { PeopleView, TypingView } from './page/people.js';
-import { tabStorage } from './page/storage.js';
+import { Panels } from './page/panels.js';
+import { ownMenu, personMenu } from './page/persons.js';
+import { Places } from './page/places.js';
+import { keep, keptList, tabStorage } from './page/storage.js';
+import { Talk } from './page/talk.js';
+import { Threads } from './page/thread.js';
 
 /** @typedef {import('./belfry.d.ts').User} User */
+/** @typedef {import('./page/places.js').Place} Place */
 
-const NOTICES_TO_BEGIN_WITH = 20;
+const NOTICES_TO_BEGIN_WITH = 50;
+const LIST_ROOMS_EVERY_MS = 30_000;
 
 const identity = new Identity();
-const log = new LogView();
-const people = new PeopleView();
-const typing = new TypingView();
+const door = new Door(identity, enter);
+const talk = new Talk(() => ({ me: me(), chat }));
+const places = new Places(show, enter);
 const notices = new NoticesView();
 const figures = new FiguresView();
-const composer = new Composer((text) => room?.send(text), (isTyping) => room?.typing(isTyping));
-
-const form = byId('join');
-const nameBox = byId('name');
-const roomBox = byId('room');
+const alerts = new Alerts();
+const panels = new Panels();
 const pill = byId('connection');
 
 /** @type {Chat | null} */
 let chat = null;
-/** @type {import('./belfry.js').Room | null} */
-let room = null;
+/** @type {Threads | null} */
+let threads = null;
 /** @type {string} whose own topic we listen to */
 let listeningAs = '';
-let unseenNotices = 0;
 
 /** @returns {User} */
 function me() {
 	const user = chat?.user ?? identity.user;
 
-	return { id: user?.id ?? '', name: user?.name || nameBox.value || user?.id || '' };
-}
-
-/* --- the door ----------------------------------------------------------------------------- */
-
-function showDoor() {
-	const lead = byId('door-lead');
-
-	byId('name-field').hidden = !identity.needsName;
-	nameBox.required = identity.needsName;
-	nameBox.value ||= identity.lastName;
-	if (identity.user !== null) {
-		lead.textContent = identity.needsName ? 'Say how you want to be called, and choose a room.'
-			: `You are ${nameOf(identity.user)}. Choose a room.`;
-	} else if (identity.guests) {
-		lead.textContent = 'Say how you want to be called, and choose a room.';
-	} else if (identity.loginUrl !== '') {
-		byId('door-title').textContent = 'Sign in first';
-		lead.replaceChildren('Please ', make('a', { href: identity.loginUrl }, 'sign in'), ', then come back.');
-	} else if (identity.problem === '') {
-		byId('door-title').textContent = 'By invitation';
-		lead.textContent = 'This server takes no guests and names no place to sign in. Ask whoever runs it for a link '
-			+ 'to this page that ends in #token=…';
-	} else {
-		byId('door-title').textContent = 'Not this time';
-		lead.textContent = 'Your way in did not work.';
-	}
-	form.hidden = identity.user === null && !identity.guests;
-	problem(identity.problem);
-}
-
-/** @param {string} words */
-function problem(words) {
-	const box = byId('door-problem');
-
-	box.textContent = words;
-	box.hidden = words === '';
-}
-
-/** Back to the door, with the reason. @param {string} words */
-function toDoor(words) {
-	document.body.dataset.view = 'door';
-	byId('door-slot').append(form);
-	byId('door').hidden = false;
-	byId('talk').hidden = byId('panels').hidden = byId('panels-toggle').hidden = byId('whoami').hidden = true;
-	room = null;
-	problem(words);
-	roomBox.focus();
-}
-
-function toTalk() {
-	if (document.body.dataset.view === 'talk')
-		return;
-	document.body.dataset.view = 'talk';
-	byId('switch-slot').append(form);
-	byId('name-field').hidden = true;
-	nameBox.required = false;
-	byId('door').hidden = true;
-	byId('talk').hidden = byId('panels').hidden = byId('panels-toggle').hidden = byId('whoami').hidden = false;
-	problem('');
-}
-
-/** @param {Event} event */
-async function submitted(event) {
-	event.preventDefault();
-	const wanted = roomBox.value.trim();
-
-	if (wanted === '' || (room !== null && room.name === wanted))
-		return;
-	form.querySelector('button').disabled = true;
-	try {
-		if (identity.user === null)
-			await identity.becomeGuest(nameBox.value.trim());
-		enter(wanted);
-	} catch (error) {
-		problem(error instanceof TypeError ? 'The server cannot be reached.' : /** @type {Error} */ (error).message);
-	} finally {
-		form.querySelector('button').disabled = false;
-	}
+	return { id: user?.id ?? '', name: user?.name || door.nameBox.value || user?.id || '' };
 }
 
 /* --- the connection ----------------------------------------------------------------------- */
@@ -127,17 +54,33 @@ async function submitted(event) {
 function connection() {
 	if (chat !== null && chat.state !== 'closed')
 		return chat;
-	const name = identity.user?.name ? undefined : nameBox.value.trim();
+	const name = identity.user?.name ? undefined : door.nameBox.value.trim();
+	const line = chat = new Chat(undefined, {
+		token: (context) => identity.token(context), name, storage: tabStorage(),
+		share: identity.kind === 'none' ? identity.user?.id : undefined,        // a cookie does not say whose it is
+	});
 
-	chat = new Chat(undefined, { token: (context) => identity.token(context), name, storage: tabStorage() });
-	chat.addEventListener('state', showState);
-	chat.addEventListener('open', opened);
-	chat.connect().catch(() => {});         // the state says it in words
-	return chat;
+	talk.composer.ownedBy(identity.owner);
+	listeningAs = '';
+	threads = new Threads(line);
+	threads.onnew = (thread) => {
+		const key = `@${thread.name}`;
+		const known = places.all.get(key);
+		const place = known ?? places.add(key, { kind: 'direct', title: nameOf(thread.other), feed: thread });
+		place.title = nameOf(thread.other);
+		if (known === undefined)
+			hear(place);
+		places.show();
+	};
+	threads.ondirect = (thread, message) => alerts.tell(nameOf(thread.other), message.content ?? '', `@${thread.name}`, () => show(`@${thread.name}`));
+	line.addEventListener('state', ({ detail }) => line === chat && showState(detail));
+	line.addEventListener('open', opened);
+	line.connect().catch(() => {});         // the state says it in words
+	return line;
 }
 
-/** @param {{detail: {state: string, reason?: string}}} event */
-function showState({ detail: { state, reason } }) {
+/** @param {{state: string, reason?: string}} detail */
+function showState({ state, reason }) {
 	const away = byId('away');
 	const again = pill.dataset.state !== 'idle';
 
@@ -147,37 +90,43 @@ function showState({ detail: { state, reason } }) {
 		away.hidden = true;
 		return;
 	}
+	talk.typing.clear();
 	if (state === 'closed') {
 		pill.textContent = 'signed off';
 		pill.dataset.state = 'closed';
 		away.hidden = false;
 		byId('away-words').textContent = `The connection has ended: ${reason || 'the server gave no reason'}.`;
-		if (room?.state !== 'joined' && document.body.dataset.view === 'talk')
-			toDoor(reason ?? '');
+		if (places.here?.feed.state !== 'joined' && !door.isOpen)
+			door.open(reason ?? '');
 		return;
 	}
 	pill.textContent = again ? 'reconnecting…' : 'connecting…';
 	pill.dataset.state = again ? 'away' : 'idle';
 	away.hidden = !again;
 	byId('away-words').textContent = 'No line to the server at the moment. Go on writing: it is sent as soon as the line is back.';
-	typing.clear();
 }
 
 function opened() {
 	const user = me();
 
-	byId('whoami').replaceChildren('You are ', make('b', { dir: 'auto' }, user.name));
+	byId('whoami').replaceChildren(make('span', { class: 'you-are' }, 'You are '), make('b', { dir: 'auto' }, user.name));
 	byId('whoami').title = user.id;
 	listen(user);
-	chat?.listRooms().then(showRooms, () => {});
+	listRooms();
 }
 
-/** @param {any[]} rooms names, or objects that have one */
-function showRooms(rooms) {
-	byId('known-rooms').replaceChildren(...rooms.map((one) => make('option', { value: one.room ?? one.name ?? String(one) })));
+async function listRooms() {
+	try {
+		const rooms = await chat?.listRooms() ?? [];
+		places.known = rooms.map((/** @type {any} */ one) => ({ name: one.room ?? one.name ?? String(one), count: one.count }));
+		byId('known-rooms').replaceChildren(...places.known.map(({ name }) => make('option', { value: name })));
+		places.show();
+	} catch {
+		// asked again when the line is back
+	}
 }
 
-/** Notifications and figures come over the same connection. @param {User} user */
+/** Notifications, directs and figures come over the same connection. @param {User} user */
 function listen(user) {
 	const line = connection();
 
@@ -186,129 +135,192 @@ function listen(user) {
 	if (listeningAs !== '')                 // a guest of a restarted server is somebody new
 		line.subscriptions.get(userTopic(listeningAs))?.unsubscribe().catch(() => {});
 	const topics = listeningAs === '' ? ['notifications', userTopic(user.id)] : [userTopic(user.id)];
-	if (listeningAs === '') {
+	if (listeningAs === '')
 		line.subscribe('server/stats').addEventListener('message', ({ detail }) => figures.show(detail.data ?? {}));
-	}
 	listeningAs = user.id;
 	for (const topic of topics) {
 		const subscription = line.subscribe(topic, { last: NOTICES_TO_BEGIN_WITH });
-		subscription.addEventListener('message', ({ detail }) => notices.add(detail));
+		const begun = Date.now();
+		subscription.addEventListener('message', ({ detail }) => notices.add(detail, begun));
 		subscription.addEventListener('gap', () => notices.say('Some are missing here: the server no longer has them.'));
 		subscription.addEventListener('refused', ({ detail }) => notices.refuse(`Not for you: ${detail.message}`));
 	}
 }
 
-/* --- the room ----------------------------------------------------------------------------- */
+/* --- the conversations -------------------------------------------------------------------- */
 
-/** @param {string} name */
+/** @param {string} name of a room */
 function enter(name) {
-	const line = connection();
+	const key = `#${name}`;
 
-	room?.leave({ keep: true }).catch(() => {});
-	const mine = room = line.room(name);
-	typing.clear();
-	log.clear(me().id);
-	log.askEarlier = (query) => mine.history(query);
-	log.sendAgain = (message) => mine.send({ ...message.body, key: message.key });
-	people.show(new Map(), 0, null);
-	byId('talk-title').textContent = `#${name}`;
-	document.title = `#${name} · Belfry`;
-	history.replaceState(null, '', `?room=${encodeURIComponent(name)}`);
-	toTalk();
-	closePanels();
-	composer.enter(name);
-	composer.focus();
-	hear(mine);
-	for (const message of mine.unsent)
-		log.addPending(message, me());
+	if (!places.all.has(key) || places.all.get(key)?.feed.state === 'left')
+		join(name);
+	show(key);
 }
 
-/** @param {import('./belfry.js').Room} mine */
-function hear(mine) {
-	/** @param {string} type @param {(detail: any) => void} act only while this is the room that is shown */
-	const hears = (type, act) => mine.addEventListener(type, (event) => {
-		if (room === mine)
-			act(/** @type {CustomEvent} */ (event).detail);
+/** @param {string} name @returns {Place} */
+function join(name) {
+	const feed = connection().room(name);
+	const place = places.add(`#${name}`, { kind: 'room', title: name, feed });
+
+	hear(place);
+	feed.addEventListener('refused', ({ detail }) => lost(place, `#${name} does not let you in: ${detail.message}`));
+	feed.addEventListener('left', ({ detail }) => lost(place, `You are no longer in #${name}${detail.reason ? `: ${detail.reason}` : ''}.`));
+	feed.addEventListener('mention', ({ detail }) => {
+		if (place !== places.here || document.hidden)
+			place.mentions++;
+		alerts.tell(`${nameOf(detail.from)} in #${name}`, detail.content ?? '', `#${name}`, () => show(place.key));
 	});
+	remember();
+	return place;
+}
 
-	/** @type {number | undefined} what is newer came while we were here */
-	let entered;
-
-	mine.addEventListener('joined', ({ detail }) => (entered ??= detail.latest), { once: true });
-	hears('message', (message) => {
-		log.add(message, entered !== undefined && message.id > entered);
-		typing.set(message.from, false);
+/** @param {Place} place */
+function hear(place) {
+	talk.hear(place);
+	place.feed.addEventListener('unread', () => {
+		if (place.feed.unread === 0)
+			place.mentions = 0;
+		places.show();
 	});
-	hears('sending', (message) => log.addPending(message, me()));
-	hears('sent', (message) => log.sent(message));
-	hears('failed', (message) => log.failed(message));
-	hears('gap', (gap) => log.gap(gap));
-	hears('people', ({ people: who, count }) => people.show(who, count, me()));
-	hears('typing', (message) => typing.set(message.user, message.typing !== false));
-	hears('user_left', (message) => typing.set(message.user, false));
-	hears('joined', () => offerEarlier(mine));
-	hears('refused', (error) => toDoor(`#${mine.name} does not let you in: ${error.message}`));
-	hears('left', (message) => toDoor(`You are no longer in #${mine.name}${message.reason ? `: ${message.reason}` : ''}.`));
 }
 
-/** Is there more than what was shown on joining? @param {import('./belfry.js').Room} mine */
-async function offerEarlier(mine) {
-	try {
-		const { messages } = await mine.history({ limit: 51 });
-		if (room === mine && log.earlier.hidden)
-			log.settled(messages.length > 50);
-	} catch {
-		// the connection is gone again; the next join asks
-	}
-}
+/** @param {string} key */
+function show(key) {
+	const place = places.all.get(key);
 
-/* --- the panels on narrow screens --------------------------------------------------------- */
-
-function closePanels() {
-	byId('panels').classList.remove('shown');
-	byId('panels-toggle').setAttribute('aria-expanded', 'false');
-}
-
-function togglePanels() {
-	const isShown = byId('panels').classList.toggle('shown');
-
-	byId('panels-toggle').setAttribute('aria-expanded', String(isShown));
-	unseenNotices = 0;
-	byId('panels-badge').hidden = true;
-}
-
-function countNotice() {
-	if (byId('panels').classList.contains('shown'))
+	if (place === undefined)
 		return;
-	unseenNotices++;
-	byId('panels-badge').textContent = String(unseenNotices);
-	byId('panels-badge').hidden = false;
+	places.here = place;
+	const query = place.kind === 'room' ? `?room=${encodeURIComponent(place.feed.name)}` : `?with=${encodeURIComponent(place.feed.name)}`;
+	history.replaceState(null, '', query);
+	door.close();
+	panels.close();
+	door.roomBox.value = place.kind === 'room' ? place.feed.name : '';
+	talk.show(place);
+	places.show();
+	talk.composer.focus();
+}
+
+/** The rooms of this tab, for a reload. */
+function remember() {
+	keep('rooms', JSON.stringify(places.of('room').map(({ feed }) => feed.name)));
+}
+
+/** Out of a room, whether one wanted it or not. @param {Place} place @param {string} words */
+function lost(place, words) {
+	if (places.all.get(place.key) !== place)
+		return;
+	const next = places.here === place ? places.neighbour(1) : null;
+
+	places.remove(place.key);
+	remember();
+	if (next === null)
+		return toast(words);
+	places.here = null;
+	if (next === undefined || next === place || words !== '')
+		return door.open(words);
+	show(next.key);
+}
+
+function leave() {
+	const place = places.here;
+
+	if (place === null)
+		return;
+	if (place.kind === 'room')
+		place.feed.leave({ keep: true }).catch(() => {});
+	else
+		threads?.all.delete(place.feed.name);
+	lost(place, '');
+	listRooms();
+}
+
+/** @param {User} user */
+function direct(user) {
+	threads?.of(user);
+	show(`@${user.id}`);
+}
+
+/** As somebody else by name: the same places over another connection. @param {string} name */
+async function rename(name) {
+	try {
+		if (identity.kind === 'guest')
+			await identity.rename(name);
+		door.nameBox.value = name;
+	} catch (error) {
+		return toast(/** @type {Error} */ (error).message);
+	}
+	const here = places.here;
+	const rooms = places.of('room').map(({ feed }) => feed.name);
+
+	for (const { feed } of places.of('room'))
+		await feed.leave({ keep: true }).catch(() => {});
+	chat?.close();
+	chat = null;
+	places.all.clear();
+	pill.dataset.state = 'idle';
+	rooms.forEach(join);
+	if (here?.kind === 'direct')
+		connection() && direct(here.feed.other);
+	else
+		show(here?.key ?? '');
+}
+
+function signOut() {
+	chat?.close();
+	identity.forget();
+	keep('rooms', null);
+	location.assign('./');
 }
 
 /* --- the beginning ------------------------------------------------------------------------ */
 
-async function begin() {
-	const asked = new URLSearchParams(location.search).get('room');
-
-	if (asked)
-		roomBox.value = asked;
-	form.addEventListener('submit', submitted);
-	byId('try-now').addEventListener('click', () => {
-		if (chat?.state === 'closed')
-			location.reload();
-		else
-			chat?.retryNow();
+function listenToPage() {
+	byId('try-now').addEventListener('click', () => chat?.state === 'closed' ? location.reload() : chat?.retryNow());
+	byId('whoami').addEventListener('click', () => ownMenu(identity, { name: () => me().name, renamed: rename, signOut }));
+	byId('search').addEventListener('click', () => talk.search());
+	byId('invite').addEventListener('click', () => places.here?.kind === 'room' && showInvite(places.here.feed.name));
+	byId('leave').addEventListener('click', leave);
+	byId('close').addEventListener('click', leave);
+	talk.people.onperson = (user, button) => personMenu(user, button, {
+		place: places.here, chat, direct, mention: (one) => talk.composer.insert(`@${nameOf(one)}`),
 	});
-	byId('panels-toggle').addEventListener('click', togglePanels);
-	notices.onnew = countNotice;
-	document.addEventListener('keydown', (event) => {
-		if (event.key === 'Escape')
-			closePanels();
+	notices.onnew = (/** @type {import('./belfry.d.ts').TopicMessage} */ message) => {
+		panels.count();
+		if ((message.priority ?? 3) >= 4 || message.topic.startsWith('user/'))
+			alerts.tell(message.title ?? message.topic, message.message ?? '', `notice ${message.id}`, () => {});
+	};
+	places.onchange = () => {
+		const { unread } = places;
+		const name = places.here === null ? '' : `${places.here.kind === 'room' ? '#' : ''}${places.here.title} · `;
+		document.title = `${unread > 0 ? `(${unread}) ` : ''}${name}Belfry`;
+	};
+	listenToKeys({
+		help: showHelp, search: () => talk.search(), write: () => talk.composer.focus(), escape: () => panels.close() || door.isOpen || talk.escape(),
+		rooms: () => {
+			panels.open('places');
+			door.roomBox.select();
+			door.roomBox.focus();
+		},
+		up: () => show(places.neighbour(-1)?.key ?? ''), down: () => show(places.neighbour(1)?.key ?? ''),
 	});
 	document.addEventListener('visibilitychange', () => {
 		if (!document.hidden)
 			chat?.retryNow();
 	});
+	document.addEventListener('resume', () => chat?.retryNow());
+	setInterval(() => !document.hidden && chat?.state === 'open' && listRooms(), LIST_ROOMS_EVERY_MS);
+}
+
+async function begin() {
+	const query = new URLSearchParams(location.search);
+	const asked = query.get('room');
+	const person = query.get('with');
+
+	if (asked)
+		door.roomBox.value = asked;
+	listenToPage();
 	try {
 		await identity.load();
 	} catch {
@@ -316,10 +328,14 @@ async function begin() {
 		setTimeout(() => location.reload(), 5000);
 		return;
 	}
-	showDoor();
-	if (asked && identity.user !== null && !identity.needsName)
-		return enter(asked);
-	(identity.needsName && nameBox.value === '' ? nameBox : roomBox).focus();
+	door.show();
+	if ((asked || person) && identity.user !== null && !identity.needsName) {
+		for (const name of keptList('rooms'))
+			join(name);
+		connection();
+		return asked ? enter(asked) : direct({ id: /** @type {string} */ (person), name: '' });
+	}
+	(identity.needsName && door.nameBox.value === '' ? door.nameBox : door.roomBox).focus();
 }
 
 begin();

@@ -209,8 +209,11 @@ export class BelfryChat extends HTMLElement {
 		this.#show('talk');
 		this.#typing.clear();
 		this.#log.askEarlier = (query) => room.history(query);
+		this.#log.person = (id) => room.people.get(id);
+		this.#log.lookUp = async (id) => (await room.history({ before: id + 1, limit: 1 })).messages.find((one) => one.id === id);
 		this.#log.sendAgain = (message) => room.send({ ...message.body, key: message.key });
 		this.#log.clear(chat.user?.id ?? '');
+		this.#composer.ownedBy(`${this.src} ${chat.user?.id ?? this.getAttribute('name') ?? ''}`);
 		this.#composer.enter(name);
 		hears('joined', (message) => {
 			entered ??= message.latest;
@@ -226,6 +229,9 @@ export class BelfryChat extends HTMLElement {
 		hears('sending', (message) => this.#log.addPending(message, me()));
 		hears('sent', (message) => this.#log.sent(message));
 		hears('failed', (message) => this.#log.failed(message));
+		hears('changed', ({ message }) => this.#log.change(message));
+		for (const type of ['edited', 'deleted', 'reaction'])
+			hears(type, (record) => this.#log.record(record));
 		hears('gap', (gap) => this.#log.gap(gap));
 		hears('typing', ({ user, typing }) => this.#typing.set(user, typing !== false));
 		hears('user_left', ({ user }) => this.#typing.set(user, false));

@@ -472,6 +472,12 @@ export class Chat implements TypedTarget<ChatEvents> {
 	readonly user: User | null;
 	/** `user`, `moderator` or `admin`, where the server says. */
 	readonly role: string | null;
+	/** Does the token grant directs to anybody? null where the server does not say. */
+	readonly mayDirect: boolean | null;
+	/** One's own topic, `userTopic(user.id)`, once it is known who one is. */
+	readonly ownTopic: string | undefined;
+	/** Directs that are not acked yet, in their order. */
+	readonly unsent: Outgoing[];
 	/** Is the line shared with other tabs? */
 	readonly isShared: boolean;
 	readonly session: string | null;
@@ -495,7 +501,7 @@ export class Chat implements TypedTarget<ChatEvents> {
 	edit(target: number, message: string | { content?: string; data?: unknown }): Promise<void>;
 	remove(target: number): Promise<void>;
 	react(target: number, emoji: string, on?: boolean): Promise<void>;
-	history(query: HistoryQuery & { room?: string; topic?: string }, options?: Abortable): Promise<HistoryPage>;
+	history(query: HistoryQuery & { room?: string; topic?: string | undefined }, options?: Abortable): Promise<HistoryPage>;
 	listRooms(): Promise<RoomSummary[]>;
 	refresh(token: string): Promise<Record<string, any>>;
 	/** Any message of the protocol that has an answer. */

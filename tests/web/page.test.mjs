@@ -210,6 +210,13 @@ describe('a daemon with guests', () => {
 		await ada.getByRole('heading', { name: '#elsewhere' }).waitFor();
 		await reads(ada, []);
 		assert.equal(new URL(ada.url()).search, '?room=elsewhere');
+		await say(ben, 'are you there?');
+		const back = ada.getByRole('button', { name: `${room} 1 unread` });
+		await back.click();
+		await reads(ada, ['I am off', 'are you there?']);
+		assert.equal(await back.count(), 0);
+		await ada.getByRole('button', { name: 'Leave', exact: true }).click();
+		await ada.getByRole('heading', { name: '#elsewhere' }).waitFor();
 		await ben.getByRole('list', { name: 'People' }).getByText('Ada', { exact: true }).waitFor({ state: 'detached' });
 	});
 

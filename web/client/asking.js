@@ -21,6 +21,8 @@ export class Asking extends EventTarget {
 		this.user = null;
 		/** @type {string | null} `user`, `moderator`, `admin`, where the server says */
 		this.role = null;
+		/** @type {boolean | null} may one write directly to anybody? where the server says */
+		this.mayDirect = null;
 		/** @type {Map<string, import('./feeds.js').Subscription>} */
 		this.subscriptions = new Map();
 		const ask = (/** @type {Json} */ body) => this.request(body);
@@ -36,6 +38,11 @@ export class Asking extends EventTarget {
 	/** @returns {string | undefined} */
 	get ownTopic() {
 		return undefined;
+	}
+
+	/** Directs that are not acked yet, in their order. */
+	get unsent() {
+		return this.directs.unsent;
 	}
 
 	/** @param {Json} message @param {{signal?: AbortSignal}} [_options] @returns {Promise<Json>} */

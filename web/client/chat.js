@@ -270,6 +270,7 @@ export class Chat extends Asking {
 	#welcome(message) {
 		this.user = message.user;
 		this.role = message.role ?? null;
+		this.mayDirect = message.direct ?? null;
 		this.session = message.session ?? null;
 		this.limits = message.limits ?? {};
 		this.expires = message.expires ?? null;

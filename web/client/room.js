@@ -214,7 +214,7 @@ export class Room extends Feed {
 			this.gap(message);
 			break;
 		case 'read':
-			this.#readBy(message);
+			this.#heardRead(message);
 			break;
 		case 'left':
 			this.outbox.failAll(new BelfryError('left', message.reason ?? 'no longer in the room'));
@@ -287,7 +287,7 @@ export class Room extends Feed {
 	}
 
 	/** @param {Json} message */
-	#readBy(message) {
+	#heardRead(message) {
 		if (message.user?.id === this.chat.user?.id && message.read > (this.marker ?? 0)) {
 			this.marker = message.read;
 			this.#count(this.list.all.filter(({ id, from }) => id > message.read && from.id !== this.chat.user?.id).length);

@@ -51,6 +51,12 @@ button { cursor: pointer; }
 .mine .avatar { display: none; }
 .mine .bubble { display: grid; justify-items: end; justify-self: end; max-width: 92%; }
 .mine .text { border-color: var(--belfry-mine-line); background: var(--belfry-mine); }
+.quote { display: block; max-width: 100%; padding: 0.1rem 0.6rem; overflow: hidden; border: 0; border-inline-start: 3px solid var(--belfry-mine-line); background: none; color: var(--belfry-muted); font-size: 0.8125rem; text-align: start; text-overflow: ellipsis; white-space: nowrap; }
+.reactions { display: flex; flex-wrap: wrap; gap: 0.25rem; margin-top: 0.2rem; }
+.reaction { padding: 0 0.5rem; border: 1px solid var(--belfry-line); border-radius: 999px; background: var(--belfry-surface); font-size: 0.8125rem; }
+.reaction[aria-pressed="true"] { border-color: var(--belfry-accent); }
+.deleted .text, .edited { color: var(--belfry-muted); font-style: italic; }
+.mention { font-weight: 600; }
 .mark { color: var(--belfry-muted); font-size: 0.75rem; }
 .message[data-state="pending"] .text { border-style: dashed; }
 .message[data-state="failed"] .mark { color: var(--belfry-bad); }

@@ -66,3 +66,10 @@ export function dayWords(ms) {
 export function sameDay(a, b) {
 	return new Date(a).toDateString() === new Date(b).toDateString();
 }
+
+const moment = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'short' });
+
+/** What the server says, with its times as one's own clock has them. @param {string} words */
+export function localTimes(words) {
+	return words.replace(/\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z/g, (time) => moment.format(new Date(time)));
+}

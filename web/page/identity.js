@@ -54,6 +54,17 @@ export class Identity {
 		return localStorage.getItem(LAST_NAME) ?? '';
 	}
 
+	/** A name by which drafts are found again: of a guest, who is somebody else each time, what he is called. */
+	get owner() {
+		return this.kind === 'guest' || this.user === null ? `guest ${this.user?.name ?? this.lastName}` : this.user.id;
+	}
+
+	/** Another name for the same guest. @param {string} name */
+	async rename(name) {
+		localStorage.setItem(LAST_NAME, name);
+		await this.guestToken(name, this.secret);
+	}
+
 	/** @param {string} name */
 	async becomeGuest(name) {
 		localStorage.setItem(LAST_NAME, name);

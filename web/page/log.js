@@ -4,8 +4,9 @@
  * view follows the newest row unless somebody has scrolled up to read.
  */
 
-import { avatar, byId, dayWords, make, nameOf, sameDay, timeNode } from './dom.js';
-import { withLinks } from './links.js';
+import { applyRecord } from '../client/records.js';
+import { byId, localTimes, make, nameOf, sameDay } from './dom.js';
+import { buildMessage, updateMessage } from './message.js';
 import { Rows } from './rows.js';
 
 /** @typedef {import('../belfry.d.ts').ChatMessage} ChatMessage */
@@ -19,12 +20,15 @@ import { Rows } from './rows.js';
  * @property {number} time
  * @property {string} text
  * @property {User} [from]
+ * @property {any} [message] as it is by now; none while it is on its way
  * @property {Outgoing} [outgoing] one's own, while the server has not acked it
  * @property {'pending' | 'sent' | 'failed'} [state]
  */
 
 const KEPT_ROWS = 5000;                 // while nobody reads the older ones
 const PAGE = 200;
+const FAR_PAGE = 1000;                 // when somebody jumps back
+const FAR_PAGES = 20;
 const GROUP_MS = 5 * 60_000;            // rows of one person within it share one name
 const PENDING = Number.MAX_SAFE_INTEGER;
 
@@ -36,8 +40,14 @@ export class LogView {
 		this.newer = parts.newer;
 		/** @type {Rows<LogRow>} */
 		this.rows = new Rows(parts.log, (row) => this.build(row), (row, before) => this.dress(row, before));
-		/** @type {Set<number>} */
-		this.ids = new Set();
+		/** @type {Map<number, LogRow>} */
+		this.ids = new Map();
+		/** @type {Map<number, {name: string, text: string} | null | undefined>} answered, but not among the rows */
+		this.quotes = new Map();
+		/** @type {(id: string) => User | undefined} */
+		this.person = () => undefined;
+		/** @type {(id: number) => Promise<any>} a message that is not among the rows */
+		this.lookUp = async () => undefined;
 		/** @type {Map<Outgoing, LogRow>} */
 		this.pending = new Map();
 		this.me = '';
@@ -45,9 +55,13 @@ export class LogView {
 		this.askEarlier = async () => ({ messages: [], more: false });
 		/** @type {(message: Outgoing) => void} */
 		this.sendAgain = () => {};
+		/** @type {() => void} somebody has the newest before his eyes */
+		this.onread = () => {};
 		/** @type {LogRow | null} in front of the first message that nobody has looked at */
 		this.mark = null;
 		this.unseen = 0;
+		/** @type {number | undefined} what comes after it was not read yet */
+		this.unreadAfter = undefined;
 		/** @type {object} another one for another room */
 		this.visit = {};
 		this.loading = false;
@@ -62,11 +76,13 @@ export class LogView {
 	clear(me) {
 		this.rows.clear();
 		this.ids.clear();
+		this.quotes.clear();
 		this.pending.clear();
 		this.visit = {};
 		this.loading = false;
 		this.mark = null;
 		this.unseen = 0;
+		this.unreadAfter = undefined;
 		this.me = me;
 		this.earlier.hidden = this.newer.hidden = this.empty.hidden = true;
 	}
@@ -83,6 +99,13 @@ export class LogView {
 		if (message.id !== undefined && this.ids.has(message.id))
 			return;
 		const row = this.rowOf(message);
+		this.quotes.delete(row.order);
+		if (this.unreadAfter !== undefined && row.order > this.unreadAfter && message.from.id !== this.me) {
+			this.unreadAfter = undefined;
+			this.unmark();
+			this.mark = { kind: 'new', order: row.order - 0.25, time: row.time, text: 'New messages' };
+			this.rows.insert(this.mark);
+		}
 		if (isNew && message.from.id !== this.me && (document.hidden || !this.rows.following))
 			this.markBefore(row);
 		this.place(row);
@@ -92,25 +115,132 @@ export class LogView {
 	rowOf(message) {
 		const order = message.id ?? this.lastId() + 0.5;
 
+		/** @type {LogRow} */
+		const row = { kind: 'message', order, time: message.time, text: message.content ?? '', from: message.from, message };
+
 		if (message.id !== undefined)
-			this.ids.add(message.id);
-		return { kind: 'message', order, time: message.time, text: message.content ?? '', from: message.from };
+			this.ids.set(message.id, row);
+		return row;
+	}
+
+	/** A message is another one by now. @param {ChatMessage} message */
+	change(message) {
+		const row = message.id === undefined ? undefined : this.ids.get(message.id);
+
+		if (row === undefined)
+			return;
+		row.message = message;
+		row.text = message.content ?? '';
+		this.refresh(row);
+		for (const other of this.rows.all) {
+			if (other.message?.reply_to === message.id)
+				this.refresh(other);
+		}
+	}
+
+	/** What became of a message that only this log has, since somebody scrolled back to it. @param {any} record */
+	record(record) {
+		const row = this.ids.get(record.target);
+		const now = row?.message && applyRecord(row.message, record);
+
+		if (now !== undefined && now !== row?.message)
+			this.change(now);
+	}
+
+	/** @param {LogRow} row */
+	refresh(row) {
+		if (row.node !== undefined && row.from !== undefined)
+			this.rows.changed(() => updateMessage(row, /** @type {HTMLElement} */ (row.node), this.around()));
+	}
+
+	/** @returns {import('./message.js').Surroundings} */
+	around() {
+		return { me: this.me, person: this.person, quoted: (id) => this.quoted(id) };
+	}
+
+	/** What is answered, from the rows or from the server. @param {number} id */
+	quoted(id) {
+		const row = this.ids.get(id);
+
+		if (row !== undefined)
+			return { name: nameOf(/** @type {User} */ (row.from)), text: row.message?.deleted ? 'This was taken back.' : row.text };
+		if (this.quotes.has(id))
+			return this.quotes.get(id);
+		const { visit } = this;
+		this.quotes.set(id, null);
+		this.lookUp(id).catch(() => undefined).then((message) => {
+			if (visit !== this.visit)
+				return;
+			this.quotes.set(id, message && { name: nameOf(message.from), text: message.deleted ? 'This was taken back.' : message.content ?? '' });
+			for (const other of this.rows.all) {
+				if (other.message?.reply_to === id)
+					this.refresh(other);
+			}
+		});
+		return null;
+	}
+
+	/** Everything newer than this id has not been read yet. @param {number} id */
+	markAfter(id) {
+		const row = this.rows.all.find((one) => one.kind === 'message' && one.order > id && one.from?.id !== this.me && one.order !== PENDING);
+
+		this.unmark();
+		if (row === undefined)
+			return;
+		this.mark = { kind: 'new', order: row.order - 0.25, time: row.time, text: 'New messages' };
+		this.rows.insert(this.mark);
+		this.rows.follow();
+	}
+
+	/** As markAfter, for what is still to come. @param {number} id */
+	markLater(id) {
+		this.unreadAfter = id;
+	}
+
+	unmark() {
+		if (this.mark !== null)
+			this.rows.remove(this.mark);
+		this.mark = null;
+	}
+
+	/** Shows a message, however far back. @param {number} id @returns {Promise<boolean>} it is there */
+	async goTo(id) {
+		const { visit } = this;
+
+		for (let pages = 0; !this.ids.has(id) && pages < FAR_PAGES && !this.earlier.hidden && visit === this.visit; pages++) {
+			const before = this.rows.all[0]?.order;
+			await this.showEarlier(FAR_PAGE);
+			if (this.rows.all[0]?.order === before)
+				break;
+			if (before !== undefined && before < id)
+				break;          // it should have come by now
+		}
+		const row = this.ids.get(id);
+		if (visit !== this.visit || row === undefined)
+			return false;
+		this.rows.reveal(row);
+		row.node?.focus({ preventScroll: true });
+		row.node?.classList.add('found');
+		setTimeout(() => row.node?.classList.remove('found'), 2500);
+		this.look();
+		return true;
 	}
 
 	/** @param {LogRow} row the first that nobody has looked at, or one more */
 	markBefore(row) {
 		if (this.unseen++ > 0)
 			return;
-		if (this.mark !== null)
-			this.rows.remove(this.mark);
+		this.unmark();
 		this.mark = { kind: 'new', order: row.order - 0.25, time: row.time, text: 'New messages' };
 		this.rows.insert(this.mark);
 	}
 
 	/** Somebody may have looked at what is new. */
 	look() {
-		if (!document.hidden && this.rows.following)
+		if (!document.hidden && this.rows.following) {
 			this.unseen = 0;
+			this.onread();
+		}
 		this.newer.hidden = this.rows.following;
 		this.newer.textContent = this.unseen > 0 ? `${this.unseen} new ↓` : 'To the newest ↓';
 	}
@@ -121,9 +251,7 @@ export class LogView {
 		const row = { kind: 'message', order: PENDING, time: message.time, text: message.content ?? '', from: user, outgoing: message, state: 'pending' };
 
 		this.pending.set(message, row);
-		if (this.mark !== null)
-			this.rows.remove(this.mark);
-		this.mark = null;
+		this.unmark();
 		this.rows.toEnd();
 		this.place(row);
 	}
@@ -138,10 +266,13 @@ export class LogView {
 		this.rows.remove(row);
 		if (message.id !== undefined && this.ids.has(message.id))
 			return;
-		if (message.id !== undefined)
-			this.ids.add(message.id);
+		const { content, data, reply_to } = message.body;
 		row.order = message.id ?? this.lastId() + 0.5;
 		row.state = 'sent';
+		if (message.id !== undefined) {
+			row.message = { type: message.body.type, id: message.id, from: row.from, time: row.time, content, data, reply_to };
+			this.ids.set(message.id, row);
+		}
 		this.place(row);
 	}
 
@@ -156,10 +287,10 @@ export class LogView {
 			this.say(row, row.node);
 	}
 
-	/** @param {import('../belfry.d.ts').Gap} gap */
-	gap(gap) {
+	/** @param {import('../belfry.d.ts').Gap} gap @param {number} [after] the id before it; left out: the newest */
+	gap(gap, after = this.lastId()) {
 		this.place({
-			kind: 'gap', order: this.lastId() + 0.5, time: Date.now(), text: gap.reason === 'slow'
+			kind: 'gap', order: after + 0.5, time: Date.now(), text: gap.reason === 'slow'
 				? 'The connection was too slow: something passed by that is not kept.'
 				: 'Messages are missing here: the server no longer has what was said while you were away.',
 		});
@@ -167,17 +298,9 @@ export class LogView {
 
 	/** @param {LogRow} row @returns {HTMLElement} */
 	build(row) {
-		const user = row.from;
-
-		if (user === undefined)
+		if (row.from === undefined)
 			return make('p', { class: row.kind }, make('span', {}, row.text));
-		const node = make('article', { class: user.id === this.me || row.outgoing !== undefined ? 'message mine' : 'message' },
-			make('p', { class: 'day', hidden: '' }, dayWords(row.time)),
-			avatar(user),
-			make('div', { class: 'bubble' },
-				make('p', { class: 'byline' }, make('span', { class: 'author' }, nameOf(user)), ' ', timeNode(row.time)),
-				make('p', { class: 'text', dir: 'auto' }, ...withLinks(row.text)),
-				make('p', { class: 'mark', hidden: '' })));
+		const node = buildMessage(row, this.around());
 
 		this.say(row, node);
 		return node;
@@ -192,7 +315,7 @@ export class LogView {
 		node.dataset.state = row.state;
 		mark.hidden = false;
 		if (row.state === 'failed')
-			mark.replaceChildren(`not sent: ${row.outgoing?.error?.message ?? 'refused'} `, this.againButton(row));
+			mark.replaceChildren(`not sent: ${localTimes(row.outgoing?.error?.message ?? 'refused')} `, this.againButton(row));
 		else
 			mark.textContent = row.state === 'sent' ? 'sent' : 'waiting';
 	}
@@ -243,7 +366,8 @@ export class LogView {
 		this.look();
 	}
 
-	async showEarlier() {
+	/** @param {number} [limit] */
+	async showEarlier(limit = PAGE) {
 		const first = this.rows.all.find((row) => row.kind === 'message' && Number.isInteger(row.order) && row.order !== PENDING);
 		const { visit } = this;
 
@@ -251,7 +375,7 @@ export class LogView {
 			return;
 		this.loading = true;
 		try {
-			const page = await this.askEarlier({ before: first.order, limit: PAGE });
+			const page = await this.askEarlier({ before: first.order, limit });
 			if (visit !== this.visit)
 				return;
 			const messages = page.messages.filter(({ id }) => !this.ids.has(id));

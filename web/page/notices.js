@@ -1,35 +1,57 @@
 // SPDX-License-Identifier: ISC
-/* Notifications as they ring, newest first. */
+/* Notifications as they ring, newest first, until somebody clears them away. */
 
 import { byId, make, timeNode } from './dom.js';
 import { link, withLinks } from './links.js';
+import { keepLong, keptLong } from './storage.js';
 
 /** @typedef {import('../belfry.d.ts').TopicMessage} TopicMessage */
 
 const MOST = 50;
 const URGENT = 4;
+const PRIORITIES = ['', 'lowest', 'low', '', 'high', 'urgent'];
 
 export class NoticesView {
 	constructor() {
 		this.list = byId('notices');
 		this.hint = byId('notices-hint');
+		this.clearing = byId('notices-clear');
 		/** @type {Set<number>} */
 		this.ids = new Set();
-		/** @type {() => void} */
+		this.newest = 0;
+		/** what is not newer was cleared away */
+		this.cleared = Number(keptLong('notices')) || 0;
+		/** @type {(message: TopicMessage) => void} one that rang just now */
 		this.onnew = () => {};
+		this.clearing.addEventListener('click', () => this.clear());
 	}
 
-	/** @param {TopicMessage} message */
-	add(message) {
-		if (message.id !== undefined && this.ids.has(message.id))
+	/** @param {TopicMessage} message @param {number} begun what is older, in milliseconds, is no news */
+	add(message, begun) {
+		if (message.id !== undefined && (this.ids.has(message.id) || message.id <= this.cleared))
 			return;
 		if (message.id !== undefined)
 			this.ids.add(message.id);
-		this.list.prepend(this.item(message));
+		this.newest = Math.max(this.newest, message.id ?? 0);
+		const item = this.item(message);
+		const next = [...this.list.children].find((one) => Number(/** @type {HTMLElement} */ (one).dataset.id ?? 0) < (message.id ?? Infinity));
+		this.list.insertBefore(item, next ?? null);
 		while (this.list.childElementCount > MOST)
 			this.list.lastElementChild?.remove();
 		this.hint.hidden = true;
-		this.onnew();
+		this.clearing.hidden = false;
+		if (timeOf(message) >= begun)
+			this.onnew(message);
+	}
+
+	clear() {
+		this.cleared = this.newest;
+		keepLong('notices', String(this.cleared));
+		this.list.replaceChildren();
+		this.hint.textContent = 'All cleared away.';
+		this.hint.hidden = false;
+		this.clearing.hidden = true;
+		this.hint.focus();
 	}
 
 	/** @param {string} words */
@@ -53,8 +75,8 @@ export class NoticesView {
 		const plain = message.title === undefined && message.message === undefined;
 		const body = plain ? asText(message.data) : message.message;
 		const head = message.title ?? (plain ? message.event : undefined);
-		const isUrgent = (message.priority ?? 3) >= URGENT;
-		const item = make('li', { class: isUrgent ? 'notice urgent' : 'notice' });
+		const priority = message.priority ?? 3;
+		const item = make('li', { class: priority >= URGENT ? 'notice urgent' : priority < 3 ? 'notice low' : 'notice', 'data-id': String(message.id ?? '') });
 
 		const linked = (/** @type {string} */ text) => message.click === undefined ? withLinks(text) : [link(text, message.click)];
 
@@ -62,20 +84,19 @@ export class NoticesView {
 			item.append(make('p', { class: 'notice-title', dir: 'auto' }, ...linked(head)));
 		if (body !== undefined && body !== '')
 			item.append(make('p', { class: 'notice-text', dir: 'auto' }, ...(head === undefined ? linked(body) : withLinks(body))));
-		const foot = make('p', { class: 'notice-foot' }, make('span', { class: 'topic' }, message.topic), ' ',
-			timeNode(message.timestamp === undefined ? timeOf(message) : message.timestamp * 1000));
-		if (isUrgent)
-			foot.append(' ', make('span', { class: 'urgency' }, 'urgent'));
+		const foot = make('p', { class: 'notice-foot' }, make('span', { class: 'topic', dir: 'auto' }, message.topic), ' ', timeNode(timeOf(message)));
+		if (PRIORITIES[priority])
+			foot.append(' ', make('span', { class: 'urgency' }, PRIORITIES[priority]));
 		for (const tag of message.tags ?? [])
-			foot.append(' ', make('span', { class: 'tag' }, String(tag)));
+			foot.append(' ', make('span', { class: 'tag', dir: 'auto' }, String(tag)));
 		item.append(foot);
 		return item;
 	}
 }
 
-/** Ids are microseconds since 1970. @param {TopicMessage} message */
+/** When it rang, in milliseconds; ids are microseconds. @param {TopicMessage} message */
 function timeOf(message) {
-	return message.id === undefined ? Date.now() : message.id / 1000;
+	return message.timestamp !== undefined ? message.timestamp * 1000 + 999 : message.id === undefined ? Date.now() : message.id / 1000;
 }
 
 /** @param {unknown} data */

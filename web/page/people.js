@@ -12,11 +12,14 @@ export class PeopleView {
 		this.list = byId('people');
 		this.count = byId('people-count');
 		this.talkCount = byId('talk-count');
+		/** @type {(user: User, button: HTMLElement) => void} */
+		this.onperson = () => {};
 	}
 
 	/** @param {Map<string, User>} people @param {number} count @param {User | null} me */
 	show(people, count, me) {
 		const users = [...people.values()];
+		const focused = this.list.contains(document.activeElement) ? /** @type {HTMLElement} */ (document.activeElement).title : undefined;
 
 		if (me !== null && !people.has(me.id))
 			users.push(me);
@@ -27,15 +30,19 @@ export class PeopleView {
 			this.list.append(make('li', { class: 'more' }, `and ${count - users.length} more`));
 		this.count.textContent = String(count);
 		this.talkCount.textContent = count === 1 ? 'only you' : `${count} people`;
+		if (focused !== undefined)
+			/** @type {HTMLElement | undefined} */ ([...this.list.querySelectorAll('button')].find((button) => button.title === focused))?.focus();
 	}
 
 	/** @param {User} user @param {boolean} isMe */
 	item(user, isMe) {
-		const item = make('li', {}, avatar(user), make('span', { class: 'person', dir: 'auto', title: user.id }, nameOf(user)));
+		const name = make('span', { class: 'person', dir: 'auto' }, nameOf(user));
 
 		if (isMe)
-			item.append(make('span', { class: 'you' }, 'you'));
-		return item;
+			return make('li', { title: user.id }, avatar(user), name, make('span', { class: 'you' }, 'you'));
+		const button = make('button', { type: 'button', class: 'person-button', 'aria-haspopup': 'menu', 'aria-expanded': 'false', title: user.id }, avatar(user), name);
+		button.addEventListener('click', () => this.onperson(user, button));
+		return make('li', {}, button);
 	}
 }
 

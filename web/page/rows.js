@@ -136,6 +136,34 @@ export class Rows {
 		requestAnimationFrame(() => this.box.removeAttribute('aria-busy'));
 	}
 
+	/** A row has another height: what is read stays, the end stays the end. @param {() => void} change */
+	changed(change) {
+		if (this.following) {
+			change();
+			this.follow();
+		} else {
+			this.still(change);
+		}
+	}
+
+	/** Brings a row into view, in the middle. @param {R} row */
+	reveal(row) {
+		const at = this.all.indexOf(row);
+
+		if (at < 0)
+			return;
+		if (row.node === undefined) {
+			for (const one of this.all.slice(this.first, this.last))
+				this.hide(one);
+			this.first = this.last = Math.max(0, at - STEP);
+			while (this.last < Math.min(this.all.length, at + STEP))
+				this.show(this.last++);
+		}
+		this.following = false;
+		/** @type {HTMLElement | undefined} */ (row.node)?.scrollIntoView({ block: 'center' });
+		this.following = this.isAtEnd();
+	}
+
 	up() {
 		this.still(() => {
 			for (let n = 0; n < STEP && this.first > 0; n++)

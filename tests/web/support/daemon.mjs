@@ -120,10 +120,10 @@ export class Daemon {
 			throw new Error(`the daemon ended with ${died ?? status}:\n${this.log}`);
 	}
 
-	/** A token of HS256. */
-	token(sub, name, grants = { subscribe: EVERYTHING, publish: EVERYTHING, direct: ['*'] }) {
+	/** A token of HS256, good for so many seconds. */
+	token(sub, name, grants = { subscribe: EVERYTHING, publish: EVERYTHING, direct: ['*'] }, seconds = 3600) {
 		const part = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');
-		const claims = { sub, name, exp: Math.floor(Date.now() / 1000) + 3600, belfry: grants };
+		const claims = { sub, name, exp: Math.floor(Date.now() / 1000) + seconds, belfry: grants };
 		const signed = `${part({ alg: 'HS256', typ: 'JWT' })}.${part(claims)}`;
 
 		return `${signed}.${createHmac('sha256', this.secret).update(signed).digest('base64url')}`;

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: ISC
+/* One message as a row: who, when, what, what it answers, what others make of it. */
+
+import { avatar, dayWords, make, nameOf, timeNode } from './dom.js';
+import { withLinks } from './links.js';
+
+/** @typedef {import('./log.js').LogRow} LogRow */
+/** @typedef {import('../belfry.d.ts').User} User */
+
+const QUOTED = 120;                     // characters of what is answered
+const full = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'short' });
+
+/**
+ * What a row needs to know of the conversation.
+ * @typedef {object} Surroundings
+ * @property {string} me
+ * @property {(id: number) => {name: string, text: string} | null | undefined} quoted null: being looked up
+ * @property {(id: string) => User | undefined} person
+ */
+
+/** @param {LogRow} row @param {Surroundings} around @returns {HTMLElement} */
+export function buildMessage(row, around) {
+	const user = /** @type {User} */ (row.from);
+	const isMine = user.id === around.me || row.outgoing !== undefined;
+	const node = make('article', { class: isMine ? 'message mine' : 'message', tabindex: '-1' },
+		make('p', { class: 'day', hidden: '' }, dayWords(row.time)),
+		avatar(user),
+		make('div', { class: 'bubble' },
+			make('p', { class: 'byline' }, make('span', { class: 'author', dir: 'auto' }, nameOf(user)), ' ', timeNode(row.time)),
+			make('p', { class: 'text', dir: 'auto' }),
+			make('p', { class: 'mark', hidden: '' })));
+
+	if (row.message?.id !== undefined)
+		node.dataset.id = String(row.message.id);
+	updateMessage(row, node, around);
+	return node;
+}
+
+/** The node as the message is by now; what has the focus keeps it. @param {LogRow} row @param {HTMLElement} node @param {Surroundings} around */
+export function updateMessage(row, node, around) {
+	const message = row.message ?? {};
+	const text = /** @type {HTMLElement} */ (node.querySelector('.text'));
+	const focused = node.contains(document.activeElement) ? /** @type {HTMLElement} */ (document.activeElement).dataset.emoji : undefined;
+
+	node.classList.toggle('deleted', message.deleted === true);
+	node.classList.toggle('for-me', message.mentions?.includes(around.me) === true && message.from?.id !== around.me);
+	if (message.deleted)
+		text.replaceChildren('This was taken back.');
+	else
+		text.replaceChildren(...withMentions(row.text || (message.data === undefined ? '' : JSON.stringify(message.data)), message, around));
+	for (const old of node.querySelectorAll('.quote, .edited'))
+		old.remove();
+	if (message.edited && !message.deleted)
+		text.after(make('p', { class: 'edited', title: full.format(new Date(message.edited)) }, 'edited'));
+	const replyTo = message.reply_to ?? row.outgoing?.body.reply_to;
+	if (replyTo !== undefined && !message.deleted)
+		text.before(quote(replyTo, around));
+	node.querySelector('.reactions')?.remove();
+	if (message.reactions?.length > 0)
+		text.after(reactions(message.reactions, around));
+	if (focused !== undefined)
+		/** @type {HTMLElement | undefined} */ ([...node.querySelectorAll('[data-emoji]')].find((one) => /** @type {HTMLElement} */ (one).dataset.emoji === focused))?.focus();
+}
+
+/** @param {number} id of what is answered @param {Surroundings} around */
+function quote(id, around) {
+	const found = around.quoted(id);
+	const words = found === null ? '…' : found === undefined ? 'Something said earlier' : found.text.length > QUOTED ? `${found.text.slice(0, QUOTED)}…` : found.text;
+
+	return make('button', { class: 'quote', type: 'button', 'data-act': 'jump', 'data-to': String(id), dir: 'auto' },
+		make('span', { class: 'unseen' }, 'In answer to '), ...(found ? [make('strong', {}, found.name), ' '] : []), words);
+}
+
+/** @param {any[]} all @param {Surroundings} around */
+function reactions(all, around) {
+	return make('div', { class: 'reactions' }, ...all.map(({ emoji, count, users }) => {
+		const isMine = users.includes(around.me);
+		const names = users.map((/** @type {string} */ id) => id === around.me ? 'you' : nameOf(around.person(id) ?? { id }));
+		const who = names.length < count ? `${names.join(', ')} and ${count - names.length} more` : names.join(', ');
+
+		return make('button', {
+			class: 'reaction', type: 'button', 'data-act': 'react', 'data-emoji': emoji, 'aria-pressed': String(isMine), title: who,
+			'aria-label': `${emoji} ${count}: ${who}`,
+		}, emoji, ' ', make('span', {}, String(count)));
+	}));
+}
+
+/** Links, and the names of those who are meant. @param {string} text @param {any} message @param {Surroundings} around */
+function withMentions(text, message, around) {
+	const names = (message.mentions ?? []).flatMap((/** @type {string} */ id) => {
+		const name = around.person(id)?.name;
+		return [[`@${id}`, id], ...(name ? [[`@${name}`, id]] : [])];
+	}).sort((/** @type {string[]} */ a, /** @type {string[]} */ b) => b[0].length - a[0].length);
+
+	return withLinks(text).flatMap((part) => typeof part === 'string' ? named(part, names, around.me) : [part]);
+}
+
+/** @param {string} text @param {string[][]} names @param {string} me @returns {Array<HTMLElement | string>} */
+function named(text, names, me) {
+	const lower = text.toLowerCase();
+	const found = names.map(([name, id]) => ({ at: lower.indexOf(name.toLowerCase()), name, id })).filter(({ at }) => at >= 0)
+		.sort((a, b) => a.at - b.at || b.name.length - a.name.length)[0];
+
+	if (found === undefined || lower.length !== text.length)
+		return [text];
+	const end = found.at + found.name.length;
+	return [text.slice(0, found.at), make('span', { class: found.id === me ? 'mention me' : 'mention' }, text.slice(found.at, end)), ...named(text.slice(end), names, me)]
+		.filter((part) => part !== '');
+}

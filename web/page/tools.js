@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: ISC
+/*
+ * What one may do with a message: a few buttons that stand in the row under the pointer or the focus, one
+ * set for all rows. Arrow keys go through the messages, letters act.
+ */
+
+import { make, nameOf } from './dom.js';
+import { openMenu, place } from './menu.js';
+
+/** @typedef {import('./log.js').LogRow} LogRow */
+/** @typedef {'reply' | 'react' | 'edit' | 'remove' | 'copy'} Deed */
+
+export const EMOJI = ['👍', '❤️', '😂', '🎉', '🔔', '👀', '🙏', '✅', '❌', '🤔', '😢', '🚀'];
+const IN_A_ROW = 6;
+const DEEDS = [['react', '☺', 'React', '+'], ['reply', '↩', 'Reply', 'R'], ['more', '⋯', 'More', 'Enter']];
+
+export class Tools {
+	/**
+	 * @param {import('./log.js').LogView} log
+	 * @param {(deed: Deed, row: LogRow, more?: any) => void} act
+	 * @param {(deed: Deed, row: LogRow) => boolean} may
+	 */
+	constructor(log, act, may) {
+		this.log = log;
+		this.act = act;
+		this.may = may;
+		this.box = log.rows.box;
+		/** @type {LogRow | undefined} */
+		this.row = undefined;
+		this.bar = make('div', { class: 'tools', role: 'group', 'aria-label': 'What to do with it' }, ...DEEDS.map(([deed, sign, words]) =>
+			make('button', { type: 'button', 'data-deed': deed, 'aria-label': words, title: words, ...(deed === 'reply' ? {} : { 'aria-haspopup': 'true' }) }, sign)));
+		this.bar.addEventListener('click', (event) => {
+			const button = /** @type {HTMLElement} */ (event.target).closest('button');
+			if (button !== null && this.row !== undefined)
+				this.pressed(button.dataset.deed ?? '', button);
+		});
+		for (const type of ['pointerover', 'focusin', 'click'])
+			this.box.addEventListener(type, (event) => this.over(/** @type {Event} */ (event)));
+		this.box.addEventListener('pointerleave', () => {
+			if (!this.bar.contains(document.activeElement))
+				this.bar.remove();
+		});
+		this.box.addEventListener('click', (event) => this.clicked(/** @type {HTMLElement} */ (event.target)));
+		this.box.addEventListener('keydown', (event) => this.key(event));
+	}
+
+	/** @param {Element | null} node @returns {LogRow | undefined} */
+	rowOf(node) {
+		const article = node?.closest('.message');
+
+		return article === null ? undefined : this.log.rows.all.findLast((row) => row.node === article);
+	}
+
+	/** @param {LogRow | undefined} row */
+	isOpen(row) {
+		return row?.message?.id !== undefined && !row.message.deleted && row.node !== undefined;
+	}
+
+	/** @param {Event} event */
+	over(event) {
+		const row = this.rowOf(/** @type {Element} */ (event.target));
+
+		if (row === undefined || !this.isOpen(row))
+			return;
+		this.row = row;
+		if (this.bar.closest('.message') !== row.node)
+			row.node?.querySelector('.bubble')?.append(this.bar);
+		/** @type {HTMLElement} */ (this.bar.querySelector('[data-deed="react"]')).hidden = !this.may('react', row);
+		/** @type {HTMLElement} */ (this.bar.querySelector('[data-deed="reply"]')).hidden = !this.may('reply', row);
+	}
+
+	/** @param {HTMLElement} target */
+	clicked(target) {
+		const button = /** @type {HTMLElement | null} */ (target.closest('[data-act]'));
+		const row = this.rowOf(target);
+
+		if (button?.dataset.act === 'jump')
+			this.log.goTo(Number(button.dataset.to));
+		else if (button?.dataset.act === 'react' && row !== undefined && this.may('react', row))
+			this.act('react', row, { emoji: button.dataset.emoji, on: button.getAttribute('aria-pressed') !== 'true' });
+	}
+
+	/** @param {string} deed @param {HTMLElement} button */
+	pressed(deed, button) {
+		const row = /** @type {LogRow} */ (this.row);
+
+		if (deed === 'react')
+			this.pick(row, button);
+		else if (deed === 'reply')
+			this.act('reply', row);
+		else
+			this.more(row, button);
+	}
+
+	/** @param {LogRow} row @param {HTMLElement} button */
+	more(row, button) {
+		/** @type {Array<[Deed, string, string]>} */
+		const deeds = [['reply', 'Reply', 'R'], ['copy', 'Copy the text', 'C'], ['edit', 'Edit', 'E'], ['remove', 'Delete', 'Del']];
+
+		openMenu(button, deeds.filter(([deed]) => this.may(deed, row)).map(([deed, words, hint]) => ({
+			words, hint, isBad: deed === 'remove', act: () => this.act(deed, row),
+		})));
+	}
+
+	/** The picker of reactions: arrow keys, or a pointer. @param {LogRow} row @param {HTMLElement} button */
+	pick(row, button) {
+		const close = openMenu(button, EMOJI.map((emoji) => ({
+			words: emoji, act: () => this.act('react', row, { emoji, on: true }),
+		})));
+		const menu = /** @type {HTMLElement} */ (document.querySelector('.menu'));
+
+		menu.classList.add('picker');
+		place(menu, button);
+		menu.addEventListener('keydown', (event) => {
+			const all = [...menu.querySelectorAll('button')];
+			const at = all.indexOf(/** @type {HTMLButtonElement} */ (document.activeElement));
+			const isRtl = getComputedStyle(menu).direction === 'rtl';
+			const step = { ArrowRight: isRtl ? -1 : 1, ArrowLeft: isRtl ? 1 : -1, ArrowDown: IN_A_ROW, ArrowUp: -IN_A_ROW }[event.key];
+			if (step === undefined)
+				return;
+			all.at((at + step + all.length) % all.length)?.focus();
+			event.preventDefault();
+			event.stopPropagation();
+		}, { capture: true });
+		return close;
+	}
+
+	/** @param {KeyboardEvent} event */
+	key(event) {
+		const target = /** @type {HTMLElement} */ (event.target);
+		const row = this.rowOf(target);
+
+		if ((target !== this.box && !target.matches('.message')) || event.ctrlKey || event.altKey || event.metaKey)
+			return;
+		if (event.key === 'ArrowUp' || event.key === 'ArrowDown')
+			this.step(row, event.key === 'ArrowUp' ? -1 : 1);
+		else if (row === undefined || !this.isOpen(row) || !this.letter(event.key, row))
+			return;
+		event.preventDefault();
+	}
+
+	/** @param {string} key @param {LogRow} row */
+	letter(key, row) {
+		const deed = /** @type {Deed | undefined} */ ({ r: 'reply', e: 'edit', c: 'copy', Delete: 'remove', '+': 'react' }[key.length === 1 ? key.toLowerCase() : key]);
+		const button = /** @type {HTMLElement} */ (this.bar.querySelector(`[data-deed="${deed === 'react' ? 'react' : 'more'}"]`));
+
+		if (key !== 'Enter' && (deed === undefined || !this.may(deed, row)))
+			return false;
+		this.row = row;
+		row.node?.querySelector('.bubble')?.append(this.bar);
+		if (key === 'Enter')
+			this.more(row, button);
+		else if (deed === 'react')
+			this.pick(row, button);
+		else if (deed !== undefined)
+			this.act(deed, row);
+		return true;
+	}
+
+	/** To the next message that is in the document; from the log itself to the newest. @param {LogRow | undefined} row @param {number} step */
+	step(row, step) {
+		const all = this.log.rows.all.filter((one) => one.kind === 'message' && one.node !== undefined);
+		const next = row === undefined ? all.at(-1) : all[all.indexOf(row) + step];
+
+		if (next?.node === undefined)
+			return;
+		next.node.setAttribute('aria-label', `${nameOf(next.from ?? { id: '' })}: ${next.message?.deleted ? 'taken back' : next.text}`);
+		next.node.focus({ preventScroll: true });
+		next.node.scrollIntoView({ block: 'nearest' });
+	}
+}
