@@ -4,6 +4,7 @@
 #include "core/command_list.h"
 #include "core/config.h"
 #include "core/moderation.h"
+#include "core/read_marker.h"
 #include "core/topic.h"
 #include "proto/json.h"
 
@@ -284,12 +285,13 @@ struct room_list {
 };
 
 static bool
-add_room(const struct log_topic_info *t, void *ctx)
+add_room(const struct log_room_info *info, void *ctx)
 {
+	const struct log_topic_info *t = &info->topic;
 	struct room_list *list = ctx;
 	struct slice room = topic_room(t->name);
 
-	if (room.p == NULL || !claims_may_subscribe(list->claims, t->name))
+	if (!claims_may_subscribe(list->claims, t->name))
 		return true;
 	if (list->n++ > 0)
 		(void)buf_add_char(list->out, ',');
@@ -297,6 +299,8 @@ add_room(const struct log_topic_info *t, void *ctx)
 	(void)json_add_member_string(list->out, "room", room);
 	(void)json_add_member_u64(list->out, "count", t->members);
 	(void)json_add_member_u64(list->out, "latest", t->last_id);
+	if (info->has_marker)
+		(void)json_add_member_u64(list->out, "unread", info->unread);
 	(void)buf_add_char(list->out, '}');
 	return list->n < ROOMS_LISTED && !list->out->failed;
 }
@@ -309,11 +313,12 @@ command_rooms(struct session *s, struct caller *c, const struct command *cmd, st
 
 	(void)why;
 	answer_start(&b, "rooms", cmd->ref);
-	b.max = ROOMS_LISTED * (2 * TOPIC_MAX + 80);
+	b.max = ROOMS_LISTED * (2 * TOPIC_MAX + 100);
 	list.out = &b;
 	(void)json_add_key(&b, "rooms");
 	(void)buf_add_char(&b, '[');
-	log_each_topic(s->who.hub->log, add_room, &list);
+	log_each_room(
+	    s->who.hub->log, slice_str(s->claims->user_id), s->who.hub->now_ms, add_room, &list);
 	(void)buf_add_char(&b, ']');
 	caller_answer(c, "rooms", &b);
 	return 0;

@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "core/log_private.h"
+#include "core/read_marker.h"
 
 #define KEY_MAX (2 + FACT_SCOPE_MAX + FACT_SUBJECT_MAX)
 #define SHADOWS 4096 /* a power of two */
@@ -46,9 +47,12 @@ struct facts {
 
 /* Everything is allocated beforehand, so that what was committed cannot fail to be true. */
 struct fact_write {
-	struct facts *facts;
+	struct facts *facts;   /* NULL: it is not in the table, but only written */
+	struct markers *owner; /* then whose it is */
 	struct fact_entry *entry;
 	struct fact_value *value; /* NULL: it ends */
+	struct fact fact;         /* what is only written; its texts behind the struct */
+	bool is_end;
 };
 
 struct facts *
@@ -249,23 +253,53 @@ facts_load(struct facts *t, const struct fact *f)
 	return 0;
 }
 
+struct append *
+fact_append(struct fact_write **writes, unsigned n)
+{
+	struct append *a = append_new(n);
+	/* stores want a message of each item: this one is published nowhere */
+	struct message *nothing = message_crowd(SLICE("server/facts"), 0, SLICE_NONE);
+
+	if (a == NULL || nothing == NULL) {
+		append_free(a);
+		message_unref(nothing);
+		return NULL;
+	}
+	for (unsigned i = 0; i < n; i++)
+		a->items[i] = (struct append_item){
+		    .message = message_ref(nothing), .what = APPEND_FACT, .fact = writes[i]};
+	message_unref(nothing);
+	return a;
+}
+
 /* The append of w, which it takes; NULL without memory. */
 static struct append *
 append_of(struct fact_write *w)
 {
-	struct append *a = append_new(1);
+	struct append *a = fact_append(&w, 1);
 
-	/* stores want a message of each item: this one is published nowhere */
-	if (a != NULL)
-		a->one.message = message_crowd(SLICE("server/facts"), 0, SLICE_NONE);
-	if (a == NULL || a->one.message == NULL) {
-		append_free(a);
+	if (a == NULL)
 		fact_write_settle(w, -ENOMEM);
-		return NULL;
-	}
-	a->one.what = APPEND_FACT;
-	a->one.fact = w;
 	return a;
+}
+
+struct fact_write *
+fact_write_new(struct markers *owner, const struct fact *f, bool is_end)
+{
+	struct fact_write *w = mem_calloc(1, sizeof(*w) + f->scope.n + f->subject.n);
+	char *at;
+
+	if (w == NULL)
+		return NULL;
+	at = (char *)(w + 1);
+	w->fact = *f;
+	w->fact.scope = slice_place(&at, f->scope);
+	w->fact.subject = slice_place(&at, f->subject);
+	w->fact.by = SLICE_NONE;
+	w->fact.text = SLICE_NONE;
+	w->owner = owner;
+	w->is_end = is_end;
+	return w;
 }
 
 struct append *
@@ -297,7 +331,7 @@ fact_put(struct log *l, const struct fact *f, int *status)
 		mem_free(v);
 		return NULL;
 	}
-	*w = (struct fact_write){t, e, v};
+	*w = (struct fact_write){.facts = t, .entry = e, .value = v};
 	return append_of(w);
 }
 
@@ -323,13 +357,17 @@ fact_end(struct log *l, enum fact_kind kind, struct slice scope, struct slice su
 		*status = -ENOENT;
 		return NULL;
 	}
-	*w = (struct fact_write){t, e, NULL};
+	*w = (struct fact_write){.facts = t, .entry = e};
 	return append_of(w);
 }
 
 bool
 fact_write_get(const struct fact_write *w, struct fact *out)
 {
+	if (w->facts == NULL) {
+		*out = w->fact;
+		return w->is_end;
+	}
 	*out = (struct fact){
 	    .kind = w->entry->kind, .scope = w->entry->scope, .subject = w->entry->subject};
 	if (w->value == NULL)
@@ -347,8 +385,12 @@ fact_write_settle(struct fact_write *w, int status)
 {
 	struct fact_value *over;
 
-	if (w == NULL)
+	if (w != NULL && w->facts == NULL && status < 0)
+		markers_unwritten(w->owner, &w->fact);
+	if (w == NULL || w->facts == NULL) {
+		mem_free(w);
 		return;
+	}
 	over = w->value;
 	facts_lock(w->facts);
 	w->entry->n_writes--;

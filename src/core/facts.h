@@ -77,6 +77,15 @@ void facts_free(struct facts *t);
 void facts_sweep(struct facts *t, int64_t now_ms);
 /* One that a store has kept: at its start. 0 or -ENOMEM. */
 MUST_CHECK int facts_load(struct facts *t, const struct fact *f);
+struct markers;
+/*
+ * A fact that is true in memory by another's doing and only to be written; is_end: its row goes. What
+ * could not be written is told by markers_unwritten. NULL on no memory.
+ */
+MUST_CHECK struct fact_write *fact_write_new(
+    struct markers *owner, const struct fact *f, bool is_end);
+/* An append that writes n of them, which it takes; NULL on no memory, and they stay the caller's. */
+MUST_CHECK struct append *fact_append(struct fact_write **writes, unsigned n);
 /* What is to be written, borrowed from w; true: that it is so no more. */
 bool fact_write_get(const struct fact_write *w, struct fact *out);
 /* It was committed (status 0), or it was not. Takes w; NULL is fine. */

@@ -348,6 +348,8 @@ deliver_to(struct delivery *d, struct sub *sub)
 		return;
 	if ((m->kind == MESSAGE_RAW) != (s->form == FORM_WS_RAW))
 		return;
+	if (m->is_private && (s->ops->is_of == NULL || !s->ops->is_of(s, m->user_id)))
+		return;
 	if (sub->reader == NULL && !s->ops->has_room(s))
 		reader_fall_behind(d->hub, s);
 	if (sub->reader != NULL) {

@@ -71,6 +71,8 @@ struct subscriber_ops {
 	 * NULL.
 	 */
 	void (*own)(struct subscriber *s, uint64_t id);
+	/* Whether it is a connection of this user. NULL: of nobody's. */
+	bool (*is_of)(struct subscriber *s, struct slice user_id);
 	/* No memory to let it fall behind: it must end (later, not in this call). */
 	void (*fail)(struct subscriber *s);
 	/* A reader brought it level: rooms get fresh members when presence changes were skipped. */

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "core/facts.h"
 #include "core/log_private.h"
+#include "core/read_marker.h"
 #include "core/topic.h"
 
 #define RING_FIRST_CAP 256
@@ -61,9 +62,12 @@ log_new(const struct log_options *options, struct store *store)
 	if (l != NULL) {
 		l->ring = mem_calloc(RING_FIRST_CAP, sizeof(*l->ring));
 		l->facts = facts_new();
+		l->markers = markers_new();
 	}
-	if (l == NULL || l->ring == NULL || l->facts == NULL || store == NULL) {
+	if (l == NULL || l->ring == NULL || l->facts == NULL || l->markers == NULL ||
+	    store == NULL) {
 		if (l != NULL) {
+			markers_free(l->markers);
 			facts_free(l->facts);
 			mem_free(l->ring);
 		}
@@ -97,8 +101,10 @@ log_new(const struct log_options *options, struct store *store)
 void
 log_stop(struct log *l)
 {
-	if (l != NULL && l->store->ops->stop != NULL)
-		l->store->ops->stop(l->store);
+	if (l == NULL || l->store->ops->stop == NULL)
+		return;
+	markers_flush(l);
+	l->store->ops->stop(l->store);
 }
 
 static void
@@ -137,6 +143,7 @@ log_free(struct log *l)
 	mem_free(l->patterns);
 	l->store->ops->free(l->store);
 	facts_free(l->facts);
+	markers_free(l->markers);
 	mem_free(l->ring);
 	(void)pthread_mutex_destroy(&l->lock);
 	mem_free(l);

@@ -271,6 +271,13 @@ void presence_leave(struct log *l, struct slice topic, struct slice user_id, uin
     int64_t leave_at_ms, unsigned caller);
 MUST_CHECK int presence_members(
     struct log *l, struct slice topic, struct buf *members, struct presence_view *out);
+struct presence_of {
+	size_t members;       /* of the room */
+	unsigned connections; /* of this user there */
+};
+/* False when nobody is there, or nobody counts. */
+bool presence_look(
+    struct log *l, struct slice topic, struct slice user_id, struct presence_of *out);
 bool presence_has(struct log *l, struct slice topic, struct slice user_id);
 /* More are in the room than chat.presence_limit: who comes, goes or types is not told. */
 bool presence_is_crowded(struct log *l, struct slice topic);
@@ -307,6 +314,14 @@ void log_sweep(struct log *l, int64_t now_ms);
  */
 int log_health(struct log *l, int64_t now_ms, char *text, size_t n);
 
+struct log_unread {
+	uint64_t after;
+	struct slice user_id; /* his own do not count */
+	int64_t now_ms;       /* what has ended by then does not either */
+	unsigned max;
+	unsigned *looks; /* messages that may still be looked at */
+};
+
 /* --- the store behind the log: what a file under src/store/ provides --- */
 struct store_ops {
 	const char *name;
@@ -334,6 +349,11 @@ struct store_ops {
 	    struct store *s, struct log_extent *out); /* under the lock: messages, bytes */
 	/* Its own metrics as Prometheus reads them; any thread. May be NULL. */
 	void (*metrics)(struct store *s, struct buf *out);
+	/*
+	 * Under the lock: how many messages of a topic somebody has not read, as far down as memory
+	 * reaches. May be NULL.
+	 */
+	unsigned (*unread)(struct store *s, const struct log_topic *t, const struct log_unread *u);
 	void (*free)(struct store *s);
 };
 

@@ -11,6 +11,7 @@
 #include "core/log.h"
 
 struct facts;
+struct markers;
 struct room;
 TAILQ_HEAD(leaving_list, room_member);
 TAILQ_HEAD(crowd_list, room);
@@ -86,7 +87,8 @@ struct log {
 	uint64_t next;
 	size_t promised; /* slots kept for appends that a thread of the store will publish */
 
-	struct facts *facts; /* has a lock of its own */
+	struct facts *facts; /* have locks of their own */
+	struct markers *markers;
 
 	struct scheduled_list scheduled; /* by time, then number */
 	size_t n_scheduled;              /* those on their way to being written too */

@@ -319,6 +319,27 @@ message_typing(struct slice topic, struct message_from user, bool typing, uint64
 }
 
 struct message *
+message_read(struct slice topic, struct message_from user, uint64_t id, uint64_t origin)
+{
+	struct message_parts parts = {.topic = topic, .name = user.name, .user_id = user.user_id};
+	struct message *m;
+	struct message_draft d UNCLEARED;
+
+	START(&d, "read");
+	(void)json_add_member_string(&d.json, "room", topic_room(topic));
+	message_add_user(&d.json, "user", &user);
+	(void)json_add_member_u64(&d.json, "read", id);
+	(void)buf_add_char(&d.json, '}');
+	m = message_finish(&d, &parts);
+	if (m == NULL)
+		return NULL;
+	m->kind = MESSAGE_READ;
+	m->event = SLICE("read");
+	m->origin = origin;
+	return m;
+}
+
+struct message *
 message_presence(
     struct slice topic, struct message_from user, bool joined, size_t count, uint64_t origin)
 {

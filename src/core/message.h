@@ -32,6 +32,7 @@ enum message_kind {
 	MESSAGE_USER_JOINED,
 	MESSAGE_USER_LEFT,
 	MESSAGE_COUNT, /* of a crowded room, in place of each coming and going */
+	MESSAGE_READ,  /* somebody has read up to there */
 	/* a frame between `format=raw` connections */
 	MESSAGE_RAW,
 };
@@ -59,6 +60,7 @@ struct message {
 	uint8_t kind;      /* enum message_kind */
 	bool is_logged;    /* has an id, is kept */
 	bool is_data_text; /* MESSAGE_EVENT: data was a string: SSE sends it line by line */
+	bool is_private;   /* for user_id's own connections only */
 	uint8_t opcode;    /* MESSAGE_RAW */
 	uint16_t id_at;    /* offset of the id's digits in json */
 	bool is_deleted;   /* its content is gone; it only stands in its place */
@@ -165,6 +167,9 @@ MUST_CHECK struct message *message_notice(const struct message_notice *in, struc
     const struct topic_rule *rule, int64_t now_ms, uint64_t origin);
 MUST_CHECK struct message *message_typing(
     struct slice topic, struct message_from user, bool typing, uint64_t origin);
+/* Up to which id the user has read the room. */
+MUST_CHECK struct message *message_read(
+    struct slice topic, struct message_from user, uint64_t id, uint64_t origin);
 MUST_CHECK struct message *message_presence(
     struct slice topic, struct message_from user, bool joined, size_t count, uint64_t origin);
 /*
@@ -197,11 +202,11 @@ message_is_counted(const struct message *m)
 {
 	return message_is_content(m) && !m->is_deleted;
 }
-/* For those who joined the room alone: who comes, goes and types. */
+/* For those who joined the room alone: who comes, goes, types and has read. */
 static inline bool
 message_is_presence(const struct message *m)
 {
-	return m->kind >= MESSAGE_TYPING && m->kind <= MESSAGE_COUNT;
+	return m->kind >= MESSAGE_TYPING && m->kind <= MESSAGE_READ;
 }
 /* The second topic; absent for most. */
 static inline struct slice

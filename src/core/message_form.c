@@ -131,6 +131,7 @@ message_line(struct buf *out, const struct message *m)
 		break;
 	case MESSAGE_COUNT:
 	case MESSAGE_TYPING:
+	case MESSAGE_READ:
 	case MESSAGE_RAW:
 		break;
 	}
@@ -179,6 +180,7 @@ make_events(struct buf *out, const struct message *m)
 		break;
 	case MESSAGE_COUNT:
 	case MESSAGE_TYPING:
+	case MESSAGE_READ:
 	case MESSAGE_USER_JOINED:
 	case MESSAGE_USER_LEFT:
 	case MESSAGE_RAW:
@@ -210,7 +212,7 @@ make_chat_sse(struct buf *out, const struct message *m, bool as_text)
 	if (as_text) {
 		r = message_line(&line, m);
 		data = buf_slice(&line);
-		if (m->kind != MESSAGE_TYPING && r == 0 && !m->is_deleted)
+		if (m->kind != MESSAGE_TYPING && m->kind != MESSAGE_READ && r == 0 && !m->is_deleted)
 			r = sse_event(out, name, m->id, data);
 	} else {
 		r = sse_event(out, name, m->id, data);

@@ -333,6 +333,25 @@ presence_members(struct log *l, struct slice topic, struct buf *members, struct 
 }
 
 bool
+presence_look(struct log *l, struct slice topic, struct slice user_id, struct presence_of *out)
+{
+	const struct log_topic *t;
+	const struct room_member *m;
+	bool is_known;
+
+	log_lock(l);
+	t = log_topic_find(l, topic);
+	is_known = t != NULL && t->room != NULL;
+	if (is_known) {
+		m = map_get(&t->room->members, user_id);
+		out->members = t->room->members.n;
+		out->connections = m == NULL ? 0 : m->connections;
+	}
+	log_unlock(l);
+	return is_known;
+}
+
+bool
 presence_has(struct log *l, struct slice topic, struct slice user_id)
 {
 	struct log_topic *t;

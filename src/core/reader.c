@@ -132,7 +132,7 @@ reader_drop(struct hub *h, struct sub *sub)
 void
 reader_skipped(struct sub *sub, const struct message *m)
 {
-	if (sub->reader == NULL)
+	if (sub->reader == NULL || m->kind == MESSAGE_READ)
 		return;
 	if (message_is_presence(m))
 		sub->reader->presence_skipped = true;

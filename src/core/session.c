@@ -6,6 +6,7 @@
 #include "core/config.h"
 #include "core/moderation.h"
 #include "core/publish.h"
+#include "core/read_marker.h"
 #include "core/topic.h"
 #include "proto/json.h"
 
@@ -276,6 +277,12 @@ session_gap(struct subscriber *who, struct sub *sub, const struct log_resume *ga
 	send_own(s, "gap", &b);
 }
 
+bool
+session_is_of(struct subscriber *who, struct slice user_id)
+{
+	return slice_eq(slice_str(session_of(who)->claims->user_id), user_id);
+}
+
 static void
 add_members(struct session *s, struct buf *b, struct slice topic, uint64_t *sequence)
 {
@@ -398,6 +405,8 @@ answer_joined(struct session *s, struct caller *c, struct sub *sub, struct slice
 	(void)json_add_member_raw(&b, "members", members);
 	(void)json_add_member_bool(&b, "resumed", resumed);
 	(void)json_add_member_u64(&b, "latest", latest_of(s, sub_pattern(sub)));
+	marker_add(&b, s->who.hub->log, sub_pattern(sub), slice_str(s->claims->user_id),
+	    s->who.hub->now_ms);
 	caller_answer(c, "joined", &b);
 }
 

@@ -89,6 +89,7 @@ void gap_write(struct buf *b, const struct log_resume *gap, uint64_t asked, uint
 /* Of subscriber_ops, the same for every session. */
 void session_gap(struct subscriber *who, struct sub *sub, const struct log_resume *gap,
     uint64_t asked, uint32_t dropped);
+bool session_is_of(struct subscriber *who, struct slice user_id);
 void session_level(struct subscriber *who, struct sub *sub, bool presence_skipped);
 
 /*

@@ -14,6 +14,7 @@
 #include "base/rng.h"
 #include "core/config.h"
 #include "core/limiter.h"
+#include "core/read_marker.h"
 #include "daemon/config_read.h"
 #include "daemon/notify.h"
 #include "daemon/storage.h"
@@ -314,6 +315,7 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	presence_expire(s->log, wall_ms);
 	log_fire(s->log, wall_ms);
+	markers_tick(s->log, wall_ms);
 	if (now_ms >= s->next_sweep_ms) {
 		s->next_sweep_ms = now_ms + SWEEP_MS;
 		log_sweep(s->log, wall_ms);

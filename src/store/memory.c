@@ -432,6 +432,13 @@ memory_read(struct store *store, struct log_read *r)
 
 /* --- life --- */
 
+static unsigned
+memory_unread(struct store *store, const struct log_topic *t, const struct log_unread *u)
+{
+	(void)store;
+	return t->stored == NULL ? 0 : shelf_unread(shelf_of(t), u);
+}
+
 static void
 memory_extent(struct store *store, struct log_extent *out)
 {
@@ -459,6 +466,7 @@ static const struct store_ops memory_ops = {
     .sweep = memory_sweep,
     .forget = memory_forget,
     .extent = memory_extent,
+    .unread = memory_unread,
     .free = memory_free,
 };
 

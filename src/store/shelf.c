@@ -240,6 +240,24 @@ shelves_drop(struct shelves *s, struct log *l, uint64_t id)
 
 /* --- reading --- */
 
+unsigned
+shelf_unread(const struct shelf *shelf, const struct log_unread *u)
+{
+	unsigned n = 0;
+
+	for (size_t i = ring_above(&shelf->ring, u->after);
+	     i < shelf->ring.n && n<u->max && * u->looks> 0; i++, (*u->looks)--) {
+		const struct message *m = ring_at(&shelf->ring, i)->message;
+
+		if (m != NULL && message_is_counted(m) && !message_has_ended(m, u->now_ms) &&
+		    !slice_eq(m->user_id, u->user_id))
+			n++;
+	}
+	if (shelf->cold_id > u->after && n < u->max)
+		n++; /* there are more, how many is not known here */
+	return n;
+}
+
 bool
 read_wants(const struct log_read *r, struct slice topic, int64_t expires_ms)
 {

@@ -88,6 +88,9 @@ shelf_count(const struct shelf *shelf)
 	return shelf->ring.n - shelf->n_holes;
 }
 
+/* Of the shelf's messages those that somebody has not read; what lies below the shelf counts as one. */
+unsigned shelf_unread(const struct shelf *shelf, const struct log_unread *u);
+
 /*
  * Answer a read (without r->trimmed and without calling done), as far down as this part reaches.
  * False, and nothing is changed, when it would have to begin below.

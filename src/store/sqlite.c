@@ -181,6 +181,13 @@ sqlite_read(struct store *store, struct log_read *r)
 
 /* --- what is known --- */
 
+static unsigned
+sqlite_unread(struct store *store, const struct log_topic *t, const struct log_unread *u)
+{
+	(void)store;
+	return t->stored == NULL ? 0 : shelf_unread(shelf_of(t), u);
+}
+
 static void
 sqlite_extent(struct store *store, struct log_extent *out)
 {
@@ -335,5 +342,6 @@ const struct store_ops sqlite_ops = {
     .forget = sqlite_forget,
     .extent = sqlite_extent,
     .metrics = sqlite_metrics,
+    .unread = sqlite_unread,
     .free = sqlite_free,
 };

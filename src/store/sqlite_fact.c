@@ -1,6 +1,6 @@
 #include <errno.h>
 
-#include "core/facts.h"
+#include "core/read_marker.h"
 #include "store/sqlite_private.h"
 
 /* The table of facts (core/facts.h): a row each. */
@@ -74,7 +74,8 @@ sqlite_load_facts(struct sqlite_store *s)
 
 		if (f.kind >= FACT_BAN && f.kind < FACT_KINDS && f.scope.n <= FACT_SCOPE_MAX &&
 		    f.subject.n <= FACT_SUBJECT_MAX)
-			r = facts_load(s->store.log->facts, &f);
+			r = f.kind == FACT_READ ? markers_load(s->store.log->markers, &f)
+						: facts_load(s->store.log->facts, &f);
 		note_end(s, f.until_ms);
 	}
 	(void)sqlite3_reset(rows);

@@ -288,6 +288,12 @@ store_health(struct store *s, char *text, size_t n)
 	return inner->ops->health == NULL ? 0 : inner->ops->health(inner, text, n);
 }
 
+static unsigned
+store_unread(struct store *s, const struct log_topic *t, const struct log_unread *u)
+{
+	return store_of(s)->inner->ops->unread(store_of(s)->inner, t, u);
+}
+
 static void
 remove_folder(const char *folder)
 {
@@ -319,6 +325,7 @@ static const struct store_ops store_ops = {.name = "world",
     .sweep = store_sweep,
     .forget = store_forget,
     .extent = store_extent,
+    .unread = store_unread,
     .free = store_free};
 
 static struct store *

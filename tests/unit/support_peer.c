@@ -61,6 +61,15 @@ id_text(const struct world *w, uint64_t id, char out[32])
 	return out;
 }
 
+/* The last member of a `read`. */
+static const char *
+read_of(const struct world *w, const struct message *m, char out[32])
+{
+	const char *at = memmem(m->json.p, m->json.n, "\"read\":", 7);
+
+	return id_text(w, at == NULL ? 0 : strtoull(at + 7, NULL, 10), out);
+}
+
 static void
 note_message(const struct world *w, struct notes *n, const struct message *m)
 {
@@ -102,6 +111,9 @@ note_message(const struct world *w, struct notes *n, const struct message *m)
 		break;
 	case MESSAGE_COUNT:
 		note(n, "%.*s", SLICE_ARG(slice_skip(m->json, 8)));
+		break;
+	case MESSAGE_READ:
+		note(n, "%.*s reads %s", SLICE_ARG(m->name), read_of(w, m, id));
 		break;
 	case MESSAGE_RAW:
 		note(n, "raw %.*s", SLICE_ARG(m->json));
@@ -214,12 +226,24 @@ note_page(struct peer *p, const cJSON *json, const char *ref)
 	    cJSON_IsTrue(json_member(json, "more")) ? " more" : "");
 }
 
+static const char *
+unread_of(const cJSON *json, char out[32])
+{
+	const cJSON *unread = json_member(json, "unread");
+
+	out[0] = '\0';
+	if (unread != NULL)
+		(void)snprintf(out, 32, " unread %d", unread->valueint);
+	return out;
+}
+
 /* Whatever is sent to the peer itself: answers, gaps, members. */
 static void
 note_json(struct peer *p, const char *type, struct slice text)
 {
 	char ref[64] = "";
 	char list[2048];
+	char unread[32];
 	char id[32];
 	cJSON *json = NULL;
 
@@ -237,10 +261,10 @@ note_json(struct peer *p, const char *type, struct slice text)
 		note_page(p, json, ref);
 	} else if (strcmp(type, "joined") == 0) {
 		list_of(json, "members", "name", list, sizeof(list));
-		note(&p->notes, "joined%s %s %d [%s]%s %s", ref, place_of(json),
+		note(&p->notes, "joined%s %s %d [%s]%s %s%s", ref, place_of(json),
 		    json_member(json, "count")->valueint, list,
 		    cJSON_IsTrue(json_member(json, "resumed")) ? " resumed" : "",
-		    id_of(p, json, "latest", id));
+		    id_of(p, json, "latest", id), unread_of(json, unread));
 	} else if (strcmp(type, "subscribed") == 0) {
 		note(&p->notes, "subscribed%s %s%s %s", ref, place_of(json),
 		    cJSON_IsTrue(json_member(json, "resumed")) ? " resumed" : "",
@@ -337,6 +361,7 @@ peer_fail(struct subscriber *who)
 static const struct session_ops peer_ops = {.who = {.has_room = peer_has_room,
 						.push = peer_push,
 						.gap = session_gap,
+						.is_of = session_is_of,
 						.fail = peer_fail,
 						.level = session_level},
     .send = peer_send,

@@ -1,0 +1,59 @@
+#include <errno.h>
+
+#include "core/command_list.h"
+#include "core/read_marker.h"
+#include "core/topic.h"
+#include "proto/json.h"
+
+/* The topic of `room`, or of the only room; absent with *why. */
+static int
+take_room(
+    const struct session *s, const struct command *cmd, struct buf *topic, struct refusal *why)
+{
+	const struct sub *only = s->who.n_rooms == 1 ? command_only_room(s) : NULL;
+	char clean[REFUSE_CLEAN];
+	struct slice room;
+
+	if (command_take_string(cmd, "room", &room, why) < 0)
+		return -1;
+	if (room.p == NULL && only == NULL)
+		return refuse(why, ERROR_BAD_FIELD, "room is missing");
+	if (room.p == NULL)
+		return buf_add_slice(topic, sub_pattern(only)) < 0 ? refuse_memory(why) : 0;
+	if (room_topic(topic, room, why) < 0)
+		return -1;
+	if (!claims_may_subscribe(s->claims, buf_slice(topic)))
+		return refuse(why, ERROR_INSUFFICIENT_SCOPE,
+		    "topic '%s' is not in belfry.subscribe", refuse_clean(buf_slice(topic), clean));
+	return 0;
+}
+
+int
+command_read(struct session *s, struct caller *c, const struct command *cmd, struct refusal *why)
+{
+	const cJSON *id = json_member(cmd->json, "id");
+	struct hub *h = s->who.hub;
+	struct marker_move move = {
+	    .user = session_user(s), .origin = s->who.number, .is_guest = s->claims->is_guest};
+	struct buf topic = BUF_INIT(TOPIC_MAX + 64);
+	uint64_t last;
+	int r = -1;
+
+	(void)c; /* read has no answer */
+	if (take_room(s, cmd, &topic, why) < 0)
+		goto out;
+	if (json_u64(id, &move.id) < 0 || move.id == 0) {
+		r = refuse(why, ERROR_BAD_FIELD, "id must be a message id");
+		goto out;
+	}
+	move.topic = buf_slice(&topic);
+	/* what is not there yet cannot have been read */
+	last = log_topic_last(h->log, move.topic);
+	move.id = min_u64(move.id, last);
+	r = 0;
+	if (move.id > 0 && marker_move(h->log, &move, h->now_ms) < 0)
+		r = refuse_memory(why);
+out:
+	buf_done(&topic);
+	return r;
+}
