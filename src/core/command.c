@@ -60,8 +60,8 @@ list_known(char out[KNOWN_MAX])
 static int
 find(struct slice type, command_handler **out, struct refusal *why)
 {
-	char clean[REFUSE_CLEAN];
-	char known[KNOWN_MAX];
+	char clean[REFUSE_CLEAN] UNCLEARED;
+	char known[KNOWN_MAX] UNCLEARED;
 
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
 		if (slice_eq_nocase(type, slice_str(commands[i].name))) {
@@ -151,7 +151,7 @@ void
 command_run(struct session *s, struct caller *c, struct slice text)
 {
 	struct command cmd = {.text = text};
-	struct refusal why = {0};
+	struct refusal why UNCLEARED;
 	cJSON *json = NULL;
 	size_t at = 0;
 	int r;

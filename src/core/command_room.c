@@ -76,7 +76,7 @@ static int
 joined_room(struct session *s, struct slice room, struct sub **out, struct refusal *why)
 {
 	struct buf topic = BUF_INIT(TOPIC_MAX + 64);
-	char clean[REFUSE_CLEAN];
+	char clean[REFUSE_CLEAN] UNCLEARED;
 	struct sub *sub = NULL;
 	int r = 0;
 
@@ -355,7 +355,7 @@ int
 command_unsubscribe(
     struct session *s, struct caller *c, const struct command *cmd, struct refusal *why)
 {
-	char clean[REFUSE_CLEAN];
+	char clean[REFUSE_CLEAN] UNCLEARED;
 	struct slice topic;
 	struct sub *sub = NULL;
 

@@ -175,7 +175,7 @@ static int
 check_topic(struct draft *d, const struct claims *who, struct refusal *why)
 {
 	const char *error = topic_error(d->topic);
-	char clean[REFUSE_CLEAN];
+	char clean[REFUSE_CLEAN] UNCLEARED;
 
 	if (error != NULL)
 		return refuse(why, ERROR_BAD_FIELD, "%s '%s' %s", d->topic_field,

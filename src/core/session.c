@@ -10,6 +10,7 @@
 #include "core/topic.h"
 #include "proto/json.h"
 
+#define ACK_ROOM     160         /* of an ack that needs no memory of its own */
 #define ANSWER_MAX   (64 * 1024) /* JSON of one answer that is not a page of history */
 #define FULL_RETRY_S 60          /* nothing changes unless the client leaves a room */
 
@@ -82,9 +83,12 @@ send_ack(struct caller *c, const struct append *a)
 {
 	const struct append_item *item = &a->items[0];
 	struct slice ref = slice_str(a->ref);
-	struct buf b;
+	char room[ACK_ROOM] UNCLEARED;
+	struct buf b = BUF_ON(room, ANSWER_MAX);
 
-	answer_start(&b, "ack", ref);
+	(void)BUF_ADD_LIT(&b, "{\"type\":\"ack\"");
+	if (ref.p != NULL)
+		(void)json_add_member_raw(&b, "ref", ref);
 	append_result(&b, item, SLICE_NONE);
 	caller_answer(c, "ack", &b);
 }
@@ -93,7 +97,7 @@ static void
 on_appended(struct append *a)
 {
 	struct caller *c = a->owner;
-	struct refusal why;
+	struct refusal why UNCLEARED;
 
 	if (c != NULL) {
 		LIST_REMOVE(a, link);

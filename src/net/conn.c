@@ -15,6 +15,7 @@
  * that stops grows to 4 MB and takes a piece now and then, each behind another trimmed part of the log.
  */
 #define UNSENT_MAX     (128 * 1024)
+#define QUEUE_SHRINKS  16   /* to this part of limits.queue, above limits.memory */
 #define FINISH_WAIT_MS 2000 /* for the peer's end after ours */
 
 static const struct {
@@ -100,7 +101,7 @@ conn_queue_limit(const struct conn *c)
 	 * well below it, so that readers who stop, however many, do not get the others refused.
 	 */
 	if (net_is_full(c->net))
-		return limit / 16;
+		return limit / QUEUE_SHRINKS;
 	return c->net->memory > c->net->memory_limit / 2 ? limit / 4 : limit;
 }
 
@@ -141,7 +142,10 @@ conn_push(struct conn *c, struct wire *w)
 	c->net->memory += w->n + OUTQ_EACH;
 	if (c->state == CONN_STREAM)
 		c->http->left -= w->n;
-	(void)conn_has_room(c); /* notes that on_drain is owed */
+	/* notes that on_drain is owed; below the smallest limit there can be (conn_queue_limit) it is not */
+	if (c->out.bytes >= c->net->config->limits.queue / QUEUE_SHRINKS ||
+	    c->out.n >= OUTQ_MAX / 2)
+		(void)conn_has_room(c);
 	if (!c->wants_write)
 		conn_mark_dirty(c);
 	return 0;

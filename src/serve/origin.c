@@ -137,8 +137,8 @@ origin_judge(const struct exchange *x, struct slice *out_origin)
 int
 serve_check_origin(struct exchange *x, struct refusal *r)
 {
-	char origin_text[REFUSE_CLEAN];
-	char host_text[REFUSE_CLEAN];
+	char origin_text[REFUSE_CLEAN] UNCLEARED;
+	char host_text[REFUSE_CLEAN] UNCLEARED;
 	struct slice origin;
 	struct slice host;
 
@@ -212,7 +212,7 @@ serve_check_host(struct exchange *x, struct refusal *r)
 {
 	const struct strings *hosts = &serve_of(x)->config->hosts;
 	bool on_loopback = x->conn != NULL && conn_on_loopback_listener(x->conn);
-	char text[REFUSE_CLEAN];
+	char text[REFUSE_CLEAN] UNCLEARED;
 	unsigned listener;
 	uint32_t uid;
 	uint32_t gid;

@@ -235,7 +235,7 @@ static void
 publish_body(struct work *w)
 {
 	struct slice type;
-	char clean[REFUSE_CLEAN];
+	char clean[REFUSE_CLEAN] UNCLEARED;
 
 	if (serve_media(w->x, &type, &w->why) < 0) {
 		serve_refuse(w->x, &w->why);

@@ -163,9 +163,9 @@ is_server_options(const struct exchange *x)
 static int
 check_route(struct exchange *x, const struct route **out, struct refusal *r)
 {
-	char allow[ALLOW_MAX];
-	char method[REFUSE_CLEAN];
-	char path[REFUSE_CLEAN];
+	char allow[ALLOW_MAX] UNCLEARED;
+	char method[REFUSE_CLEAN] UNCLEARED;
+	char path[REFUSE_CLEAN] UNCLEARED;
 	const struct route *route;
 	struct slice tail;
 
@@ -196,7 +196,7 @@ check_route(struct exchange *x, const struct route **out, struct refusal *r)
 static int
 check_coding(struct exchange *x, struct refusal *r)
 {
-	char clean[REFUSE_CLEAN];
+	char clean[REFUSE_CLEAN] UNCLEARED;
 
 	if (!x->has_body || x->head->fields[HTTP_FIELD_CONTENT_ENCODING] == 0)
 		return 0;
@@ -301,7 +301,7 @@ serve_on_head(struct exchange *x)
 static void
 answer_options(struct exchange *x, unsigned methods)
 {
-	char allow[ALLOW_MAX];
+	char allow[ALLOW_MAX] UNCLEARED;
 
 	(void)list_methods(methods, allow);
 	if (x->head->fields[HTTP_FIELD_ORIGIN] > 0 &&
