@@ -92,9 +92,12 @@ struct config_storage {
 	enum config_backend backend;
 	char *path;
 	enum config_sync sync;
-	uint64_t max_size; /* bytes, 0: off */
-	uint64_t cache;    /* bytes of the hot part; the memory store's whole size */
-	uint64_t keys;     /* idempotency keys remembered at most */
+	uint64_t max_size;  /* bytes, 0: off */
+	uint64_t cache;     /* bytes of the hot part; the memory store's whole size */
+	uint64_t keys;      /* idempotency keys remembered at most */
+	uint32_t scheduled; /* messages that wait for their time at most */
+	uint32_t scheduled_per_user;
+	uint64_t scheduled_ahead_ms;
 	bool recover;
 };
 

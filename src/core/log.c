@@ -82,6 +82,8 @@ log_new(const struct log_options *options, struct store *store)
 	TAILQ_INIT(&l->scheduled);
 	TAILQ_INIT(&l->crowds);
 	l->crowd = options->crowd;
+	l->max_scheduled = options->scheduled;
+	l->max_scheduled_user = options->scheduled_per_user;
 	l->ring_cap = RING_FIRST_CAP;
 	l->n_workers = options->n_workers;
 	l->begin = options->now_us;

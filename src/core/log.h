@@ -89,10 +89,7 @@ void append_free(struct append *a);
 MUST_CHECK int log_append(struct log *l, struct append *a, unsigned caller);
 
 /* --- what is put off (core/schedule.c) --- */
-#define LOG_SCHEDULED_MAX      10000 /* messages at most */
-#define LOG_SCHEDULED_USER     1000  /* of one user */
-#define LOG_SCHEDULED_BYTES    ((size_t)64 * 1024 * 1024)
-#define LOG_SCHEDULED_AHEAD_MS ((int64_t)366 * 24 * 3600 * 1000)
+#define LOG_SCHEDULED_BYTES ((size_t)64 * 1024 * 1024) /* of all that wait */
 
 /*
  * Takes one back that a user put off (absent user: anybody's): an append that says so, to be handed to
@@ -293,6 +290,8 @@ struct log_options {
 	uint64_t now_us;     /* wall clock: a new log begins here */
 	uint32_t max_topics; /* limits.topics; 0: no limit */
 	uint32_t crowd;      /* chat.presence_limit; 0: no limit */
+	uint32_t scheduled;  /* storage.scheduled */
+	uint32_t scheduled_per_user;
 };
 
 /* Takes the store, even on failure. NULL on no memory, or when the store cannot start. */

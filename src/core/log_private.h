@@ -93,7 +93,9 @@ struct log {
 	struct scheduled_list scheduled; /* by time, then number */
 	size_t n_scheduled;              /* those on their way to being written too */
 	size_t scheduled_bytes;
-	uint64_t last_number; /* of them */
+	uint32_t max_scheduled;
+	uint32_t max_scheduled_user; /* of one user */
+	uint64_t last_number;        /* of them */
 
 	size_t n_rooms; /* topics with somebody present */
 	unsigned n_workers;
@@ -158,7 +160,7 @@ uint64_t log_trimmed(struct log *l, const struct log_filter *filters, size_t n, 
 
 /*
  * Give an item of APPEND_LATER its entry and number, or make it the duplicate of one with its key. 0,
- * -ENOMEM, -EDQUOT. log_publish, or log_append when it fails, says what becomes of the entry.
+ * -ENOMEM, -EDQUOT (all together), -EUSERS (one user). log_publish, or log_append when it fails, says what becomes of the entry.
  */
 int schedule_prepare(struct log *l, struct append_item *item, int64_t now_ms);
 /* The item's entry is put in its place among the others. Takes it. */

@@ -1,6 +1,7 @@
 #include "core/message.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 #include "base/mem.h"
 #include "core/topic.h"
@@ -427,6 +428,42 @@ message_unref(struct message *m)
 	for (size_t i = 0; i < MESSAGE_FORMS; i++)
 		mem_free(atomic_load_explicit(&m->forms[i], memory_order_relaxed));
 	mem_free(m);
+}
+
+/*
+ * A member's number is another one. Texts are escaped, so only `data` can have what looks the same;
+ * it stands behind the first of a notification, before the last of a chat.
+ */
+static void
+put_number(struct slice json, bool is_last, const char *member, int64_t before, int64_t after)
+{
+	char old[64];
+	char new[64];
+	int n = snprintf(old, sizeof(old), ",\"%s\":%lld", member, (long long)before);
+	char *found = NULL;
+	char *at;
+
+	if (snprintf(new, sizeof(new), ",\"%s\":%lld", member, (long long)after) != n)
+		return; /* it has a digit more: not in this era */
+	while ((at = memmem(json.p, json.n, old, (size_t)n)) != NULL) {
+		json = slice_skip(json, (size_t)(at - json.p) + 1);
+		if (found == NULL || is_last)
+			found = at;
+	}
+	if (found != NULL)
+		memcpy(found, new, (size_t)n);
+}
+
+void
+message_set_time(struct message *m, int64_t now_ms)
+{
+	if (m->kind == MESSAGE_NOTIFICATION)
+		put_number(m->json, false, "timestamp", m->time_ms / 1000, now_ms / 1000);
+	else if (m->kind != MESSAGE_EVENT)
+		put_number(m->json, true, "time", m->time_ms, now_ms);
+	if (m->expires_ms != 0)
+		m->expires_ms += now_ms - m->time_ms;
+	m->time_ms = now_ms;
 }
 
 void

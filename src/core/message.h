@@ -182,6 +182,11 @@ MUST_CHECK struct message *message_raw(
 
 struct message *message_ref(struct message *m);
 void message_unref(struct message *m);
+/*
+ * Before the commit and its forms: its time is another one, also in its JSON, and a ttl runs from
+ * there.
+ */
+void message_set_time(struct message *m, int64_t now_ms);
 /* At commit, once, before anybody else sees it: writes the digits. */
 void message_commit(struct message *m, uint64_t id);
 /* A message itself: what histories are made of. Not what changes one, nor typing or presence. */

@@ -370,7 +370,7 @@ draft_message(struct hub *h, const struct claims *who, struct message_from from,
 
 	if (resolve_topic(d, h->config, who, why) < 0 || check_topic(d, who, why) < 0 ||
 	    moderation_may_send(h, who, d->topic, why) < 0 || check_fields(h, d, why) < 0 ||
-	    draft_take_time(d, h->now_ms, why) < 0)
+	    draft_take_time(d, h->now_ms, h->config->storage.scheduled_ahead_ms, why) < 0)
 		return -1;
 	if (d->at_ms != 0)
 		origin = 0; /* by then nobody's connection: all hear it */
@@ -426,9 +426,11 @@ append_refusal(int status, struct refusal *why)
 		return refuse_limit(why, ERROR_TOO_MANY, "chat.reactions", 0,
 		    "a message takes at most %d different reactions", CHANGE_REACTIONS_MAX);
 	if (status == -EDQUOT)
-		return refuse_limit(why, ERROR_TOO_MANY, NULL, 60,
-		    "as many messages are scheduled as there may be: %d, %d of one user",
-		    LOG_SCHEDULED_MAX, LOG_SCHEDULED_USER);
+		return refuse_limit(why, ERROR_TOO_MANY, "storage.scheduled", 60,
+		    "as many messages are scheduled as storage.scheduled allows");
+	if (status == -EUSERS)
+		return refuse_limit(why, ERROR_TOO_MANY, "storage.scheduled_per_user", 60,
+		    "this user has scheduled as many messages as storage.scheduled_per_user allows");
 	if (status == -ENOSPC)
 		return refuse_limit(why, ERROR_TOO_MANY, "limits.topics", 60,
 		    "the server knows as many topics as limits.topics allows");

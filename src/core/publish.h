@@ -66,7 +66,8 @@ unsigned draft_priority(struct slice s);
 MUST_CHECK int draft_message(struct hub *h, const struct claims *who, struct message_from from,
     struct draft *d, uint64_t origin, struct append_item *out, struct refusal *why);
 /* Make out what at and at_s say. 0, or -1 with *why. */
-MUST_CHECK int draft_take_time(struct draft *d, int64_t now_ms, struct refusal *why);
+MUST_CHECK int draft_take_time(
+    struct draft *d, int64_t now_ms, uint64_t ahead_ms, struct refusal *why);
 
 /* limits.publishes_per_second, of a user over all doors, for n messages. 0, or -1 with *why. */
 MUST_CHECK int publish_rate(

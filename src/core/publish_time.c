@@ -15,7 +15,7 @@ time_of_text(struct slice s, int64_t now_ms, int64_t *out_ms, struct refusal *wh
 	if (s.n > 0 && s.p[0] == '+')
 		s = slice_skip(s, 1);
 	if (duration_parse(s, &n) == 0)
-		*out_ms = n > LOG_SCHEDULED_AHEAD_MS ? INT64_MAX : now_ms + (int64_t)n;
+		*out_ms = n > (uint64_t)(INT64_MAX - now_ms) ? INT64_MAX : now_ms + (int64_t)n;
 	else if (slice_to_u64(s, &n) == 0)
 		*out_ms = n > INT64_MAX / 1000 ? INT64_MAX : (int64_t)n * 1000;
 	else if (rfc3339_parse(s, &us) == 0)
@@ -26,7 +26,7 @@ time_of_text(struct slice s, int64_t now_ms, int64_t *out_ms, struct refusal *wh
 }
 
 int
-draft_take_time(struct draft *d, int64_t now_ms, struct refusal *why)
+draft_take_time(struct draft *d, int64_t now_ms, uint64_t ahead_ms, struct refusal *why)
 {
 	int64_t at_ms = 0;
 
@@ -37,8 +37,9 @@ draft_take_time(struct draft *d, int64_t now_ms, struct refusal *why)
 		return 0; /* as every empty field: it is not there */
 	else if (time_of_text(d->at, now_ms, &at_ms, why) < 0)
 		return -1;
-	if (at_ms > now_ms + LOG_SCHEDULED_AHEAD_MS)
-		return refuse(why, ERROR_BAD_FIELD, "at is more than a year ahead");
+	if (at_ms > now_ms && (uint64_t)(at_ms - now_ms) > ahead_ms)
+		return refuse_limit(why, ERROR_BAD_FIELD, "storage.scheduled_ahead", 0,
+		    "at is more than %llu seconds ahead", (unsigned long long)(ahead_ms / 1000));
 	d->at_ms = at_ms < now_ms ? now_ms : at_ms; /* what is over is due */
 	return 0;
 }

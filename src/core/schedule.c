@@ -91,9 +91,10 @@ schedule_prepare(struct log *l, struct append_item *item, int64_t now_ms)
 		item->duplicate = true;
 		return 0;
 	}
-	if (l->n_scheduled >= LOG_SCHEDULED_MAX || l->scheduled_bytes >= LOG_SCHEDULED_BYTES ||
-	    count_of_user(l, item->message->user_id) >= LOG_SCHEDULED_USER)
+	if (l->n_scheduled >= l->max_scheduled || l->scheduled_bytes >= LOG_SCHEDULED_BYTES)
 		return -EDQUOT;
+	if (count_of_user(l, item->message->user_id) >= l->max_scheduled_user)
+		return -EUSERS;
 	item->entry = entry_new(l, number, item->at_ms, item->message);
 	if (item->entry == NULL)
 		return -ENOMEM;
@@ -205,6 +206,8 @@ log_fire(struct log *l, int64_t now_ms)
 		e = TAILQ_FIRST(&l->scheduled);
 		if (e != NULL && e->at_ms <= now_ms)
 			a = take_out(l, e, APPEND_DUE);
+		if (a != NULL)
+			message_set_time(e->message, now_ms); /* it is heard now */
 		log_unlock(l);
 		if (a == NULL)
 			return;

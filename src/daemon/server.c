@@ -399,7 +399,9 @@ prepare(struct server *s, int *exit_code)
 	struct log_options options = {.n_workers = s->n_workers,
 	    .now_us = clock_wall_us(),
 	    .max_topics = c->limits.topics,
-	    .crowd = c->chat.presence_limit};
+	    .crowd = c->chat.presence_limit,
+	    .scheduled = c->storage.scheduled,
+	    .scheduled_per_user = c->storage.scheduled_per_user};
 
 	struct store *store = storage_open(s->setup->config, &s->diag, exit_code);
 

@@ -4,6 +4,7 @@
 #include "core/log.h"
 #include "core/publish.h"
 #include "proto/json.h"
+#include "serve/query.h"
 #include "serve/serve.h"
 
 /* DELETE /publish/{scheduled} and GET /api/scheduled (CONTRACT 7 and 8). */
@@ -79,6 +80,8 @@ serve_cancel(struct exchange *x, struct slice number)
 
 struct listing {
 	struct buf *out;
+	uint64_t after; /* that one and those before it are not listed; 0: all are */
+	uint64_t limit;
 	size_t n;
 	bool more;
 };
@@ -88,7 +91,12 @@ add_one(const struct log_scheduled *s, void *ctx)
 {
 	struct listing *list = ctx;
 
-	if (list->n == LISTED_MAX) {
+	if (list->after != 0) {
+		if (s->number == list->after)
+			list->after = 0;
+		return true;
+	}
+	if (list->n == list->limit) {
 		list->more = true;
 		return false;
 	}
@@ -103,15 +111,36 @@ add_one(const struct log_scheduled *s, void *ctx)
 	return buf_add_char(list->out, '}') == 0;
 }
 
+static int
+read_query(struct exchange *x, struct listing *list, struct refusal *why)
+{
+	struct query q = QUERY_INIT(x);
+	int r = query_u64(&q, "after", &list->after, why);
+
+	if (r == 0)
+		r = query_u64(&q, "limit", &list->limit, why);
+	list->limit = max_u64(1, min_u64(list->limit, LISTED_MAX));
+	query_done(&q);
+	return r;
+}
+
 void
 serve_scheduled(struct exchange *x)
 {
 	struct buf b = BUF_INIT(LIST_BYTES);
-	struct listing list = {.out = &b};
+	struct listing list = {.out = &b, .limit = LISTED_MAX};
 	struct refusal why;
 
+	if (read_query(x, &list, &why) < 0) {
+		serve_refuse(x, &why);
+		return;
+	}
 	(void)BUF_ADD_LIT(&b, "{\"scheduled\":["); /* failures stick */
 	log_each_scheduled(serve_of(x)->hub->log, add_one, &list);
+	if (list.after != 0) { /* it has gone: what came before it went first */
+		list.after = 0;
+		log_each_scheduled(serve_of(x)->hub->log, add_one, &list);
+	}
 	(void)buf_add_char(&b, ']');
 	(void)json_add_member_bool(&b, "more", list.more);
 	(void)buf_add_char(&b, '}');

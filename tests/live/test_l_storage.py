@@ -313,9 +313,38 @@ def test_stalled_disk(disk):
     d.stop()
 
 
-def listed(d):
+def listed(d, **query):
     t = d.token("root", belfry={"role": "admin"})
-    return d.http("GET", "/api/scheduled", {"Authorization": "Bearer " + t}).ok().json()["scheduled"]
+    r = d.http("GET", "/api/scheduled?" + urllib.parse.urlencode(query), {"Authorization": "Bearer " + t}).ok().json()
+    return (r["scheduled"], r["more"]) if query else r["scheduled"]
+
+
+@pytest.mark.parametrize("backend", ["sqlite", "memory"])
+def test_scheduled_limits(tmp_path, backend):
+    """Counts and horizon are configured, and named when they refuse; the list has pages."""
+    limits = {"scheduled": 6, "scheduled_per_user": 4, "scheduled_ahead": "1h"}
+    d = Daemon(tmp_path, {**RULES, "storage": {"backend": backend, "path": "data/belfry.db", **limits}}).start()
+    try:
+        t, other = (d.token(who, belfry={"publish": ["**"], "subscribe": ["**"]}) for who in ("ada", "bob"))
+        mine = [publish(d, "a", str(i), t, at=f"+{50 - i}m").ok(202).json()["scheduled"] for i in range(4)]
+        assert publish(d, "a", "x", t, at="+5m").problem(429, "too_many")["limit"] == "storage.scheduled_per_user"
+        far = publish(d, "a", "x", t, at="+2h").problem(400, "bad_field")
+        assert far["limit"] == "storage.scheduled_ahead" and "3600 seconds" in far["detail"]
+        for _ in range(2):
+            publish(d, "a", "x", other, at="+55m").ok(202)
+        assert publish(d, "a", "x", other, at="+5m").problem(429, "too_many")["limit"] == "storage.scheduled"
+        all_of_them = [e["scheduled"] for e in listed(d)]
+        assert all_of_them[:4] == mine[::-1] and len(all_of_them) == 6
+        got, after, more = [], 0, True
+        while more:
+            page, more = listed(d, limit=2, after=after)
+            got += [e["scheduled"] for e in page]
+            after = got[-1]
+        assert got == all_of_them
+        assert listed(d, limit=1, after=1) == (listed(d)[:1], True)  # not there (any more): from the beginning
+        d.stop()
+    finally:
+        d.kill()
 
 
 @pytest.mark.parametrize("backend", ["sqlite", "memory"])
@@ -352,10 +381,11 @@ def test_scheduled(tmp_path, backend):
             soon = publish(d, "c", "soon", t, at="+1s").ok(202).json()
             d.process.kill()
             d.process.wait()
-            time.sleep(1.1)
+            time.sleep(3.1)
             again(d)
             with d.sse(token=other, topic="c", after="all") as s:
-                assert s.until("notification").json()["message"] == "soon"
+                late = s.until("notification").json()
+                assert late["message"] == "soon" and abs(late["timestamp"] - late["id"] / 1e6) < 2
             assert [e["scheduled"] for e in listed(d)] == [ack["scheduled"], mixed[1]["scheduled"]] or [
                 e["scheduled"] for e in listed(d)
             ] == [mixed[1]["scheduled"], ack["scheduled"]]

@@ -38,6 +38,7 @@ make_config(const struct world_options *o)
 	c->chat.leave_grace_ms = 5000;
 	c->chat.heartbeat_ms = 30000;
 	c->limits.message = 65536;
+	c->storage.scheduled_ahead_ms = (uint64_t)366 * 24 * 3600 * 1000;
 	c->limits.queue = 262144;
 	c->limits.rooms_per_connection = 10;
 	c->topics = mem_calloc(n, sizeof(*c->topics));
@@ -427,7 +428,9 @@ begin(struct world *w, const char *folder)
 	const struct world_options *o = &w->options;
 	struct log_options log = {.n_workers = o->n_hubs == 0 ? 1 : o->n_hubs,
 	    .now_us = (uint64_t)w->now_ms * 1000,
-	    .max_topics = o->max_topics};
+	    .max_topics = o->max_topics,
+	    .scheduled = WORLD_SCHEDULED,
+	    .scheduled_per_user = WORLD_SCHEDULED_USER};
 
 	w->config = make_config(o);
 	w->store = make_store(o, w->config, folder);

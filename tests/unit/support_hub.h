@@ -21,6 +21,9 @@
 #define WORLD_HUBS   2
 #define WORLD_NOW_MS INT64_C(1700000000000)
 
+#define WORLD_SCHEDULED      150
+#define WORLD_SCHEDULED_USER 100
+
 struct world_rule {
 	const char *match;
 	uint32_t history;

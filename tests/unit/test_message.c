@@ -462,12 +462,47 @@ START_TEST(no_memory)
 }
 END_TEST
 
+static bool
+says(const struct message *m, const char *text)
+{
+	return memmem(m->json.p, m->json.n, text, strlen(text)) != NULL;
+}
+
+/* One that was put off is heard when it fires, whatever looks the same in it. */
+START_TEST(another_time)
+{
+	struct message_chat talk = {.topic = SLICE("chat/a"),
+	    .from = ada,
+	    .content = SLICE("a,\"time\":1700000000123"),
+	    .data = SLICE("{\"a\":1,\"time\":1700000000123}"),
+	    .expires_ms = NOW_MS + 5000};
+	struct message_notice notice = {.topic = SLICE("a"),
+	    .title = SLICE(",\"timestamp\":1700000000"),
+	    .text = SLICE("t"),
+	    .data = SLICE("{\"a\":1,\"timestamp\":1700000000}")};
+	struct message *m = message_chat(&talk, &kept, NOW_MS, 7);
+
+	ck_assert_ptr_nonnull(m);
+	message_set_time(m, NOW_MS + 60000);
+	ck_assert_int_eq(m->time_ms, NOW_MS + 60000);
+	ck_assert_int_eq(m->expires_ms, NOW_MS + 65000);
+	ck_assert(says(m, "1,\"time\":1700000000123},\"time\":1700000060123"));
+	message_unref(m);
+	m = message_notice(&notice, SLICE_NONE, &kept, NOW_MS, 7);
+	ck_assert_ptr_nonnull(m);
+	message_set_time(m, NOW_MS + 60000);
+	ck_assert(says(m, "\"t\",\"timestamp\":1700000060,"));
+	ck_assert(says(m, "1,\"timestamp\":1700000000}"));
+	message_unref(m);
+}
+END_TEST
+
 int
 main(void)
 {
 	const TTest *const tests[] = {a_chat, sse_of_a_chat, digits, a_notification, an_event,
 	    no_false_speakers, of_rooms, raw, compressed, lengths, made_once, wires, no_memory,
-	    NULL};
+	    another_time, NULL};
 
 	return run_tests("message", tests);
 }

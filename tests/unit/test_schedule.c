@@ -186,7 +186,7 @@ START_TEST(bounded)
 	struct scene s;
 
 	begin(&s);
-	for (int i = 0; i < LOG_SCHEDULED_USER; i++) {
+	for (int i = 0; i < WORLD_SCHEDULED_USER; i++) {
 		peer_do(&s.p, "{'type':'publish','topic':'a','message':'m','at':'+1h'}");
 		if (i % 50 == 0)
 			world_turn(&s.w);
@@ -200,6 +200,14 @@ START_TEST(bounded)
 	peer_do(&s.bob, "{'type':'publish','topic':'a','message':'m','at':'+1h'}");
 	world_turn(&s.w);
 	ck_assert(!s.bob.has_error);
+	for (int i = WORLD_SCHEDULED_USER + 1; i < WORLD_SCHEDULED; i++)
+		peer_do(&s.bob, "{'type':'publish','topic':'a','message':'m','at':'+1h'}");
+	world_turn(&s.w);
+	ck_assert(!s.bob.has_error);
+	(void)peer_take(&s.bob);
+	peer_do(&s.bob, "{'type':'publish','topic':'a','message':'m','at':'+1h'}");
+	world_turn(&s.w);
+	GOT(&s.bob, "error too_many");
 	end(&s);
 }
 END_TEST
