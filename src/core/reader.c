@@ -212,6 +212,12 @@ start_at_id(struct reader *r, uint64_t id)
 	log_resume(r->hub->log, r->filters, r->n_filters, id, &r->gap);
 	r->cursor = r->gap.start;
 	r->gap_asked = id;
+	/*
+	 * Retention may be ahead of this worker, which has yet to bring it from the tail what is gone from
+	 * the store; if it falls behind before, the read will tell.
+	 */
+	if (r->gap.reason == LOG_GAP_TRIMMED && id >= r->hub->position)
+		return;
 	r->gap_due = r->gap.reason != LOG_GAP_NONE;
 	r->known_trimmed = r->gap.gap_id;
 	if (!r->who->is_stream)
@@ -501,8 +507,11 @@ finish(struct reader *r)
 	struct subscriber *s = r->who;
 	bool presence_skipped = r->presence_skipped;
 
-	if (r->gap_due)
+	if (r->gap_due) {
+		/* retention may be ahead of this worker: what is newer comes from the tail */
+		r->gap.gap_id = min_u64(r->gap.gap_id, r->cursor);
 		reader_tell_gap(r);
+	}
 	for (struct sub *sub = s->subs; sub != NULL; sub = sub->next) {
 		if (sub->reader != r)
 			continue;

@@ -516,11 +516,17 @@ world_pass(struct world *w, int64_t ms)
 }
 
 void
+world_read_one(struct world *w, unsigned hub)
+{
+	for (unsigned i = 0; i < 10000 && hub_read(&w->hubs[hub]); i++)
+		continue;
+}
+
+void
 world_turn_one(struct world *w, unsigned hub)
 {
 	hub_tail(&w->hubs[hub]);
-	for (unsigned i = 0; i < 10000 && hub_read(&w->hubs[hub]); i++)
-		continue;
+	world_read_one(w, hub);
 	hub_tail(&w->hubs[hub]);
 }
 

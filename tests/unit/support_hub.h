@@ -111,6 +111,8 @@ void world_done(struct world *w);
 void world_pass(struct world *w, int64_t ms);
 /* One turn of one hub. */
 void world_turn_one(struct world *w, unsigned hub);
+/* Its readers only: it takes nothing from the tail. */
+void world_read_one(struct world *w, unsigned hub);
 /* Turns of all until nothing is left to do. */
 void world_turn(struct world *w);
 /* Finish the reads that wait. */

@@ -1,4 +1,4 @@
-/* core/reader: resuming, gaps, being slow, and coming back from it. */
+/* core/reader: resuming, being slow, and coming back from it. */
 #include "core/reader.h"
 
 #include <stdio.h>
@@ -14,13 +14,6 @@
 
 static const struct position from_all = {.kind = POSITION_ALL};
 static const struct position from_now = {.kind = POSITION_NONE};
-static const struct position from_bad = {.kind = POSITION_BAD};
-
-static struct position
-from_id(uint64_t id)
-{
-	return (struct position){.kind = POSITION_ID, .id = id};
-}
 
 START_TEST(positions)
 {
@@ -117,99 +110,6 @@ START_TEST(after)
 }
 END_TEST
 
-START_TEST(trimmed)
-{
-	struct world w;
-	struct peer p;
-
-	ck_assert(world_init(&w, NULL));
-	ck_assert(peer_open(&w, 0, &p, "ada"));
-	for (int i = 1; i <= 5; i++)
-		SAY("three/x", "m");
-	peer_do(&p, "{'type':'subscribe','topic':'three/x','after':%llu}",
-	    (unsigned long long)world_id(&w, 1));
-	GOT(&p, "subscribed three/x #5; gap three/x after=#1 oldest=#3 trimmed; three/x#3 m; "
-		"three/x#4 m; three/x#5 m");
-	peer_do(&p, "{'type':'subscribe','topic':'three/x','after':%llu}",
-	    (unsigned long long)world_id(&w, 2));
-	GOT(&p, "subscribed three/x resumed #5; three/x#3 m; three/x#4 m; three/x#5 m");
-	/* a question is no position */
-	peer_do(&p, "{'type':'subscribe','topic':'three/x','after':'all'}");
-	GOT(&p, "subscribed three/x resumed #5; three/x#3 m; three/x#4 m; three/x#5 m");
-	peer_do(&p, "{'type':'subscribe','topic':'three/x','last':100}");
-	GOT(&p, "subscribed three/x #5; three/x#3 m; three/x#4 m; three/x#5 m");
-	peer_do(&p, "{'type':'subscribe','topic':'three/x','after':0}");
-	GOT(&p, "subscribed three/x #5; gap three/x after=0 oldest=#3 outside; three/x#3 m; "
-		"three/x#4 m; three/x#5 m");
-	/* the topic's neighbour lost nothing */
-	SAY("three/y", "n");
-	peer_do(&p, "{'type':'subscribe','topic':'three/y','after':%llu}",
-	    (unsigned long long)world_id(&w, 1));
-	GOT(&p, "subscribed three/y resumed #6; three/y#6 n");
-	peer_close(&p, false);
-	world_done(&w);
-}
-END_TEST
-
-/* A stream is told of a gap at its place in the merge. */
-START_TEST(stream_gaps)
-{
-	static const char *const topics[] = {"three/x", "news", NULL};
-	static const char *const nothing[] = {"empty", NULL};
-	struct position from;
-	struct world w;
-	struct stream st;
-	bool resumed;
-
-	ck_assert(world_init(&w, NULL));
-	SAY("news", "1");
-	for (int i = 2; i <= 6; i++)
-		SAY("three/x", "x");
-	SAY("news", "7");
-	from = from_id(world_id(&w, 0));
-	ck_assert(stream_open(&w, 0, &st, topics, &from, &resumed));
-	ck_assert(!resumed);
-	world_turn(&w);
-	CAME(&st,
-	    "news#1 1; gap@#3 after=#0 oldest=#1 trimmed; three/x#4 x; three/x#5 x; three/x#6 x; news#7 7; level");
-	stream_close(&st);
-	/* cut right after the gap: it is not told again, and nothing is missing */
-	from = from_id(world_id(&w, 3));
-	ck_assert(stream_open(&w, 0, &st, topics, &from, &resumed));
-	ck_assert(resumed);
-	world_turn(&w);
-	CAME(&st, "three/x#4 x; three/x#5 x; three/x#6 x; news#7 7; level");
-	stream_close(&st);
-	from = from_id(UINT64_C(9000000000000000));
-	ck_assert(stream_open(&w, 0, &st, topics, &from, &resumed));
-	world_turn(&w);
-	CAME(&st,
-	    "news#1 1; gap@#3 after=9000000000000000 oldest=#1 outside; three/x#4 x; three/x#5 x; three/x#6 x; news#7 7; level");
-	stream_close(&st);
-	ck_assert(stream_open(&w, 0, &st, topics + 1, &from, &resumed));
-	world_turn(&w);
-	CAME(&st, "gap@#0 after=9000000000000000 oldest=#1 outside; news#1 1; news#7 7; level");
-	stream_close(&st);
-	from = from_id(1);
-	ck_assert(stream_open(&w, 0, &st, nothing, &from, &resumed));
-	world_turn(&w);
-	CAME(&st, "gap@#0 after=1 oldest=- outside; level");
-	stream_close(&st);
-	ck_assert(stream_open(&w, 0, &st, topics, &from_bad, &resumed));
-	world_turn(&w);
-	CAME(&st, "gap@#7 after=0 oldest=#1 unreadable; level");
-	SAY("news", "8");
-	world_turn(&w);
-	CAME(&st, "news#8 8");
-	stream_close(&st);
-	ck_assert(stream_open(&w, 0, &st, topics, &from_all, &resumed));
-	world_turn(&w);
-	CAME(&st, "news#1 1; three/x#4 x; three/x#5 x; three/x#6 x; news#7 7; news#8 8; level");
-	stream_close(&st);
-	world_done(&w);
-}
-END_TEST
-
 /* Once and in order, however the queue fills and drains. */
 START_TEST(slow_reader)
 {
@@ -287,106 +187,6 @@ START_TEST(slow_and_ephemeral)
 	GOT(&p, "live/x 4");
 	peer_close(&p, false);
 	peer_close(&bob, false);
-	world_done(&w);
-}
-END_TEST
-
-/*
- * So slow that the log has no longer what is missing: only the topic that lost something says
- * so.
- */
-START_TEST(slow_and_trimmed)
-{
-	struct world w;
-	struct peer p;
-
-	ck_assert(world_init(&w, NULL));
-	ck_assert(peer_open(&w, 0, &p, "ada"));
-	peer_do(&p, "{'type':'subscribe','topic':'three/x'}");
-	peer_do(&p, "{'type':'subscribe','topic':'news'}");
-	(void)peer_take(&p);
-	p.room = 1;
-	SAY("news", "1");
-	for (int i = 2; i <= 6; i++)
-		SAY("three/x", "x");
-	world_turn(&w);
-	GOT(&p, "news#1 1");
-	p.room = 10;
-	peer_drain(&p);
-	world_turn(&w);
-	GOT(&p, "gap three/x after=#1 oldest=#4 trimmed; three/x#4 x; three/x#5 x; three/x#6 x");
-	peer_close(&p, false);
-	world_done(&w);
-}
-END_TEST
-
-/* Retention overtakes a reader that is in the middle of a replay. */
-START_TEST(overtaken)
-{
-	static const struct world_rule rules[] = {{"**", 4, 0, false}};
-	static const struct world_options options = {.rules = rules, .n_rules = 1};
-	static const char *const topics[] = {"x", "y", NULL};
-	struct world w;
-	struct peer p;
-	struct stream st;
-
-	ck_assert(world_init(&w, &options));
-	ck_assert(peer_open(&w, 0, &p, "ada"));
-	for (int i = 1; i <= 4; i++)
-		SAY("x", "m");
-	p.room = 2;
-	peer_do(&p, "{'type':'subscribe','topic':'x','after':'all'}");
-	ck_assert(stream_open(&w, 0, &st, topics, &from_all, NULL));
-	st.room = 2;
-	world_turn(&w);
-	GOT(&p, "subscribed x resumed #4; x#1 m; x#2 m");
-	CAME(&st, "x#1 m; x#2 m");
-	SAY("y", "5");
-	for (int i = 6; i <= 8; i++)
-		SAY("x", "m");
-	world_turn(&w);
-	p.room = 100;
-	st.room = 100;
-	peer_drain(&p);
-	stream_drain(&st);
-	world_turn(&w);
-	GOT(&p, "gap x after=#2 oldest=#4 trimmed; x#4 m; x#6 m; x#7 m; x#8 m");
-	CAME(&st, "gap@#3 after=#2 oldest=#4 trimmed; x#4 m; y#5 5; x#6 m; x#7 m; x#8 m; level");
-	peer_close(&p, false);
-	stream_close(&st);
-	world_done(&w);
-}
-END_TEST
-
-/* Retention goes on before a gap is told, and before a question is looked for. */
-START_TEST(overtaken_before_reading)
-{
-	static const char *const topics[] = {"three/x", "news", NULL};
-	struct position from;
-	struct world w;
-	struct stream st;
-	struct stream all;
-
-	ck_assert(world_init(&w, NULL));
-	for (int i = 1; i <= 6; i++)
-		SAY("three/x", "x");
-	from = from_id(world_id(&w, 1));
-	w.store->is_slow = true;
-	ck_assert(stream_open(&w, 0, &st, topics, &from, NULL));
-	ck_assert(stream_open(&w, 0, &all, topics, &from_all, NULL));
-	for (int i = 7; i <= 10; i++)
-		SAY("three/x", "x");
-	world_answer_reads(&w);
-	world_turn(&w);
-	world_answer_reads(&w);
-	world_turn(&w);
-	CAME(&st,
-	    "gap@#7 after=#1 oldest=#8 trimmed; three/x#8 x; three/x#9 x; three/x#10 x; level");
-	/* those up to 6 were gone when it was looked; 7 came while it was there already */
-	CAME(&all,
-	    "gap@#7 after=#0 oldest=#8 trimmed; three/x#8 x; three/x#9 x; three/x#10 x; level");
-	stream_close(&st);
-	stream_close(&all);
 	world_done(&w);
 }
 END_TEST
@@ -652,8 +452,7 @@ END_TEST
 int
 main(void)
 {
-	const TTest *const tests[] = {positions, after, trimmed, stream_gaps, slow_reader,
-	    slow_and_ephemeral, slow_and_trimmed, overtaken, overtaken_before_reading, overlap,
+	const TTest *const tests[] = {positions, after, slow_reader, slow_and_ephemeral, overlap,
 	    overlap_later, cursors, asked_anew, slow_store, long_replay, clock_set_back, NULL};
 
 	return world_run_tests("reader", tests, NULL);
