@@ -79,8 +79,8 @@ function connection() {
 	return line;
 }
 
-/** @param {{state: string, reason?: string}} detail */
-function showState({ state, reason }) {
+/** @param {{state: string, reason?: string, error?: {code: string}}} detail */
+function showState({ state, reason, error }) {
 	const away = byId('away');
 	const again = pill.dataset.state !== 'idle';
 
@@ -96,7 +96,9 @@ function showState({ state, reason }) {
 		pill.dataset.state = 'closed';
 		away.hidden = false;
 		byId('away-words').textContent = `The connection has ended: ${reason || 'the server gave no reason'}.`;
-		if (places.here?.feed.state !== 'joined' && !door.isOpen)
+		if (error?.code === 'invalid_token' || error?.code === 'unauthorized')
+			door.ended(reason ?? '');
+		else if (places.here?.feed.state !== 'joined' && !door.isOpen)
 			door.open(reason ?? '');
 		return;
 	}

@@ -71,6 +71,7 @@ test('edits, reactions, replies and deletions are seen by both, and after a relo
 	await ben.keyboard.press('ArrowDown');
 	await ben.keyboard.press('ArrowUp');
 	await shoot(ben, 'picker');
+	await ben.keyboard.press('Escape');
 	await row(ben, 'The bell rings at noon').hover();
 	await ben.getByRole('button', { name: 'React' }).click();
 	await ben.getByRole('menuitem', { name: '🔔' }).click();

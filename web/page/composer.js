@@ -52,6 +52,7 @@ export class Composer {
 			this.tell();
 			this.keep();
 		});
+		window.addEventListener('resize', () => this.fit());
 		this.banner?.querySelector('button').addEventListener('click', () => this.cancel());
 	}
 

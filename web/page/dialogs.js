@@ -31,7 +31,8 @@ export async function copy(text) {
 		document.execCommand('copy');
 		box.remove();
 	}
-	toast('Copied.');
+	if (document.querySelector('dialog[open]') === null)
+		toast('Copied.');
 }
 
 /** A line to copy. @param {string} words @param {string} text */

@@ -29,7 +29,9 @@ export function hueOf(id) {
 
 	for (const char of id)
 		hash = (Math.imul(hash, 16777619) ^ (char.codePointAt(0) ?? 0)) >>> 0;
-	return hash % 360;
+	hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b) >>> 0;      // ids that differ in their last letter only
+	hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35) >>> 0;
+	return ((hash ^ (hash >>> 16)) >>> 0) % 360;
 }
 
 /** @param {{id: string, name?: string}} user */

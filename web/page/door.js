@@ -69,6 +69,17 @@ export class Door {
 		this.roomBox.focus();
 	}
 
+	/** The token is good no longer. @param {string} why */
+	ended(why) {
+		const { loginUrl } = this.identity;
+
+		this.view(true);
+		byId('door-title').textContent = 'Your time here has ended';
+		byId('door-lead').replaceChildren(...(loginUrl ? ['Please ', make('a', { href: loginUrl }, 'sign in'), ' again.'] : ['Come in by a new link; what you had begun to write is kept.']));
+		this.form.hidden = true;
+		this.problem(`The server says: ${why}`);
+	}
+
 	close() {
 		if (!this.isOpen)
 			return;

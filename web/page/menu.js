@@ -134,6 +134,7 @@ export function toast(words) {
 	const box = document.getElementById('toasts');
 	const node = make('p', { class: 'toast' }, localTimes(words));
 
+	[...box?.children ?? []].find((other) => other.textContent === node.textContent)?.remove();
 	box?.append(node);
 	setTimeout(() => node.remove(), 6000);
 }

@@ -62,7 +62,9 @@ export class Talk {
 		byId('invite').hidden = byId('leave').hidden = place.kind !== 'room';
 		byId('close').hidden = place.kind === 'room';
 		this.composer.enter(place.kind === 'room' ? place.feed.name : place.key);
-		this.people.show(feed.people, feed.count ?? feed.people.size, this.who().me);
+		this.people.show(feed.people, feed.count, this.who().me);
+		if (place.kind === 'direct')
+			byId('talk-count').textContent = 'only you two';
 		log.rows.toEnd();
 		log.look();
 		if (feed.state === 'joined')

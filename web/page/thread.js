@@ -92,7 +92,7 @@ export class Thread extends EventTarget {
 		this.list.add(message);
 		this.dispatchEvent(new BelfryEvent('message', message));
 		if (message.from?.id === this.name && !message.deleted && message.id > (this.marker ?? 0))
-			this.count(this.unread + 1);
+			this.setUnread(this.unread + 1);
 	}
 
 	/** @param {any} record */
@@ -110,11 +110,15 @@ export class Thread extends EventTarget {
 			this.marker = id;
 			keepLong(this.shelf, String(id));
 		}
-		this.count(0);
+		this.setUnread(0);
+	}
+
+	get count() {
+		return this.people.size;
 	}
 
 	/** @param {number} unread */
-	count(unread) {
+	setUnread(unread) {
 		if (unread === this.unread)
 			return;
 		this.unread = unread;

@@ -37,7 +37,7 @@ export class Tools {
 		for (const type of ['pointerover', 'focusin', 'click'])
 			this.box.addEventListener(type, (event) => this.over(/** @type {Event} */ (event)));
 		this.box.addEventListener('pointerleave', () => {
-			if (!this.bar.contains(document.activeElement))
+			if (!this.bar.contains(document.activeElement) && this.bar.querySelector('[aria-expanded="true"]') === null)
 				this.bar.remove();
 		});
 		this.box.addEventListener('click', (event) => this.clicked(/** @type {HTMLElement} */ (event.target)));

@@ -10,7 +10,8 @@ const { chromium } = require('playwright-core');
 const { source: AXE } = require('axe-core');
 
 const SHOTS = path.join(process.env.BUILDDIR ?? path.resolve('build'), 'check/web');
-const WIDTHS = [320, 768, 1280];
+const WIDTHS = [1280, 768, 320];
+const AXED = new Set(['light 320', 'light 1280', 'dark 768']);     // every width and theme once, for it takes its time
 const WCAG = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'];
 const PATIENCE_MS = 30_000;             // a busy machine, and a client that backs off
 
@@ -93,7 +94,7 @@ export async function shoot(page, name) {
 			await page.screenshot({ path: path.join(SHOTS, `${name}-${colorScheme}-${width}.png`) });
 			const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
 			assert.ok(wide <= 0, `${name} at ${width}: ${wide} pixels too wide`);
-			for (const complaint of await violations(page))
+			for (const complaint of AXED.has(`${colorScheme} ${width}`) ? await violations(page) : [])
 				complaints.add(`${colorScheme} ${width}: ${complaint}`);
 		}
 	}
