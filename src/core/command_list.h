@@ -16,8 +16,7 @@ typedef int command_handler(
 command_handler command_join, command_leave, command_chat, command_typing, command_subscribe,
     command_unsubscribe, command_publish, command_members, command_rooms, command_history,
     command_refresh, command_ping, command_direct, command_edit, command_delete, command_react,
-    command_kick, command_ban, command_unban, command_mute, command_unmute,
-    command_read;
+    command_kick, command_ban, command_unban, command_mute, command_unmute, command_read;
 
 /* Append a chat message to a room (absent: the only one, or the default, joined for it). */
 MUST_CHECK int command_send_chat(struct session *s, struct caller *c, struct slice room,

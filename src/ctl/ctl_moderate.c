@@ -16,8 +16,9 @@
 	"  -c, --config FILE    the daemon's configuration: says where it is and signs a token\n"  \
 	"      --json           print the daemon's answer as it is\n"
 #define REASON_HELP "      --reason TEXT    is told to the user, and listed\n"
-#define FOR_HELP    "      --for TIME       how long: 90s, 10m, 1h, 30d (without it: for ever)\n"
-#define ROOM_HELP   "\nROOM is the name of a room, or '*' for all; USER the user's id.\n\n"
+#define FOR_HELP                                                                                   \
+	"      --for TIME       how long: seconds, or 10m, 1h, 30d (without it: for ever)\n"
+#define ROOM_HELP "\nROOM is the name of a room, or '*' for all; USER the user's id.\n\n"
 #define TOKEN_HELP                                                                                 \
 	"      --jti ID         the token with this jti\n"                                         \
 	"      --sub USER       this user's tokens\n"
@@ -57,6 +58,7 @@ enum {
 	CONFIG,
 	JSON,
 	FOR,
+	SECONDS, /* as the member of /api is called: the same */
 	REASON,
 	JTI,
 	SUB,
@@ -68,6 +70,7 @@ static const struct ctl_option options[N_OPTIONS] = {
     [CONFIG] = {"config", 'c', true},
     [JSON] = {"json", 0, false},
     [FOR] = {"for", 0, true},
+    [SECONDS] = {"seconds", 0, true},
     [REASON] = {"reason", 0, true},
     [JTI] = {"jti", 0, true},
     [SUB] = {"sub", 0, true},
@@ -112,6 +115,8 @@ struct moderation {
 static int
 take_option(struct moderation *m, int option, const char *value)
 {
+	if (option == SECONDS)
+		option = FOR;
 	if ((m->command->takes & BIT(option)) == 0)
 		return ctl_usage(&m->args, "--%s is not for this command", options[option].name);
 	m->values[option] = value;
@@ -161,11 +166,17 @@ add_times(struct moderation *m, struct buf *b)
 	uint64_t n = 0;
 	int64_t us = 0;
 
-	if (duration != NULL && (duration_parse(slice_str(duration), &n) < 0 || n < 1000))
-		return ctl_usage(
-		    &m->args, "--for is '%s', want a time such as 90s, 10m, 1h or 30d", duration);
+	if (duration != NULL && slice_to_u64(slice_str(duration), &n) < 0) {
+		if (duration_parse(slice_str(duration), &n) < 0)
+			return ctl_usage(&m->args,
+			    "--for is '%s', want seconds, or a time such as 10m, 1h or 30d",
+			    duration);
+		n /= 1000;
+	}
+	if (duration != NULL && n == 0)
+		return ctl_usage(&m->args, "--for is '%s', want a second at least", duration);
 	if (duration != NULL)
-		(void)json_add_member_u64(b, "seconds", n / 1000);
+		(void)json_add_member_u64(b, "seconds", n);
 	if (before == NULL)
 		return EX_OK;
 	if (slice_to_u64(slice_str(before), &n) < 0) {

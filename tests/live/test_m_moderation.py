@@ -403,6 +403,7 @@ def test_ctl(daemon):
     assert do("kick", room, sub, "--reason", "spam") == f"{sub} was kicked from {room}; 1 connection ended\n"
     assert bob.expect("left")["reason"] == "kicked by Root: spam"
     assert "is not there" in do("kick", room, sub, code=65)
+    assert do("ban", "--seconds", "600", room, sub).startswith(f"{sub} is banned from {room} until 20")
     assert do("ban", "--for", "10m", "--reason", "spam", room, sub).startswith(f"{sub} is banned from {room} until 20")
     assert f"{sub} in {room}, since 20" in (text := do("bans")) and text.endswith("UTC, by Root: spam\n")
     assert [b["user"] for b in json.loads(do("bans", "--json"))["bans"] if b["room"] == room] == [sub]
