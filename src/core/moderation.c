@@ -41,39 +41,71 @@ refuse_found(const struct hub *h, enum fact_kind kind, bool everywhere, const st
 	    refuse_clean(f->by, by), f->text.n > 0 ? ": " : "", refuse_clean(f->text, reason));
 }
 
-/* 0, or -1 with *why: a fact of this kind is true of the user in the room, or in all. */
+/* A fact of this kind is true of the user in the room, or in all. */
+static bool
+is_true(struct log *l, enum fact_kind kind, struct slice topic, struct slice user, int64_t now_ms,
+    struct fact_found *out, bool *everywhere)
+{
+	*everywhere = false;
+	if (topic_room(topic).p != NULL && fact_find(l, kind, topic, user, now_ms, out))
+		return true;
+	*everywhere = true;
+	return fact_find(l, kind, SLICE(MODERATION_ALL), user, now_ms, out);
+}
+
 static int
 check(const struct hub *h, const struct claims *who, enum fact_kind kind, struct slice topic,
     struct refusal *why)
 {
 	struct slice user = slice_str(who->user_id);
 	struct fact_found f;
+	bool everywhere;
 
-	if (!fact_concerns(h->log, kind, user) || who->role == ROLE_ADMIN)
+	if (who->role == ROLE_ADMIN ||
+	    !is_true(h->log, kind, topic, user, h->now_ms, &f, &everywhere))
 		return 0;
-	if (topic_room(topic).p != NULL && fact_find(h->log, kind, topic, user, h->now_ms, &f))
-		return refuse_found(h, kind, false, &f, why);
-	if (fact_find(h->log, kind, SLICE(MODERATION_ALL), user, h->now_ms, &f))
-		return refuse_found(h, kind, true, &f, why);
-	return 0;
+	return refuse_found(h, kind, everywhere, &f, why);
+}
+
+/* Rooms are moderated, and what users write to each other. */
+static bool
+is_moderated(struct slice topic)
+{
+	return topic_room(topic).p != NULL || slice_has_prefix(topic, SLICE("user/"));
 }
 
 int
 moderation_may_join(
     const struct hub *h, const struct claims *who, struct slice topic, struct refusal *why)
 {
-	return topic_room(topic).p == NULL ? 0 : check(h, who, FACT_BAN, topic, why);
+	if (!fact_concerns(h->log, FACT_BAN, slice_str(who->user_id)) ||
+	    topic_room(topic).p == NULL)
+		return 0;
+	return check(h, who, FACT_BAN, topic, why);
 }
 
 int
 moderation_may_send(
     const struct hub *h, const struct claims *who, struct slice topic, struct refusal *why)
 {
-	if (topic_room(topic).p == NULL && !slice_has_prefix(topic, SLICE("user/")))
+	struct slice user = slice_str(who->user_id);
+
+	if ((!fact_concerns(h->log, FACT_BAN, user) && !fact_concerns(h->log, FACT_MUTE, user)) ||
+	    !is_moderated(topic))
 		return 0;
 	if (check(h, who, FACT_BAN, topic, why) < 0)
 		return -1;
 	return check(h, who, FACT_MUTE, topic, why);
+}
+
+bool
+moderation_silences(struct log *l, struct slice topic, struct slice user, int64_t now_ms)
+{
+	bool everywhere;
+
+	return is_moderated(topic) &&
+	       (is_true(l, FACT_BAN, topic, user, now_ms, NULL, &everywhere) ||
+		   is_true(l, FACT_MUTE, topic, user, now_ms, NULL, &everywhere));
 }
 
 bool

@@ -23,6 +23,9 @@ MUST_CHECK int moderation_may_join(
 MUST_CHECK int moderation_may_send(
     const struct hub *h, const struct claims *who, struct slice topic, struct refusal *why);
 
+/* Whether what this user has put off must not be published there now. Any thread. */
+bool moderation_silences(struct log *l, struct slice topic, struct slice user, int64_t now_ms);
+
 /* Whether a verified token is revoked, by its jti or by its user and time. */
 bool moderation_is_revoked(const struct hub *h, const struct claims *who);
 

@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "core/log_private.h"
+#include "core/moderation.h"
 
 /*
  * Messages that are put off until a time (CONTRACT 7, `at`). They lie in memory, in order, and in the
@@ -195,6 +196,13 @@ log_each_scheduled(struct log *l, bool (*each)(const struct log_scheduled *s, vo
 	log_unlock(l);
 }
 
+/* By then he may have been banned or muted. */
+static bool
+is_silenced(struct log *l, const struct message *m, int64_t now_ms)
+{
+	return moderation_silences(l, m->topic, m->user_id, now_ms);
+}
+
 void
 log_fire(struct log *l, int64_t now_ms)
 {
@@ -205,7 +213,8 @@ log_fire(struct log *l, int64_t now_ms)
 		log_lock(l);
 		e = TAILQ_FIRST(&l->scheduled);
 		if (e != NULL && e->at_ms <= now_ms)
-			a = take_out(l, e, APPEND_DUE);
+			a = take_out(
+			    l, e, is_silenced(l, e->message, now_ms) ? APPEND_CANCEL : APPEND_DUE);
 		if (a != NULL)
 			message_set_time(e->message, now_ms); /* it is heard now */
 		log_unlock(l);

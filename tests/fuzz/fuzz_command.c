@@ -12,7 +12,9 @@
 #include <cjson/cJSON.h>
 
 #include "base/utf8.h"
+#include "core/measure.h"
 #include "core/message.h"
+#include "core/read_marker.h"
 #include "core/topic.h"
 #include "proto/json.h"
 #include "tests/fuzz/support.h"
@@ -202,6 +204,17 @@ open_bob(struct chat *t)
 	open_client(t, &t->bob, "bob", chats, lobby);
 }
 
+/* What Ada, a moderator, does to somebody. */
+static void
+reach(struct hub *h, struct measure *m)
+{
+	struct chat *t = h->owner;
+
+	if (measure_is_live(m) && measure_apply(m, &t->bob.session) == MEASURE_ENDS)
+		NEED(t->bob.session.who.subs == NULL);
+	m->done(m);
+}
+
 /* --- one line --- */
 
 static void
@@ -225,7 +238,7 @@ check_counts(const struct client *c)
 static bool
 expects_answer(struct client *c, struct slice text)
 {
-	bool is_typing = false;
+	bool is_silent = false;
 	cJSON *json = NULL;
 
 	c->ref[0] = '\0';
@@ -236,14 +249,15 @@ expects_answer(struct client *c, struct slice text)
 		const cJSON *ref = json_member(json, "ref");
 		struct slice raw = json_raw_member(text, "ref");
 
-		is_typing = slice_eq_nocase(json_slice(type), SLICE("typing"));
+		is_silent = slice_eq_nocase(json_slice(type), SLICE("typing")) ||
+			    slice_eq_nocase(json_slice(type), SLICE("read"));
 		if ((cJSON_IsString(ref) || cJSON_IsNumber(ref)) && raw.n <= REF_MAX) {
 			memcpy(c->ref, raw.p, raw.n);
 			c->ref[raw.n] = '\0';
 		}
 	}
 	cJSON_Delete(json);
-	return !is_typing;
+	return !is_silent;
 }
 
 /* A request has one answer; a chat in no room is told of the room it came to as well. */
@@ -305,6 +319,7 @@ run_line(struct chat *t, struct slice line)
 		world_pass(&t->world, (int64_t)take_byte(&rest) * 400);
 		presence_expire(t->world.log, t->world.now_ms);
 		log_sweep(t->world.log, t->world.now_ms);
+		markers_tick(t->world.log, t->world.now_ms);
 		session_typing_tick(&t->ada.session, t->world.hubs[0].mono_us / 1000);
 		session_typing_tick(&t->bob.session, t->world.hubs[0].mono_us / 1000);
 		break;
@@ -341,7 +356,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	t.world.config->limits.burst = 40;
 	t.world.config->chat.typing_timeout_ms = 6000;
 	t.world.hubs[0].verify = verify;
+	t.world.hubs[0].owner = &t;
+	t.world.hubs[0].reach = reach;
 	open_client(&t, &t.ada, "ada", everything, everything);
+	t.ada.session.claims->role = ROLE_MODERATOR;
 	open_bob(&t);
 	while (in.p != NULL)
 		run_line(&t, take_line(&in));

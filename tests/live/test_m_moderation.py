@@ -237,6 +237,30 @@ def test_mute(daemons):
     ann.fails("unmute", "not_found", room=room, user="bob")
 
 
+def test_mute_of_all_else(daemons):
+    """Edits, reactions, directs, and what was put off before."""
+    room, sub = mark("r"), mark("bob")
+    ann, bob = someone(daemons, "ann", room, "admin"), someone(daemons, sub, room)
+    i = bob.say("hi")["id"]
+    began = time.monotonic()
+    later = post(daemons, "/publish", {"topic": f"chat/{room}", "message": "later", "at": "+3s"}, sub)
+    assert later.status == 202
+    soon = post(daemons, "/publish", {"topic": f"chat/{room}", "message": "of somebody else", "at": "+3s"}, "eve")
+    assert soon.status == 202
+    bob.ok("direct", "ack", to="ann", content="psst")
+    ann.ok("mute", "ack", room="*", user=sub)
+    in_time = time.monotonic() - began < 2.5
+    bob.fails("edit", "muted", target=i, content="ho")
+    bob.fails("react", "muted", target=i, emoji="x")
+    bob.fails("direct", "muted", to="ann", content="psst")
+    bob.ok("delete", "ack", target=i)
+    assert ann.expect("chat", content="of somebody else")
+    assert not (in_time and ann.take("chat", content="later"))
+    assert not [s for s in daemons.http("GET", "/api/scheduled", token=token("root", "admin")).ok().json()["scheduled"] if s["user"] == sub]
+    ann.ok("unmute", "ack", room="*", user=sub)
+    bob.ok("direct", "ack", to="ann", content="psst")
+
+
 def test_bad_fields(daemons):
     room = mark("r")
     ann = someone(daemons, "ann", None, "moderator")

@@ -107,6 +107,20 @@ administer(struct rig *r)
 	    (a.body[a.n - 1] != '}' || json_check(slice_of(a.body, a.n), NULL) < 0))
 		rig_fail(r, "connections: %.*s", (int)a.n, a.body);
 	(void)rig_ask(r, 0, 404,
+	    "POST /api/kick " PLAIN "Authorization: Bearer %s\r\nContent-Length: 25\r\n\r\n"
+	    "{\"room\":\"a\",\"user\":\"eve\"}",
+	    admin);
+	(void)rig_ask(r, 0, 200,
+	    "POST /api/mute " PLAIN "Authorization: Bearer %s\r\nContent-Length: 38\r\n\r\n"
+	    "{\"room\":\"a\",\"user\":\"eve\",\"seconds\":60}",
+	    admin);
+	(void)rig_ask(r, 0, 200,
+	    "POST /api/revoke " PLAIN "Authorization: Bearer %s\r\nContent-Length: 13\r\n\r\n"
+	    "{\"sub\":\"eve\"}",
+	    admin);
+	(void)rig_ask(
+	    r, 0, 200, "GET /api/revocations " PLAIN "Authorization: Bearer %s\r\n\r\n", admin);
+	(void)rig_ask(r, 0, 404,
 	    "DELETE /api/connections/0123456789abcdef " PLAIN "Authorization: Bearer %s\r\n\r\n",
 	    admin);
 }
