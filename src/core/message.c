@@ -486,9 +486,11 @@ message_memory(const struct message *m)
 void
 message_account(struct message *m, _Atomic int64_t *account)
 {
+	uint32_t n = atomic_load_explicit(&m->forms_bytes, memory_order_relaxed);
+
 	m->account = account;
-	atomic_fetch_add_explicit(account,
-	    atomic_load_explicit(&m->forms_bytes, memory_order_relaxed), memory_order_relaxed);
+	if (n != 0) /* most have none: an atomic addition of nothing costs as much as one */
+		atomic_fetch_add_explicit(account, n, memory_order_relaxed);
 }
 
 void
@@ -497,6 +499,6 @@ message_unaccount(struct message *m)
 	uint32_t n =
 	    atomic_exchange_explicit(&m->forms_bytes, MESSAGE_UNCOUNTED, memory_order_relaxed);
 
-	if (m->account != NULL && n != MESSAGE_UNCOUNTED)
+	if (m->account != NULL && n != MESSAGE_UNCOUNTED && n != 0)
 		atomic_fetch_sub_explicit(m->account, n, memory_order_relaxed);
 }

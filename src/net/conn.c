@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/diag.h"
@@ -391,6 +392,16 @@ on_end(struct conn *c)
 	}
 }
 
+/*
+ * recv() without what glibc does in threads that may be cancelled: two atomic exchanges, 1.3 % of a
+ * POST.
+ */
+static ssize_t
+receive(int fd, char *p, size_t n)
+{
+	return syscall(SYS_recvfrom, fd, p, n, MSG_DONTWAIT, NULL, NULL);
+}
+
 static void
 on_readable(struct conn *c)
 {
@@ -403,8 +414,8 @@ on_readable(struct conn *c)
 	if (have > 0)
 		memcpy(net->read_buffer, c->rest->bytes, have);
 	if (have <= REST_MAX) { /* more is pipelined far ahead of the answers: first that */
-		got = recv(event_get_fd(&c->event), net->read_buffer + have,
-		    min_size(room, NET_READ_BUFFER - have), MSG_DONTWAIT);
+		got = receive(event_get_fd(&c->event), net->read_buffer + have,
+		    min_size(room, NET_READ_BUFFER - have));
 		if (got < 0 && errno != EAGAIN && errno != EINTR) {
 			conn_close(c, CLOSE_RESET);
 			return;
