@@ -4,6 +4,7 @@
 #include "base/utf8.h"
 #include "core/change.h"
 #include "core/command_list.h"
+#include "core/mention.h"
 #include "core/moderation.h"
 #include "core/name.h"
 #include "core/topic.h"
@@ -147,10 +148,20 @@ find_places(const struct message *m, struct slice to, struct places *out)
 	return 0;
 }
 
+/* Of what is said now; a direct message has no members to name. */
+static int
+find_mentions(const struct asking *q, const struct message *target, struct buf *out)
+{
+	if (target->kind != MESSAGE_CHAT || q->content.p == NULL)
+		return 0;
+	return mention_find(q->hub->log, target->topic, q->content, out);
+}
+
 static int
 append(struct asking *q, struct caller *c, const struct message *target, struct places *places,
     struct refusal *why)
 {
+	struct buf mentions = BUF_INIT(MENTIONS_BYTES);
 	struct message_change change = {.kind = q->kind,
 	    .target = target,
 	    .user = {slice_str(q->claims->user_id), q->name},
@@ -160,8 +171,12 @@ append(struct asking *q, struct caller *c, const struct message *target, struct 
 	    .is_off = q->is_off};
 	struct append *a = append_new(1);
 
-	if (a == NULL)
+	if (a == NULL || find_mentions(q, target, &mentions) < 0) {
+		append_free(a);
 		return append_refusal(-ENOMEM, why);
+	}
+	if (mentions.n > 0)
+		change.mentions = buf_slice(&mentions);
 	if (target->kind == MESSAGE_DIRECT) {
 		change.topic = buf_slice(&places->topic);
 		change.also = places->also.n == 0 ? SLICE_NONE : buf_slice(&places->also);

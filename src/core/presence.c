@@ -1,40 +1,13 @@
 #include <errno.h>
 
 #include "base/mem.h"
-#include "core/log_private.h"
+#include "core/presence_private.h"
 #include "proto/json.h"
 
 /*
  * Who is in which room. A user is a member while any of his connections is, and for the grace
  * after the last one was lost. A room exists while it has members.
  */
-
-struct room_member {
-	struct slice user_id; /* bytes behind the struct, then the name's and its key's */
-	struct slice name;
-	struct slice name_key;
-	uint32_t connections;
-	int64_t leave_at_ms; /* while no connection is left: when it is announced */
-	struct log_topic *topic;
-	TAILQ_ENTRY(room_member) order;   /* in the room, by joining */
-	TAILQ_ENTRY(room_member) leaving; /* in the log's list, while leave_at_ms != 0 */
-};
-
-/*
- * A room of thousands would tell thousands of each that comes: beyond a size it is crowded, and only
- * its count is told, at most once a second. It is quiet again when a quarter fewer than that are
- * left; then all are told who is there.
- */
-struct room {
-	struct map members; /* by user id */
-	struct map names; /* by what is alike in them: names that members did not give themselves */
-	TAILQ_HEAD(, room_member) order;
-	struct log_topic *topic;
-	bool is_crowded;
-	bool is_due;        /* in the log's list of crowds: its count has changed */
-	int64_t counted_ms; /* when it was told last */
-	TAILQ_ENTRY(room) crowd;
-};
 
 #define COUNT_EVERY_MS 1000
 
@@ -54,6 +27,7 @@ room_new(struct log_topic *t)
 	*room = (struct room){.topic = t};
 	map_init(&room->members);
 	map_init(&room->names);
+	map_init(&room->mentioned);
 	TAILQ_INIT(&room->order);
 	return room;
 }
@@ -66,9 +40,11 @@ presence_free_room(struct room *room)
 	if (room == NULL)
 		return;
 	while ((m = TAILQ_FIRST(&room->order)) != NULL) {
+		mention_drop(room, m);
 		TAILQ_REMOVE(&room->order, m, order);
 		mem_free(m);
 	}
+	map_done(&room->mentioned);
 	map_done(&room->members);
 	map_done(&room->names);
 	mem_free(room);
@@ -114,6 +90,8 @@ member_new(struct log_topic *t, const struct message_from *user, const struct pr
 		return NULL;
 	}
 	TAILQ_INSERT_TAIL(&t->room->order, m, order);
+	if (t->room->unkeyed == NULL)
+		t->room->unkeyed = m;
 	return m;
 }
 
@@ -136,6 +114,7 @@ member_remove(struct log *l, struct room_member *m)
 	(void)map_remove(&t->room->members, m->user_id);
 	if (m->name_key.n > 0 && map_get(&t->room->names, m->name_key) == m)
 		(void)map_remove(&t->room->names, m->name_key);
+	mention_drop(t->room, m);
 	TAILQ_REMOVE(&t->room->order, m, order);
 	mem_free(m);
 	if (t->room->members.n == 0)

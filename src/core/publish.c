@@ -7,6 +7,7 @@
 #include "core/change.h"
 #include "core/config.h"
 #include "core/limiter.h"
+#include "core/mention.h"
 #include "core/moderation.h"
 #include "core/reader.h"
 #include "core/slow.h"
@@ -287,6 +288,7 @@ make_chat(const struct draft *d, struct message_from from, const struct topic_ru
 	    .data = d->data,
 	    .key = d->key,
 	    .reply_to = d->reply_to};
+	struct buf mentions = BUF_INIT(MENTIONS_BYTES);
 
 	if (d->title.p != NULL || d->event.p != NULL)
 		return refuse(why, ERROR_BAD_FIELD,
@@ -294,7 +296,12 @@ make_chat(const struct draft *d, struct message_from from, const struct topic_ru
 		    d->title.p != NULL ? "title" : "event");
 	if (d->ttl_s != 0)
 		chat.expires_ms = time_of(h, d) + (int64_t)d->ttl_s * 1000;
-	*out = message_chat(&chat, rule, time_of(h, d), origin);
+	if (mention_find(h->log, d->topic, d->text, &mentions) == 0) {
+		if (mentions.n > 0)
+			chat.mentions = buf_slice(&mentions);
+		*out = message_chat(&chat, rule, time_of(h, d), origin);
+	}
+	buf_done(&mentions);
 	return 0;
 }
 

@@ -1,8 +1,9 @@
-#include "core/reader_private.h"
+#include "core/reader.h"
 
 #include <errno.h>
 
 #include "base/mem.h"
+#include "core/reader_private.h"
 #include "core/topic.h"
 
 #define STEPS_AT_ONCE 8           /* of one that begins */
