@@ -171,25 +171,28 @@ append(struct asking *q, struct caller *c, const struct message *target, struct 
 	    .is_off = q->is_off};
 	struct append *a = append_new(1);
 
-	if (a == NULL || find_mentions(q, target, &mentions) < 0) {
-		append_free(a);
-		return append_refusal(-ENOMEM, why);
-	}
+	if (q->ref.p != NULL && a != NULL)
+		a->ref = mem_strdup(q->ref);
+	if (a == NULL || (q->ref.p != NULL && a->ref == NULL) ||
+	    find_mentions(q, target, &mentions) < 0)
+		goto out;
 	if (mentions.n > 0)
 		change.mentions = buf_slice(&mentions);
 	if (target->kind == MESSAGE_DIRECT) {
 		change.topic = buf_slice(&places->topic);
 		change.also = places->also.n == 0 ? SLICE_NONE : buf_slice(&places->also);
 	}
-	if (q->ref.p != NULL)
-		a->ref = mem_strdup(q->ref);
 	a->one.what = APPEND_CHANGE;
-	a->one.message = change_record(
-	    &change, config_rule(q->hub->config, target->topic), q->hub->now_ms, q->origin);
-	if (a->one.message == NULL || (q->ref.p != NULL && a->ref == NULL)) {
+	a->one.message = change_record(&change,
+	    config_rule(q->hub->config, change.topic.p == NULL ? target->topic : change.topic),
+	    q->hub->now_ms, q->origin);
+out:
+	buf_done(&mentions);
+	if (a == NULL || a->one.message == NULL) {
 		append_free(a);
 		return append_refusal(-ENOMEM, why);
 	}
+	append_set_also(&a->one, q->hub->config);
 	return caller_append(c, q->hub, a, why);
 }
 

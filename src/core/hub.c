@@ -65,6 +65,18 @@ config_rule(const struct config *c, struct slice topic)
 	return &nothing_kept;
 }
 
+void
+append_set_also(struct append_item *item, const struct config *c)
+{
+	const struct topic_rule *rule;
+
+	if (item->message->also_n == 0)
+		return;
+	rule = config_rule(c, message_also(item->message));
+	item->also_count = rule->history;
+	item->also_ms = rule->keep_ms;
+}
+
 /* --- subscriptions --- */
 
 static struct hub_topic *

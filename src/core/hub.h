@@ -173,6 +173,9 @@ sub_pattern(const struct sub *sub)
  */
 const struct topic_rule *config_rule(const struct config *c, struct slice topic);
 
+/* The item's message is set: take over what its second topic's rule keeps, if it has one. */
+void append_set_also(struct append_item *item, const struct config *c);
+
 /* The queue of a subscriber has drained: its readers may go on. */
 void hub_drained(struct hub *h, struct subscriber *s);
 

@@ -44,6 +44,9 @@ struct append_item {
 	bool duplicate; /* the key was known: id is the first one's, nothing was appended */
 	uint8_t what;   /* enum append_what */
 	int64_t at_ms;  /* APPEND_LATER */
+	/* what the rule of the message's second topic keeps; message has that of the first */
+	uint32_t also_count;
+	uint64_t also_ms;
 	struct scheduled *entry; /* the log's; owned */
 	struct fact_write *fact; /* APPEND_FACT; owned */
 };

@@ -401,6 +401,7 @@ draft_message(struct hub *h, const struct claims *who, struct message_from from,
 		return refuse(why, ERROR_UNAVAILABLE, "no memory for the message; try again");
 	*out = (struct append_item){
 	    .message = m, .what = d->at_ms == 0 ? APPEND_NOW : APPEND_LATER, .at_ms = d->at_ms};
+	append_set_also(out, h->config);
 	return 0;
 }
 

@@ -234,7 +234,8 @@ release_topics(struct log *l, const struct append *a)
 }
 
 static void
-note_stored(struct memory_store *s, struct log_topic *t, const struct message *m, int64_t now_ms)
+note_stored(struct memory_store *s, struct log_topic *t, const struct message *m,
+    uint32_t keep_count, uint64_t keep_ms, int64_t now_ms)
 {
 	if (m->target == 0)
 		t->n_stored++;
@@ -243,15 +244,16 @@ note_stored(struct memory_store *s, struct log_topic *t, const struct message *m
 	t->last_id = m->id;
 	if (t->first_id == 0)
 		t->first_id = m->id;
-	t->keep_count = m->keep_count;
-	t->keep_ms = m->keep_ms;
+	t->keep_count = keep_count;
+	t->keep_ms = keep_ms;
 	t->used_ms = now_ms;
 	trim_topic(s, t, now_ms);
 }
 
 static void
-store_message(struct memory_store *s, struct message *m, int64_t now_ms)
+store_message(struct memory_store *s, const struct append_item *item, int64_t now_ms)
 {
+	struct message *m = item->message;
 	struct log_topic *t = log_topic_find(s->store.log, m->topic);
 	struct log_topic *also =
 	    m->also_n == 0 ? NULL : log_topic_find(s->store.log, message_also(m));
@@ -259,9 +261,9 @@ store_message(struct memory_store *s, struct message *m, int64_t now_ms)
 	shelves_push(&s->shelves, t->stored, m);
 	if (also != NULL)
 		shelf_push_also(also->stored, m);
-	note_stored(s, t, m, now_ms);
+	note_stored(s, t, m, m->keep_count, m->keep_ms, now_ms);
 	if (also != NULL)
-		note_stored(s, also, m, now_ms);
+		note_stored(s, also, m, item->also_count, item->also_ms, now_ms);
 }
 
 /* --- changes --- */
@@ -349,7 +351,7 @@ change(struct memory_store *s, struct append *a, struct message *changed, struct
 	}
 	item->id = log_next_id(l, (uint64_t)a->now_ms * 1000);
 	message_commit(record, item->id);
-	store_message(s, record, a->now_ms);
+	store_message(s, item, a->now_ms);
 }
 
 static int
@@ -405,7 +407,7 @@ memory_append(struct store *store, struct append *a, unsigned caller)
 		message_commit(m, item->id);
 		if (m->key.n > 0)
 			keys_add(&s->keys, m, a->now_ms);
-		store_message(s, m, a->now_ms);
+		store_message(s, item, a->now_ms);
 	}
 	trim_all(s, a->now_ms);
 	log_publish(l, a, caller, &wakes);

@@ -419,8 +419,11 @@ sqlite_write_message(struct sqlite_store *s, struct batch *b, const struct appen
 	item->id = b->last;
 	message_commit(item->message, item->id);
 	count_new(c, item->message);
-	if (also != NULL)
+	if (also != NULL) {
 		count_new(also, item->message);
+		also->keep_count = item->also_count;
+		also->keep_ms = item->also_ms;
+	}
 	return sqlite_add_message(&s->db, item->message, c->tid, also == NULL ? 0 : also->tid);
 }
 

@@ -412,6 +412,7 @@ world_claims(const char *name, const char *const *subscribe, const char *const *
 		claims_draft_add(&d, CLAIMS_SUBSCRIBE, slice_str(*subscribe));
 	for (; *publish != NULL; publish++)
 		claims_draft_add(&d, CLAIMS_PUBLISH, slice_str(*publish));
+	claims_draft_add(&d, CLAIMS_DIRECT, SLICE("*"));
 	c = claims_draft_finish(&d);
 	claims_draft_done(&d);
 	return c;

@@ -148,6 +148,50 @@ START_TEST(talking)
 }
 END_TEST
 
+/* About the last message that a peer has an ack for. */
+static void
+ask(struct scene *s, struct peer *p, const struct peer *whose, const char *type, const char *more)
+{
+	peer_do(p, "{'type':'%s','target':%llu%s}", type, (unsigned long long)whose->last_id, more);
+	collect(s);
+}
+
+static void
+change(struct scene *s)
+{
+	struct peer said = {0};
+
+	peer_do(&s->ada, "{'type':'join','room':'a'}");
+	peer_do(&s->bob, "{'type':'join','room':'a'}");
+	peer_do(&s->bob, "{'type':'subscribe','topic':'user/bob'}");
+	collect(s);
+	peer_do(&s->ada, "{'type':'chat','content':'hi @bob and @ada'}");
+	collect(s);
+	said.last_id = s->ada.last_id;
+	ask(s, &s->ada, &said, "edit", ",'content':'ho @bob','data':[1]");
+	ask(s, &s->bob, &said, "react", ",'emoji':'x','ref':1");
+	ask(s, &s->ada, &said, "react", ",'emoji':'x'");
+	ask(s, &s->bob, &said, "react", ",'emoji':'x','on':false");
+	ask(s, &s->ada, &said, "edit", ",'content':'ha'");
+	peer_do(
+	    &s->bob, "{'type':'join','room':'a','after':%llu}", (unsigned long long)said.last_id);
+	collect(s);
+	ask(s, &s->ada, &said, "delete", "");
+	peer_do(&s->ada, "{'type':'direct','to':'bob','content':'psst'}");
+	collect(s);
+	said.last_id = s->ada.last_id;
+	ask(s, &s->bob, &said, "react", ",'emoji':'y'");
+	ask(s, &s->ada, &said, "delete", "");
+	peer_do(&s->ada, "{'type':'history','topic':'user/ada'}");
+	collect(s);
+}
+
+START_TEST(changing)
+{
+	play_all(change);
+}
+END_TEST
+
 static void
 hear(struct scene *s)
 {
@@ -312,7 +356,8 @@ END_TEST
 int
 main(void)
 {
-	const TTest *const tests[] = {talking, listening, slow, batches, rooms, beginnings, NULL};
+	const TTest *const tests[] = {
+	    talking, changing, listening, slow, batches, rooms, beginnings, NULL};
 
 	return run_tests("oom", tests);
 }
