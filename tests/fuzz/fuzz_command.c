@@ -12,6 +12,7 @@
 #include <cjson/cJSON.h>
 
 #include "base/utf8.h"
+#include "core/change.h"
 #include "core/measure.h"
 #include "core/message.h"
 #include "core/read_marker.h"
@@ -21,9 +22,10 @@
 #include "tests/fuzz/support_message.h"
 #include "tests/unit/support_hub.h"
 
-#define INPUT_MAX 8192
-#define ROOMS     3 /* limits.rooms_per_connection */
-#define REF_MAX   256
+#define INPUT_MAX  8192
+#define ROOMS      3 /* limits.rooms_per_connection */
+#define REF_MAX    256
+#define STORED_MAX 4096 /* messages of all topics at the end */
 
 struct client {
 	struct session session;
@@ -131,6 +133,13 @@ has_room(struct subscriber *who)
 	return c->queued < c->room;
 }
 
+static bool
+stands_under(struct slice pattern, const struct message *m)
+{
+	return pattern_matches(pattern, m->topic) ||
+	       (m->also_n > 0 && pattern_matches(pattern, message_also(m)));
+}
+
 static void
 on_push(struct subscriber *who, struct wire *w)
 {
@@ -141,9 +150,11 @@ on_push(struct subscriber *who, struct wire *w)
 	NEED(w->message != NULL && w->n > 0);
 	message_must_be_well(w->message);
 	for (const struct sub *sub = who->subs; sub != NULL; sub = sub->next)
-		is_his = is_his || pattern_matches(sub_pattern(sub), w->message->topic);
+		is_his = is_his || stands_under(sub_pattern(sub), w->message);
 	NEED(is_his);
-	NEED(claims_may_subscribe(c->session.claims, w->message->topic));
+	NEED(claims_may_subscribe(c->session.claims, w->message->topic) ||
+	     (w->message->also_n > 0 &&
+		 claims_may_subscribe(c->session.claims, message_also(w->message))));
 }
 
 static void
@@ -340,6 +351,115 @@ run_line(struct chat *t, struct slice line)
 	world_turn(&t->world);
 }
 
+/* --- what is stored then --- */
+
+/* All of the log, as it is read at the end. */
+struct stored {
+	struct world *world;
+	struct log_read read;
+	struct message *all[STORED_MAX];
+	unsigned n;
+};
+
+static void
+on_read(struct log_read *r)
+{
+	struct stored *s = CONTAINER(r, struct stored, read);
+
+	NEED(r->status == 0);
+	for (unsigned i = 0; i < r->n; i++) {
+		NEED(s->n < STORED_MAX && (s->n == 0 || r->messages[i]->id > s->all[s->n - 1]->id));
+		s->all[s->n++] = message_ref(r->messages[i]);
+	}
+	log_read_release(r);
+}
+
+static void
+read_all(struct stored *s, struct world *w)
+{
+	static const struct log_filter all[] = {
+	    {.pattern = {"**", 2}}, {.pattern = {"user/**", 7}}};
+
+	s->world = w;
+	s->n = 0;
+	s->read = (struct log_read){.mode = LOG_FORWARD,
+	    .filters = all,
+	    .n_filters = ARRAY_LEN(all),
+	    .upto = UINT64_MAX >> 1,
+	    .count = LOG_READ_MAX,
+	    .max_bytes = SIZE_MAX,
+	    .now_ms = w->now_ms,
+	    .done = on_read};
+	do {
+		s->read.after = s->n == 0 ? 0 : s->all[s->n - 1]->id;
+		log_read(w->log, &s->read);
+	} while (s->read.more);
+}
+
+/* What one emoji says of a message: how many, by the message's own account. */
+static uint64_t
+reacted(const struct message *m, struct slice emoji)
+{
+	struct slice list = json_raw_member(m->json, "reactions");
+	struct buf name = BUF_INIT(1024);
+	struct slice each;
+	uint64_t n = 0;
+
+	NEED(json_add_string(&name, emoji) == 0);
+	while (list.p != NULL && json_raw_element(&list, &each)) {
+		if (slice_eq(json_raw_member(each, "emoji"), buf_slice(&name)))
+			NEED(slice_to_u64(json_raw_member(each, "count"), &n) == 0 && n > 0);
+	}
+	buf_done(&name);
+	return n;
+}
+
+/* A record tells what its target is; of those with the same key there is one. */
+static void
+check_change(const struct stored *s, const struct message *record)
+{
+	char a[CHANGE_KEY_MAX];
+	char b[CHANGE_KEY_MAX];
+	const struct message *target = NULL;
+	uint64_t n = 0;
+
+	NEED(record->target != 0 && record->target < record->id);
+	for (unsigned i = 0; i < s->n; i++) {
+		const struct message *m = s->all[i];
+
+		if (m->id == record->target)
+			target = m;
+		if (m->target != record->target)
+			continue;
+		NEED(m == record || !slice_eq(change_key(m, a), change_key(record, b)));
+		n += m->kind == MESSAGE_REACTION && !m->is_off && record->kind == m->kind &&
+		     slice_eq(m->content, record->content);
+	}
+	if (target == NULL)
+		return; /* retention took it */
+	NEED(target->kind == MESSAGE_CHAT || target->kind == MESSAGE_DIRECT);
+	NEED(target->is_deleted == (record->kind == MESSAGE_DELETED));
+	if (record->kind == MESSAGE_REACTION)
+		NEED(reacted(target, record->content) == n);
+	if (record->kind == MESSAGE_EDITED && record->content.p != NULL)
+		NEED(slice_eq(target->content, record->content));
+}
+
+static void
+check_stored(struct world *w)
+{
+	static struct stored s; /* too large for the stack */
+
+	read_all(&s, w);
+	for (unsigned i = 0; i < s.n; i++) {
+		message_must_be_well(s.all[i]);
+		if (!message_is_content(s.all[i]))
+			check_change(&s, s.all[i]);
+	}
+	while (s.n > 0)
+		message_unref(s.all[--s.n]);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -365,6 +485,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		run_line(&t, take_line(&in));
 	session_done(&t.ada.session, false);
 	session_done(&t.bob.session, false);
+	check_stored(&t.world);
 	presence_expire(t.world.log, t.world.now_ms + 1000000);
 	world_turn(&t.world);
 	NEED(log_rooms(t.world.log) == 0);

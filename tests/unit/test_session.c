@@ -487,7 +487,7 @@ START_TEST(welcome)
 	ck_assert_int_eq(buf_add_char(&b, '\0'), 0);
 	ck_assert_str_eq(b.p,
 	    "{\"type\":\"welcome\",\"user\":{\"id\":\"ada\",\"name\":\"ada\"},\"role\":\"user\","
-	    "\"direct\":false,\"session\":\"s1\","
+	    "\"direct\":true,\"session\":\"s1\","
 	    "\"time\":1700000000000,\"heartbeat\":30,\"limits\":{\"message\":65536,\"queue\":262144,"
 	    "\"rooms_per_connection\":10,\"messages_per_second\":0,\"burst\":0,\"in_flight\":64,"
 	    "\"edit_window\":0},"
