@@ -39,8 +39,9 @@ add_data(struct buf *b, struct slice json)
 struct message *
 message_finish(struct message_draft *d, const struct message_parts *parts)
 {
-	size_t texts = parts->topic.n + parts->also.n + parts->event.n + parts->content.n +
-		       parts->name.n + parts->user_id.n + parts->key.n;
+	size_t title_n = parts->title.n == 0 ? 0 : parts->title.n + 1;
+	size_t texts = parts->topic.n + parts->also.n + parts->event.n + title_n +
+		       parts->content.n + parts->name.n + parts->user_id.n + parts->key.n;
 	struct message *m = NULL;
 	uint8_t head[WS_SERVER_HEAD];
 	size_t head_n;
@@ -63,6 +64,11 @@ message_finish(struct message_draft *d, const struct message_parts *parts)
 	m->topic = slice_place(&at, parts->topic);
 	m->also_n = (uint8_t)slice_place(&at, parts->also).n; /* a topic: TOPIC_MAX bytes at most */
 	m->event = slice_place(&at, parts->event);
+	if (title_n > 0) {
+		(void)slice_place(&at, parts->title);
+		*at++ = '\n';
+	}
+	m->title_n = (uint32_t)title_n;
 	m->content = slice_place(&at, parts->content);
 	m->name = slice_place(&at, parts->name);
 	m->user_id = slice_place(&at, parts->user_id);
@@ -258,6 +264,7 @@ message_notice(const struct message_notice *in, struct slice data_text,
 						 : SLICE("notification");
 	struct message_parts parts = {.topic = in->topic,
 	    .event = event,
+	    .title = in->title,
 	    .content = is_event ? data_text : in->text,
 	    .name = in->from.name,
 	    .user_id = in->from.user_id,
@@ -479,8 +486,8 @@ message_commit(struct message *m, uint64_t id)
 size_t
 message_memory(const struct message *m)
 {
-	return sizeof(*m) + WS_SERVER_HEAD + m->json.n + m->topic.n + m->also_n + m->content.n +
-	       m->name.n + m->user_id.n + m->key.n + 32;
+	return sizeof(*m) + WS_SERVER_HEAD + m->json.n + m->topic.n + m->also_n + m->title_n +
+	       m->content.n + m->name.n + m->user_id.n + m->key.n + 32;
 }
 
 void

@@ -72,6 +72,8 @@ struct message {
 	int64_t expires_ms;  /* from ttl; 0: never */
 	uint64_t origin;     /* number of the session that sent it; 0: none */
 	uint32_t keep_count; /* of the topic's rule when it was made */
+	/* bytes between event and content: the title and a line's end, for searches; 0: none */
+	uint32_t title_n;
 	uint64_t keep_ms;
 	/* all point into this allocation */
 	struct slice json;
@@ -104,7 +106,7 @@ struct message_draft {
 
 /* The other texts of a message; all borrowed. */
 struct message_parts {
-	struct slice topic, also, event, content, name, user_id, key;
+	struct slice topic, also, event, title, content, name, user_id, key;
 };
 
 /* Begins `{"type":…`; failures stick until message_finish. */
@@ -218,6 +220,13 @@ static inline struct slice
 message_also(const struct message *m)
 {
 	return m->also_n == 0 ? SLICE_NONE : slice_of(m->topic.p + m->topic.n, m->also_n);
+}
+/* What a search looks at: the title, a line's end, the content. Of one that was read back the content. */
+static inline struct slice
+message_words(const struct message *m)
+{
+	return m->title_n == 0 ? m->content
+			       : slice_of(m->event.p + m->event.n, m->title_n + m->content.n);
 }
 /* Bytes it takes without its forms. */
 size_t message_memory(const struct message *m);

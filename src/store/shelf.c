@@ -334,7 +334,7 @@ static bool
 is_found(const struct place *p, const struct log_read *r, const struct message *m)
 {
 	return p->search == SEARCH_ALL || (p->search == SEARCH_WORDS && message_is_content(m) &&
-					      search_matches(r->search, m->content));
+					      search_matches(r->search, message_words(m)));
 }
 
 static bool

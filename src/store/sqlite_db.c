@@ -287,6 +287,9 @@ static const char *const steps[] = {
     " WHERE also IS NOT NULL GROUP BY also) AS c WHERE c.also = topics.tid;"
     "UPDATE topics SET ends = e.ends FROM (SELECT tid, min(ends) AS ends FROM messages"
     " WHERE ends > 0 GROUP BY tid) AS e WHERE e.tid = topics.tid;",
+    /* titles are searched, too: the index is made anew (DB_WORDS) */
+    "PRAGMA secure_delete = ON;" DB_SEARCH_ANEW "; DELETE FROM meta WHERE name = 'indexed';"
+    "PRAGMA secure_delete = FAST;",
 };
 _Static_assert(ARRAY_LEN(steps) == DB_VERSION, "a step to each version");
 

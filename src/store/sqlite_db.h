@@ -8,7 +8,7 @@
 
 #include "core/config.h"
 
-#define DB_VERSION        5
+#define DB_VERSION        6
 #define DB_PAGE           4096
 #define DB_BUSY_MS        5000 /* that somebody else (a backup, the sqlite3 tool) may hold the lock */
 #define DB_APPLICATION_ID 0x42656c66 /* "Belf" */
@@ -27,6 +27,18 @@
 #define DB_MESSAGES                                                                                \
 	"SELECT " DB_MESSAGE " FROM messages m CROSS JOIN topics t ON t.tid = m.tid"               \
 	" LEFT JOIN topics a ON a.tid = m.also"
+/*
+ * What the search index has of a row: as message_words says it, from the row alone. A title is that
+ * of a MESSAGE_NOTIFICATION. "" is not in the index.
+ */
+#define DB_WORDS                                                                                   \
+	"CASE WHEN kind = 1 AND instr(json, CAST('\"title\":' AS BLOB)) > 0"                       \
+	" AND json_valid(CAST(json AS TEXT))"                                                      \
+	" THEN coalesce(nullif(json_extract(CAST(json AS TEXT), '$.title'), '') || char(10), '')"  \
+	" ELSE '' END || coalesce(content, substr(json, content_at + 1, content_n))"
+#define DB_UNINDEX                                                                                 \
+	"INSERT INTO search (search, rowid, content) SELECT 'delete', id, words"                   \
+	" FROM (SELECT id, " DB_WORDS " AS words FROM messages WHERE target IS NULL AND "
 /* Of the kind MESSAGE_REACTION: an index is of these alone. */
 #define DB_REACTION "kind = 6"
 #define DB_FOUND                                                                                   \
@@ -87,9 +99,7 @@
 		" AND target IS NOT NULL")                                                         \
 	X(DROP_CHANGES_ENDED, "DELETE FROM messages WHERE tid = ?1 AND ends > 0 AND ends <= ?2"    \
 		" AND target IS NOT NULL")                                                         \
-	X(UNINDEX_ONE, "INSERT INTO search (search, rowid, content) SELECT 'delete', id,"          \
-		" coalesce(content, substr(json, content_at + 1, content_n)) FROM messages"        \
-		" WHERE id = ?1 AND content_n > 0")                                                \
+	X(UNINDEX_ONE, DB_UNINDEX "id = ?1) WHERE words <> ''")                                    \
 	X(INDEX_MERGE, "INSERT INTO search (search, rank) VALUES ('merge', ?1)")                   \
 	X(CHECKPOINT, "PRAGMA wal_checkpoint(TRUNCATE)")                                           \
 	X(NTH_OLDEST, "SELECT id FROM messages WHERE tid = ?1 ORDER BY id LIMIT 1 OFFSET ?2")      \
@@ -99,15 +109,11 @@
 	X(NEXT_END, "SELECT min(ends) FROM messages WHERE tid = ?1 AND ends > 0")                  \
 	X(DROP_UPTO, "DELETE FROM messages WHERE tid = ?1 AND id <= ?2")                           \
 	X(DROP_ENDED, "DELETE FROM messages WHERE tid = ?1 AND ends > 0 AND ends <= ?2")           \
-	X(UNINDEX_UPTO, "INSERT INTO search (search, rowid, content) SELECT 'delete', id,"         \
-		" coalesce(content, substr(json, content_at + 1, content_n)) FROM messages"        \
-		" WHERE tid = ?1 AND id <= min(?2, ?3) AND content_n > 0 AND target IS NULL")                         \
-	X(UNINDEX_ENDED, "INSERT INTO search (search, rowid, content) SELECT 'delete', id,"        \
-		" coalesce(content, substr(json, content_at + 1, content_n)) FROM messages"        \
-		" WHERE tid = ?1 AND ends > 0 AND ends <= ?2 AND id <= ?3 AND content_n > 0"       \
-		" AND target IS NULL")                                                             \
-	X(TO_INDEX, "SELECT id, coalesce(content, substr(json, content_at + 1, content_n))"        \
-		" FROM messages WHERE id > ?1 AND target IS NULL ORDER BY id LIMIT ?2")                               \
+	X(UNINDEX_UPTO, DB_UNINDEX "tid = ?1 AND id <= min(?2, ?3)) WHERE words <> ''")            \
+	X(UNINDEX_ENDED, DB_UNINDEX "tid = ?1 AND ends > 0 AND ends <= ?2 AND id <= ?3)"           \
+		" WHERE words <> ''")                                                              \
+	X(TO_INDEX, "SELECT id, " DB_WORDS " FROM messages WHERE id > ?1 AND target IS NULL"       \
+		" ORDER BY id LIMIT ?2")                                                           \
 	X(INDEX_ADD, "INSERT INTO search (rowid, content) VALUES (?1, ?2)")                        \
 	X(KEY_GET, "SELECT id, time FROM keys WHERE text = ?1")                                    \
 	X(KEY_ADD, "INSERT OR REPLACE INTO keys VALUES (?1, ?2, ?3)")                              \

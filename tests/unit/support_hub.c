@@ -439,7 +439,6 @@ begin(struct world *w, const char *folder)
 	w->log = log_new(&log, &w->store->store);
 	if (w->log == NULL || w->config == NULL)
 		return false;
-	w->store->inner->log = w->log;
 	for (; w->n_hubs < log.n_workers; w->n_hubs++) {
 		if (hub_init(&w->hubs[w->n_hubs], w->log, w->n_hubs, w->config,
 			&w->counters[w->n_hubs]) < 0)

@@ -58,6 +58,40 @@ START_TEST(pages)
 }
 END_TEST
 
+/* Titles are searched as well, and go from the index with their message. */
+START_TEST(titles)
+{
+	struct world w;
+	struct peer p;
+
+	ck_assert(world_init(&w, NULL));
+	ck_assert(peer_open(&w, 0, &p, "ada"));
+	peer_do(&p,
+	    "{'type':'publish','topic':'three/a','title':'Disk \\u00e4rger','message':'on host seven'}");
+	peer_do(&p, "{'type':'publish','topic':'three/a','title':'Only a title'}");
+	peer_do(&p,
+	    "{'type':'publish','topic':'b','data':{'title':'nested','timestamp':1},'event':'e'}");
+	peer_do(&p, "{'type':'publish','topic':'b','message':'m','data':{'title':'nested'}}");
+	peer_do(&p,
+	    "{'type':'publish','topic':'b','title':'','message':'disk again','tags':['title']}");
+	world_turn(&w);
+	(void)peer_take(&p);
+	peer_do(&p, "{'type':'history','topic':'**','q':'disk'}");
+	peer_do(&p, "{'type':'history','topic':'**','q':'\\u00c4RG* seven'}");
+	peer_do(&p, "{'type':'history','topic':'**','q':'\\'only a title\\''}");
+	peer_do(&p, "{'type':'history','topic':'**','q':'nested'}");
+	GOT(&p, "history ** [#1,#5]; history ** [#1]; history ** [#2]; history ** []");
+	for (int i = 0; i < 3; i++)
+		SAY("three/a", "disk");
+	log_sweep(w.log, w.now_ms);
+	peer_do(&p, "{'type':'history','topic':'**','q':'disk'}");
+	peer_do(&p, "{'type':'history','topic':'**','q':'title'}");
+	GOT(&p, "history ** [#5,#6,#7,#8]; history ** []");
+	peer_close(&p, false);
+	world_done(&w);
+}
+END_TEST
+
 START_TEST(of_a_room)
 {
 	static const char *const a[] = {"chat/a", NULL};
@@ -231,7 +265,8 @@ END_TEST
 int
 main(void)
 {
-	const TTest *const tests[] = {pages, of_a_room, fields, by_time, big_ones, no_memory, NULL};
+	const TTest *const tests[] = {
+	    pages, titles, of_a_room, fields, by_time, big_ones, no_memory, NULL};
 
 	return world_run_tests("history", tests, NULL);
 }
