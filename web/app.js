@@ -120,7 +120,7 @@ function opened() {
 async function listRooms() {
 	try {
 		const rooms = await chat?.listRooms() ?? [];
-		places.known = rooms.map((/** @type {any} */ one) => ({ name: one.room ?? one.name ?? String(one), count: one.count }));
+		places.known = rooms.map((/** @type {any} */ one) => ({ name: one.room ?? one.name ?? String(one), count: one.count, unread: one.unread }));
 		byId('known-rooms').replaceChildren(...places.known.map(({ name }) => make('option', { value: name })));
 		places.show();
 	} catch {
@@ -171,6 +171,7 @@ function join(name) {
 	feed.addEventListener('mention', ({ detail }) => {
 		if (place !== places.here || document.hidden)
 			place.mentions++;
+		places.show();
 		alerts.tell(`${nameOf(detail.from)} in #${name}`, detail.content ?? '', `#${name}`, () => show(place.key));
 	});
 	remember();

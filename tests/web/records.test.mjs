@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import { afterEach, describe, test } from 'node:test';
 
 import { Chat, Drafts, applyRecord } from '../../web/belfry.js';
+import { isNamed } from '../../web/client/records.js';
 import { fakeWebSocket, problem, settle } from './support/fake.mjs';
 
 const started = [];
@@ -156,6 +157,13 @@ describe('reading', () => {
 		WebSocket.last.tell(said(104));
 		assert.equal(room.unread, 4);
 	});
+});
+
+test('who is named: as the server says; by the words where it says nothing', () => {
+	const named = (content, more) => isNamed({ content, ...more }, ADA);
+
+	assert.deepEqual([named('hi @Ada!'), named('@ada'), named('(@ADA)'), named('@u1'), named('', { mentions: ['u1'] })], Array(5).fill(true));
+	assert.deepEqual([named('hi Ada'), named('@adam'), named('mail x@ada.example'), named('@ada', { mentions: [] }), isNamed({ mentions: ['u1'] }, null)], Array(5).fill(false));
 });
 
 test('directs: sent with a key, kept over a break, told once', async () => {

@@ -88,6 +88,18 @@ describe('tabs of one user', () => {
 		assert.deepEqual([a.heard, b.heard], [['still here'], ['start', 'still here']]);
 	});
 
+	test('what one has read, all have', async () => {
+		const w = world();
+		const [a, b] = [open(w), open(w)];
+
+		await joined(a, b);
+		say(w.tower, 'm0');
+		await hear([a, b], ['m0']);
+		assert.deepEqual([a.room.unread, b.room.unread], [1, 1]);
+		a.room.read();
+		await until(() => b.room.unread, () => b.room.unread === 0);
+	});
+
 	test('other users, other rights, other names and who wants none have lines of their own', async () => {
 		const w = world();
 		const all = [

@@ -7,6 +7,7 @@ import { createRequire } from 'node:module';
 import { after, afterEach, before, test } from 'node:test';
 import { promisify } from 'node:util';
 
+import { Chat } from '../../web/belfry.js';
 import { connected, join, launch, open, reads, reconnecting, say, shoot, texts } from './support/browser.mjs';
 import { Daemon } from './support/daemon.mjs';
 import { Proxy } from './support/proxy.mjs';
@@ -14,9 +15,10 @@ import { RawBrowser, until } from './support/raw.mjs';
 
 const WebSocket = createRequire(import.meta.url)('ws');
 const run = promisify(execFile);
+const PAGES = 10;                       // of the twenty; the others have the library alone
 const USERS = 20;
 const AT_ONCE = 5;                      // pages being opened
-const PATIENCE_MS = 60_000;
+const PATIENCE_MS = 120_000;
 let browser;
 let daemons = [];
 let pages = [];
@@ -51,18 +53,23 @@ async function enter(url, room, token) {
 	return page;
 }
 
-/** Waits until all read the same, and that is each of these texts once. */
-async function allRead(all, want) {
-	const end = Date.now() + PATIENCE_MS;
-	const sorted = [...want].sort();
-	let read;
+/** Somebody in a room with the client library and no page. */
+function member(url, name, token) {
+	const chat = new Chat(url, { WebSocket, token, backoff: { max: 1000 } });
+	const room = chat.room(name);
 
-	do {
-		read = await Promise.all(all.map(texts));
-		if (read.every((one) => JSON.stringify([...one].sort()) === JSON.stringify(sorted)))
-			break;
-		await new Promise((resolve) => setTimeout(resolve, 200));
-	} while (Date.now() < end);
+	chat.connect().catch(() => {});
+	return { chat, room };
+}
+
+/** Waits until all read the same, and that is each of these texts once. */
+async function allRead(all, members, want) {
+	const sorted = [...want].sort();
+
+	await Promise.all(all.map((page) => page.waitForFunction((count) => document.querySelectorAll('#log .text').length >= count
+		&& document.querySelector('.message[data-state="pending"]') === null, want.length, { polling: 500, timeout: PATIENCE_MS })));
+	await until('the members without a page', () => members.every(({ room }) => room.messages.length >= want.length && room.unsent.length === 0));
+	const read = [...await Promise.all(all.map(texts)), ...members.map(({ room }) => room.messages.map(({ content }) => content))];
 	for (const one of read)
 		assert.deepEqual([...one].sort(), sorted, 'each once');
 	for (const one of read)
@@ -72,16 +79,20 @@ async function allRead(all, want) {
 test('twenty people; some lose the network, the daemon is killed and comes back: every message everywhere once', async () => {
 	const daemon = await start({ storage: { backend: 'sqlite', path: 'belfry.db' } });
 	const proxy = await new Proxy(daemon.port).start();
+	const members = [];
 
 	try {
 		const all = [];
 		const want = [];
 		const everybodySays = async (word) => {
-			want.push(...all.map((_, n) => `${word} of ${n}`));
+			want.push(...Array.from({ length: USERS }, (_, n) => `${word} of ${n}`));
+			members.forEach(({ room }, n) => room.send(`${word} of ${PAGES + n}`));
 			await Promise.all(all.map((page, n) => say(page, `${word} of ${n}`)));
 		};
 
-		for (let n = 0; n < USERS; n += AT_ONCE) {
+		for (let n = PAGES; n < USERS; n++)
+			members.push(member(n % 3 === 0 ? proxy.url : daemon.url, 'square', daemon.token(`u${n}`, `User ${n}`)));
+		for (let n = 0; n < PAGES; n += AT_ONCE) {
 			all.push(...await Promise.all(Array.from({ length: AT_ONCE }, (_, at) =>
 				enter(at === 0 ? proxy.url : daemon.url, 'square', daemon.token(`u${n + at}`, `User ${n + at}`)))));
 		}
@@ -96,12 +107,13 @@ test('twenty people; some lose the network, the daemon is killed and comes back:
 		await daemon.start();
 		proxy.mend();
 		await Promise.all(all.map(connected));
-		await allRead(all, want);
+		await allRead(all, members, want);
 		assert.equal(await all[2].getByRole('textbox', { name: 'Message', exact: true }).inputValue(), 'a draft');
-		assert.equal(await all[3].getByRole('list', { name: 'People' }).locator('.person').count(), USERS);
+		await until('twenty people', async () => await all[3].getByRole('list', { name: 'People' }).locator('.person').count() === USERS);
 		assert.equal((await Promise.all(all.map((page) => page.locator('.gap, .message[data-state="pending"]').count()))).reduce((a, b) => a + b), 0);
 		await shoot(all[4], 'twenty');
 	} finally {
+		members.forEach(({ chat }) => chat.close());
 		await proxy.end();
 	}
 });

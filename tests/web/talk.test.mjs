@@ -183,6 +183,46 @@ test('what is unread is counted elsewhere, and marked where one comes back', asy
 	await ada.getByRole('heading', { name: '#away' }).waitFor();
 });
 
+test('who is named is told: in the row, in the list of rooms, and by the browser when asked to', async () => {
+	const ben = await enter('inn', 'ben', 'Ben');
+	const ada = await open(browser, 'about:blank', { permissions: ['notifications'] });
+
+	pages.push(ada);
+	await ada.addInitScript(() => {
+		window.told = [];
+		window.Notification = class {
+			static permission = 'default';
+			static async requestPermission() {
+				return (this.permission = 'granted');
+			}
+			constructor(title, { body }) {
+				window.told.push(`${title}: ${body}`);
+			}
+			close() {}
+		};
+		Object.defineProperty(Document.prototype, 'hidden', { get: () => window.isAway === true });
+	});
+	await ada.goto(`${daemon.url}/?room=inn#token=${daemon.token('ada', 'Ada')}`);
+	await connected(ada);
+	await ada.getByText('you look elsewhere?').waitFor();
+	await ada.getByRole('button', { name: 'Tell me' }).click();
+	await ada.getByRole('button', { name: 'Stop' }).waitFor();
+	await say(ben, 'hello @Ada, and welcome');
+	await ada.locator('.for-me .mention.me', { hasText: '@Ada' }).waitFor();
+	await shoot(ada, 'mention');
+	assert.deepEqual(await ada.evaluate(() => window.told), []);
+	await join(ada, 'attic');
+	await say(ben, '@Ada come down');
+	await ada.getByRole('button', { name: 'inn @1 unread' }).waitFor();
+	await ada.evaluate(() => (window.isAway = true));
+	await say(ben, 'now, @Ada');
+	await ada.getByRole('button', { name: 'inn @2 unread' }).waitFor();
+	assert.deepEqual(await ada.evaluate(() => window.told), ['Ben in #inn: now, @Ada']);
+	await daemon.publish(`user/${encodeURIComponent('ada')}`, { title: 'Door', message: 'somebody rings' });
+	await ada.waitForFunction(() => window.told.length === 2);
+	assert.deepEqual(await ada.evaluate(() => window.told[1]), 'Door: somebody rings');
+});
+
 test('a moderator mutes, puts out and bans from the list of people; the person is told in words', async () => {
 	const ann = await enter('court', 'ann', 'Ann', { ...ALL, role: 'moderator' });
 	const mal = await enter('court', 'mal', 'Mal');

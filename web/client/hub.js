@@ -146,6 +146,10 @@ export class Hub {
 				return this.#text([tab], { type: kind === 'room' ? 'left' : 'unsubscribed', [kind]: message[kind], ref: message.ref });
 		}
 		this.#forward(tab, message);
+		if (message.type === 'read') {          // the server tells other connections of it, not other tabs
+			const others = [...this.#tabs].filter(([other, own]) => other !== tab && own.has(`room ${message.room}`)).map(([other]) => other);
+			this.#text(others, { type: 'read', room: message.room, user: this.#welcome.user, read: message.id });
+		}
 	}
 
 	/** @param {string} tab @param {Json} message */

@@ -69,6 +69,21 @@ export function echoOf(request, ack, user) {
 	}
 }
 
+/**
+ * Is somebody named in a message? By the server, which knows whom a name means; where it says nothing, by the words.
+ * @param {Json} message @param {import('../belfry.d.ts').User | null} user
+ */
+export function isNamed(message, user) {
+	if (user === null || message.mentions !== undefined)
+		return message.mentions?.includes(user?.id) === true;
+	const words = String(message.content ?? '').toLowerCase();
+
+	return [user.id, user.name].some((name) => {
+		const at = name ? words.indexOf(`@${name.toLowerCase()}`) : -1;
+		return at >= 0 && !/[\p{L}\p{N}_]/u.test(words[at + name.length + 1] ?? '') && !/[\p{L}\p{N}_]/u.test(words[at - 1] ?? '');
+	});
+}
+
 /** Does a feed that was asked for hear a message? @param {string} kind `room` or `topic` @param {string} name @param {Json} message @param {string} [ownTopic] */
 export function hears(kind, name, message, ownTopic) {
 	if (typeof message.room === 'string')

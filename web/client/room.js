@@ -4,7 +4,7 @@
 import { BelfryError, BelfryEvent, ENDED, RECEIVE, START, newKey } from './common.js';
 import { Feed } from './feeds.js';
 import { Outbox, Outgoing, Shelf } from './outbox.js';
-import { MessageList, RECORDS, echoOf } from './records.js';
+import { MessageList, RECORDS, echoOf, isNamed } from './records.js';
 
 /** @typedef {import('./chat.js').Chat} Chat */
 /** @typedef {import('../belfry.d.ts').FeedOptions} FeedOptions */
@@ -262,7 +262,7 @@ export class Room extends Feed {
 		if (!isNew || message.deleted || message.from?.id === me || message.id <= (this.marker ?? 0))
 			return;
 		this.#count(this.unread + 1);
-		if (message.mentions?.includes(me))
+		if (isNamed(message, this.chat.user))
 			this.dispatchEvent(new BelfryEvent('mention', message));
 	}
 

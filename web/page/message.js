@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: ISC
 /* One message as a row: who, when, what, what it answers, what others make of it. */
 
+import { isNamed } from '../client/records.js';
 import { avatar, dayWords, make, nameOf, timeNode } from './dom.js';
 import { withLinks } from './links.js';
 
@@ -43,7 +44,7 @@ export function updateMessage(row, node, around) {
 	const focused = node.contains(document.activeElement) ? /** @type {HTMLElement} */ (document.activeElement).dataset.emoji : undefined;
 
 	node.classList.toggle('deleted', message.deleted === true);
-	node.classList.toggle('for-me', message.mentions?.includes(around.me) === true && message.from?.id !== around.me);
+	node.classList.toggle('for-me', !message.deleted && message.from?.id !== around.me && isNamed(message, around.person(around.me) ?? null));
 	if (message.deleted)
 		text.replaceChildren('This was taken back.');
 	else
@@ -87,7 +88,8 @@ function reactions(all, around) {
 
 /** Links, and the names of those who are meant. @param {string} text @param {any} message @param {Surroundings} around */
 function withMentions(text, message, around) {
-	const names = (message.mentions ?? []).flatMap((/** @type {string} */ id) => {
+	const me = around.person(around.me) ?? null;
+	const names = (message.mentions ?? (isNamed(message, me) ? [around.me] : [])).flatMap((/** @type {string} */ id) => {
 		const name = around.person(id)?.name;
 		return [[`@${id}`, id], ...(name ? [[`@${name}`, id]] : [])];
 	}).sort((/** @type {string[]} */ a, /** @type {string[]} */ b) => b[0].length - a[0].length);

@@ -26,7 +26,7 @@ export class Places {
 		this.all = new Map();
 		/** @type {Place | null} */
 		this.here = null;
-		/** @type {Array<{name: string, count?: number}>} rooms of the server that one is not in */
+		/** @type {Array<{name: string, count?: number, unread?: number}>} rooms of the server that one is not in */
 		this.known = [];
 		this.rooms = byId('rooms');
 		this.directs = byId('directs');
@@ -107,12 +107,14 @@ export class Places {
 		return make('li', {}, button);
 	}
 
-	/** @param {{name: string, count?: number}} room */
-	other({ name, count }) {
+	/** @param {{name: string, count?: number, unread?: number}} room */
+	other({ name, count, unread }) {
 		const button = make('button', { type: 'button', class: 'place other', title: name },
 			make('span', { class: 'hash', 'aria-hidden': 'true' }, '#'), make('span', { class: 'place-title', dir: 'auto' }, name),
 			...(count ? [make('span', { class: 'people-there' }, String(count), make('span', { class: 'unseen' }, ' there'))] : []));
 
+		if (unread)
+			button.append(make('span', { class: 'badge' }, unread > 99 ? '99+' : String(unread), make('span', { class: 'unseen' }, ' unread')));
 		button.addEventListener('click', () => this.visit(name));
 		return make('li', {}, button);
 	}

@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 
 const WebSocket = createRequire(import.meta.url)('ws');
-const PATIENCE_MS = 30_000;
+const PATIENCE_MS = 60_000;
 
 /** @returns the value of a question asked again until it has one */
 export async function until(what, ask) {
