@@ -321,7 +321,7 @@ struct log_unread {
 	struct slice user_id; /* his own do not count */
 	int64_t now_ms;       /* what has ended by then does not either */
 	unsigned max;
-	unsigned *looks; /* messages that may still be looked at */
+	unsigned looks; /* messages that may still be looked at: counts down */
 };
 
 /* --- the store behind the log: what a file under src/store/ provides --- */
@@ -355,7 +355,7 @@ struct store_ops {
 	 * Under the lock: how many messages of a topic somebody has not read, as far down as memory
 	 * reaches. May be NULL.
 	 */
-	unsigned (*unread)(struct store *s, const struct log_topic *t, const struct log_unread *u);
+	unsigned (*unread)(struct store *s, const struct log_topic *t, struct log_unread *u);
 	void (*free)(struct store *s);
 };
 

@@ -248,27 +248,24 @@ markers_load(struct markers *m, const struct fact *f)
 
 /* Under the log's lock. */
 static unsigned
-count_unread(struct log *l, const struct log_topic *t, uint64_t after, struct slice user_id,
-    int64_t now_ms, unsigned *looks)
+count_unread(struct log *l, const struct log_topic *t, struct log_unread *u)
 {
-	struct log_unread u = {after, user_id, now_ms, MARKER_UNREAD, looks};
-
-	if (t == NULL || t->last_id <= after || l->store->ops->unread == NULL)
+	if (t == NULL || t->last_id <= u->after || l->store->ops->unread == NULL)
 		return 0;
-	return l->store->ops->unread(l->store, t, &u);
+	return l->store->ops->unread(l->store, t, u);
 }
 
 void
 marker_add(struct buf *b, struct log *l, struct slice topic, struct slice user_id, int64_t now_ms)
 {
 	uint64_t id = marker_get(l, topic, user_id);
-	unsigned looks = ROOMS_LOOKS;
+	struct log_unread u = {id, user_id, now_ms, MARKER_UNREAD, ROOMS_LOOKS};
 	unsigned n;
 
 	if (id == 0)
 		return;
 	log_lock(l);
-	n = count_unread(l, log_topic_find(l, topic), id, user_id, now_ms, &looks);
+	n = count_unread(l, log_topic_find(l, topic), &u);
 	log_unlock(l);
 	(void)json_add_member_u64(b, "unread", n);
 	(void)json_add_member_u64(b, "read", id);
@@ -278,7 +275,7 @@ void
 log_each_room(struct log *l, struct slice user_id, int64_t now_ms,
     bool (*each)(const struct log_room_info *r, void *ctx), void *ctx)
 {
-	unsigned looks = ROOMS_LOOKS;
+	struct log_unread u = {0, user_id, now_ms, MARKER_UNREAD, ROOMS_LOOKS};
 	struct log_topic *t;
 	size_t at = 0;
 
@@ -286,14 +283,13 @@ log_each_room(struct log *l, struct slice user_id, int64_t now_ms,
 	while ((t = map_next(&l->topics, &at)) != NULL) {
 		struct log_room_info info = {
 		    .topic = {t->name, t->n_stored, presence_count(t->room), t->last_id}};
-		uint64_t id;
 
 		if ((t->n_stored == 0 && info.topic.members == 0) || topic_room(t->name).p == NULL)
 			continue;
-		id = marker_get(l, t->name, user_id);
-		info.has_marker = id != 0;
-		if (id != 0)
-			info.unread = count_unread(l, t, id, user_id, now_ms, &looks);
+		u.after = marker_get(l, t->name, user_id);
+		info.has_marker = u.after != 0;
+		if (info.has_marker)
+			info.unread = count_unread(l, t, &u);
 		if (!each(&info, ctx))
 			break;
 	}

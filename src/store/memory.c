@@ -435,7 +435,7 @@ memory_read(struct store *store, struct log_read *r)
 /* --- life --- */
 
 static unsigned
-memory_unread(struct store *store, const struct log_topic *t, const struct log_unread *u)
+memory_unread(struct store *store, const struct log_topic *t, struct log_unread *u)
 {
 	(void)store;
 	return t->stored == NULL ? 0 : shelf_unread(shelf_of(t), u);

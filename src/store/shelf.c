@@ -241,12 +241,12 @@ shelves_drop(struct shelves *s, struct log *l, uint64_t id)
 /* --- reading --- */
 
 unsigned
-shelf_unread(const struct shelf *shelf, const struct log_unread *u)
+shelf_unread(const struct shelf *shelf, struct log_unread *u)
 {
 	unsigned n = 0;
 
 	for (size_t i = ring_above(&shelf->ring, u->after);
-	     i < shelf->ring.n && n<u->max && * u->looks> 0; i++, (*u->looks)--) {
+	     i < shelf->ring.n && n < u->max && u->looks > 0; i++, u->looks--) {
 		const struct message *m = ring_at(&shelf->ring, i)->message;
 
 		if (m != NULL && message_is_counted(m) && !message_has_ended(m, u->now_ms) &&

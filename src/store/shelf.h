@@ -89,7 +89,7 @@ shelf_count(const struct shelf *shelf)
 }
 
 /* Of the shelf's messages those that somebody has not read; what lies below the shelf counts as one. */
-unsigned shelf_unread(const struct shelf *shelf, const struct log_unread *u);
+unsigned shelf_unread(const struct shelf *shelf, struct log_unread *u);
 
 /*
  * Answer a read (without r->trimmed and without calling done), as far down as this part reaches.

@@ -182,7 +182,7 @@ sqlite_read(struct store *store, struct log_read *r)
 /* --- what is known --- */
 
 static unsigned
-sqlite_unread(struct store *store, const struct log_topic *t, const struct log_unread *u)
+sqlite_unread(struct store *store, const struct log_topic *t, struct log_unread *u)
 {
 	(void)store;
 	return t->stored == NULL ? 0 : shelf_unread(shelf_of(t), u);

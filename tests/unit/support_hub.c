@@ -290,7 +290,7 @@ store_health(struct store *s, char *text, size_t n)
 }
 
 static unsigned
-store_unread(struct store *s, const struct log_topic *t, const struct log_unread *u)
+store_unread(struct store *s, const struct log_topic *t, struct log_unread *u)
 {
 	return store_of(s)->inner->ops->unread(store_of(s)->inner, t, u);
 }
