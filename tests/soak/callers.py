@@ -210,3 +210,22 @@ async def executioner(world, every):
                 world.counts[f"connections ended by DELETE: {status}"] += 1
         except (wire.Refused, *TROUBLES) as e:
             world.counts[f"administration's troubles: {type(e).__name__}"] += 1
+
+
+async def moderator(world, every):
+    """Sends away whom nobody accounts for, keeps them out, silences them and refuses their tokens, each for a while."""
+    rng = world.dice()
+    while not world.leaving:
+        await world.nap(every * 2 * rng.random())
+        user = rng.choice(("f", "text", "raw")) + str(rng.randrange(30))
+        what = rng.choice(("kick", "ban", "unban", "mute", "unmute", "revoke", "unrevoke"))
+        body = {"sub": user} if what.endswith("revoke") else {"room": rng.choice(("faults", "plain", "raw", "*")), "user": user, "reason": "soak"}
+        if what in ("ban", "mute", "revoke"):
+            body["seconds"] = rng.choice((1, 3))
+        try:
+            status, _, data = await wire.call(world, "POST", "/api/" + what, world.admin(), (), json.dumps(body))
+            world.counts[f"moderation: {what} {status}"] += 1
+            if status not in (200, 401, 404, 429, 503):
+                world.wrong(f"{what} {body} was answered {status} {data[:300]!r}")
+        except (wire.Refused, *TROUBLES) as e:
+            world.counts[f"moderation's troubles: {type(e).__name__}"] += 1

@@ -109,7 +109,7 @@ def crowd(w, args):
     w.good = good
     others = [callers.Caller(w, i) for i in range(n // 6)]
     others += [callers.Plain(w, i, fmt) for i, fmt in enumerate(["text", "raw", "echo"] * (n // 15))]
-    return [g.live() for g in good], [o.live() for o in others] + [callers.executioner(w, 1.0)]
+    return [g.live() for g in good], [o.live() for o in others] + [callers.executioner(w, 1.0), callers.moderator(w, 0.3)]
 
 
 async def load(w, args, what, seconds):
