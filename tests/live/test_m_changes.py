@@ -379,6 +379,25 @@ def test_reactions_push_nothing_out(own, room):
     ada.fails("edit", "not_found", target=ids[0], content="x")
 
 
+def test_ends_with_its_target(d, room):
+    """What ends by its own ttl takes along what was said in its place."""
+    ada, _ = pair(d, room)
+    before = ada.say("before", room=room)["id"]
+    id = d.publish(f"chat/{room}", message="soon gone", ttl=2, token=d.token("ada"))["id"]
+    ada.ok("edit", "ack", target=id, content="still soon gone")
+    ada.ok("react", "ack", target=id, emoji="x")
+    assert message(d, room, id)["content"] == "still soon gone"
+    after = ada.say("after", room=room)["id"]
+    deadline = time.monotonic() + WAIT
+    while len(history(d, f"chat/{room}")) > 2 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert [m["id"] for m in history(d, f"chat/{room}")] == [before, after]
+    ws = d.ws(sub="cid")
+    assert ws.ok("join", "joined", room=room, after=id)["resumed"] is True
+    assert ws.recv()["id"] == after and not ws.sync().take()
+    ada.fails("react", "not_found", target=id, emoji="y")
+
+
 # -- who hears of it --------------------------------------------------------------------------------------------------------
 
 
