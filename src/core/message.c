@@ -479,7 +479,7 @@ message_commit(struct message *m, uint64_t id)
 	char *digits = m->frame + ((m->json.p - m->frame) + m->id_at);
 
 	m->id = id;
-	memcpy(digits, ID_BLANK, MESSAGE_ID_DIGITS);
+	memset(digits, '0', MESSAGE_ID_DIGITS);
 	(void)digits_before(digits + MESSAGE_ID_DIGITS, id % ID_WRAPS);
 }
 

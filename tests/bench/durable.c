@@ -4,7 +4,9 @@
  * transactions of rows of the same kind, as many in each as ours had. Without sockets: what the
  * store itself costs. The two take turns, for the disk has moods; medians of the rounds count.
  *
- *	durable FOLDER [SECONDS [ROUNDS]]
+ *	durable FOLDER [SECONDS [ROUNDS [HISTORY]]]
+ *
+ * HISTORY: messages that the topic keeps; with few, each transaction takes as many away as it brings.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -98,8 +100,9 @@ static void
 bare(const char *folder, unsigned batch, uint64_t seconds, uint64_t *samples, struct result *r)
 {
 	static const char insert[] =
-	    "INSERT INTO messages VALUES (?1, 1, 1, 0, ?1, 0, 0, NULL, 45,"
-	    " 40, 300, 100, 200, ?2, NULL, 'notification', 'u', 'u', NULL)";
+	    "INSERT INTO messages (id, tid, kind, flags, time, ends, origin, id_at, sse_at, sse_n,"
+	    " content_at, content_n, json, event, name, user) VALUES (?1, 1, 1, 0, ?1, 0, 0, 45,"
+	    " 40, 300, 100, 200, ?2, 'notification', 'u', 'u')";
 	char path[512];
 	struct db db;
 	sqlite3_stmt *s = NULL;
@@ -188,12 +191,13 @@ publish(struct log *l, const struct topic_rule *rule)
 }
 
 static void
-ours(const char *folder, unsigned publishers, uint64_t seconds, uint64_t *samples, struct result *r)
+ours(const char *folder, unsigned publishers, uint64_t seconds, uint32_t history, uint64_t *samples,
+    struct result *r)
 {
 	static struct waiting w = {
 	    .lock = PTHREAD_MUTEX_INITIALIZER, .more = PTHREAD_COND_INITIALIZER};
 	static char any[] = "**";
-	struct topic_rule rule = {.match = any, .history = 10000000};
+	struct topic_rule rule = {.match = any, .history = history};
 	struct config config = {.refs = 1, .topics = &rule, .n_topics = 1};
 	struct log_options options = {.n_workers = 1, .now_us = clock_wall_us()};
 	struct sqlite_options o = {
@@ -295,8 +299,8 @@ median(const struct result *all, size_t n, size_t at)
 #define MEDIAN(all, member) median(all, n_rounds, offsetof(struct result, member))
 
 static void
-measure(
-    const char *folder, unsigned publishers, uint64_t seconds, size_t n_rounds, uint64_t *samples)
+measure(const char *folder, unsigned publishers, uint64_t seconds, size_t n_rounds,
+    uint32_t history, uint64_t *samples)
 {
 	static struct result floor[ROUNDS_MAX];
 	static struct result r[ROUNDS_MAX];
@@ -305,7 +309,7 @@ measure(
 	for (size_t i = 0; i < n_rounds; i++) {
 		clean(folder);
 		r[i].flush_us = flush_us(folder);
-		ours(folder, publishers, seconds, samples, &r[i]);
+		ours(folder, publishers, seconds, history, samples, &r[i]);
 		bare(folder, (unsigned)(r[i].batch + 0.5), seconds, samples, &floor[i]);
 		ratio[i].per_second = r[i].per_second / floor[i].per_second;
 		clean(folder);
@@ -325,14 +329,15 @@ main(int argc, char **argv)
 	uint64_t *samples = calloc(SAMPLES_MAX, sizeof(*samples));
 	uint64_t seconds = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
 	uint64_t n_rounds = argc > 3 ? strtoull(argv[3], NULL, 10) : 5;
+	uint64_t history = argc > 4 ? strtoull(argv[4], NULL, 10) : 10000000;
 
 	if (argc < 2 || samples == NULL || n_rounds < 1 || n_rounds > ROUNDS_MAX)
-		die("usage: durable FOLDER [SECONDS [ROUNDS]]");
+		die("usage: durable FOLDER [SECONDS [ROUNDS [HISTORY]]]");
 	memset(text, 't', sizeof(text) - 1);
 	(void)printf("%10s %7s %10s %10s %6s %9s %9s %10s %10s %10s\n", "publishers", "batch",
 	    "bare/s", "ours/s", "ratio", "bare cpu", "our cpu", "flush us", "ack p50 us", "p99 us");
 	for (size_t i = 0; i < ARRAY_LEN(publishers); i++)
-		measure(argv[1], publishers[i], seconds, n_rounds, samples);
+		measure(argv[1], publishers[i], seconds, n_rounds, (uint32_t)history, samples);
 	free(samples);
 	return 0;
 }
