@@ -189,6 +189,17 @@ describe('a daemon with guests', () => {
 		const sockets = [];
 
 		ada.on('websocket', (socket) => sockets.push(socket.url()));
+		await ada.getByText('Shall we try the big bell at noon?', { exact: true }).hover();
+		await ada.getByRole('button', { name: 'React' }).click();
+		await ada.getByRole('menuitem', { name: '🔔' }).click();
+		await ben.getByRole('button', { name: '🔔 1: Ada' }).click();
+		await daemon.publish('chat/ropes', [{ message: 'The new ones are here.' }, { message: 'All of them?' }]);
+		await ben.getByRole('list', { name: 'People' }).getByRole('button', { name: 'Ada' }).click();
+		await ben.getByRole('menuitem', { name: 'Write directly' }).click();
+		await say(ben, 'Please bring the oil.');
+		await ben.getByRole('button', { name: 'tower', exact: true }).click();
+		await ada.getByRole('button', { name: 'Ben 1 unread' }).waitFor();
+		await ada.getByRole('button', { name: 'ropes 2 unread' }).waitFor();
 		await daemon.publish('notifications', { title: 'Backup done', message: '12 GiB in 3 minutes', priority: 5, click: 'https://example.org/' });
 		await list.getByText('Backup done', { exact: true }).waitFor();
 		assert.equal(await list.getByRole('link', { name: 'Backup done' }).getAttribute('href'), 'https://example.org/');
@@ -268,8 +279,9 @@ test('a picture of two people talking', async () => {
 	const daemon = await new Daemon({ auth: GUESTS, feeds: [{ topic: 'server/stats', every: '1s' }] }).start();
 
 	try {
-		const ada = await visit(`${daemon.url}/?room=tower`);
-		await join(ada, 'tower', 'Ada');
+		const ada = await visit(`${daemon.url}/?room=ropes`);
+		await join(ada, 'ropes', 'Ada');
+		await join(ada, 'tower');
 		const ben = await visit(`${daemon.url}/?room=tower`);
 		await join(ben, 'tower', 'Ben');
 		const talk = [
@@ -283,6 +295,17 @@ test('a picture of two people talking', async () => {
 			for (const one of [ada, ben])
 				await reads(one, talk.slice(0, at + 1).map((line) => line[1]));
 		}
+		await ada.getByText('Shall we try the big bell at noon?', { exact: true }).hover();
+		await ada.getByRole('button', { name: 'React' }).click();
+		await ada.getByRole('menuitem', { name: '🔔' }).click();
+		await ben.getByRole('button', { name: '🔔 1: Ada' }).click();
+		await daemon.publish('chat/ropes', [{ message: 'The new ones are here.' }, { message: 'All of them?' }]);
+		await ben.getByRole('list', { name: 'People' }).getByRole('button', { name: 'Ada' }).click();
+		await ben.getByRole('menuitem', { name: 'Write directly' }).click();
+		await say(ben, 'Please bring the oil.');
+		await ben.getByRole('button', { name: 'tower', exact: true }).click();
+		await ada.getByRole('button', { name: 'Ben 1 unread' }).waitFor();
+		await ada.getByRole('button', { name: 'ropes 2 unread' }).waitFor();
 		await daemon.publish('notifications', { title: 'Backup done', message: '12.4 GiB in 3 minutes, all checks passed.', tags: ['backup', 'nightly'] });
 		await daemon.publish('notifications', { title: 'Disk almost full', message: '/var has 2 % left on db-1.', priority: 5 });
 		await ada.getByText('Disk almost full').waitFor();
