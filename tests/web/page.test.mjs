@@ -189,17 +189,6 @@ describe('a daemon with guests', () => {
 		const sockets = [];
 
 		ada.on('websocket', (socket) => sockets.push(socket.url()));
-		await ada.getByText('Shall we try the big bell at noon?', { exact: true }).hover();
-		await ada.getByRole('button', { name: 'React' }).click();
-		await ada.getByRole('menuitem', { name: '🔔' }).click();
-		await ben.getByRole('button', { name: '🔔 1: Ada' }).click();
-		await daemon.publish('chat/ropes', [{ message: 'The new ones are here.' }, { message: 'All of them?' }]);
-		await ben.getByRole('list', { name: 'People' }).getByRole('button', { name: 'Ada' }).click();
-		await ben.getByRole('menuitem', { name: 'Write directly' }).click();
-		await say(ben, 'Please bring the oil.');
-		await ben.getByRole('button', { name: 'tower', exact: true }).click();
-		await ada.getByRole('button', { name: 'Ben 1 unread' }).waitFor();
-		await ada.getByRole('button', { name: 'ropes 2 unread' }).waitFor();
 		await daemon.publish('notifications', { title: 'Backup done', message: '12 GiB in 3 minutes', priority: 5, click: 'https://example.org/' });
 		await list.getByText('Backup done', { exact: true }).waitFor();
 		assert.equal(await list.getByRole('link', { name: 'Backup done' }).getAttribute('href'), 'https://example.org/');
