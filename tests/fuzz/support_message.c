@@ -123,7 +123,14 @@ has_lines(struct slice text, struct slice lines)
 /* --- the forms of a message --- */
 
 static const char *const types[] = {"chat", "notification", "event", "direct", "edited", "deleted",
-    "reaction", "typing", "user_joined", "user_left", "count"};
+    "reaction", "typing", "user_joined", "user_left", "count", "read"};
+
+/* Plain text has nothing to say of it. */
+static bool
+is_wordless(const struct message *m)
+{
+	return m->kind == MESSAGE_TYPING || m->kind == MESSAGE_READ || m->is_deleted;
+}
 
 /* Kept, and read by everybody. */
 static bool
@@ -309,7 +316,7 @@ check_chat_sse(struct message *m)
 
 	check_block(m, form_of(m, FORM_CHAT_SSE), name, m->json);
 	NEED(message_line(&line, m) == 0);
-	if (m->kind == MESSAGE_TYPING || m->is_deleted)
+	if (is_wordless(m))
 		NEED(block.n == 0 && line.n == 0);
 	else
 		check_block(m, block, name, buf_slice(&line));
@@ -348,7 +355,7 @@ message_must_be_well(struct message *m)
 	check_json(m);
 	NEED(slice_eq(read_frame(form_of(m, FORM_WS_JSON), 0x81), m->json));
 	NEED(form_of(m, FORM_WS_RAW).n == 0);
-	if (m->kind == MESSAGE_TYPING || m->is_deleted)
+	if (is_wordless(m))
 		NEED(text.n == 0);
 	else
 		check_line(m, read_frame(text, 0x81));
