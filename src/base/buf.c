@@ -49,14 +49,14 @@ buf_grow(struct buf *b, size_t more)
 		return sticky(b); /* what came after a missing piece would be wrong */
 	if (b->n > b->max || more > b->max - b->n)
 		return fail(b, -EMSGSIZE);
-	if (more <= b->cap - b->n)
+	if (more == 0 || (b->p != NULL && more <= b->cap - b->n))
 		return 0;
 	while (cap - b->n < more)
 		cap = cap > b->max / 2 ? b->max : cap * 2;
 	p = b->is_borrowed ? mem_alloc(cap) : mem_realloc(b->p, cap);
 	if (p == NULL)
 		return fail(b, -ENOMEM);
-	if (b->is_borrowed && b->n > 0)
+	if (b->is_borrowed && b->p != NULL && b->n > 0)
 		memcpy(p, b->p, b->n);
 	b->is_borrowed = false;
 	b->p = p;

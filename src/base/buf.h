@@ -42,7 +42,7 @@ int buf_grow(struct buf *b, size_t more);
 static inline int
 buf_reserve(struct buf *b, size_t more)
 {
-	return !b->failed && more <= b->cap - b->n ? 0 : buf_grow(b, more);
+	return b->p != NULL && !b->failed && more <= b->cap - b->n ? 0 : buf_grow(b, more);
 }
 /* buf_add for what needs more than a copy. */
 int buf_add_slowly(struct buf *b, const void *p, size_t n);
