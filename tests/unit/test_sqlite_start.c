@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "core/facts.h"
 #include "store/sqlite_private.h"
 #include "tests/unit/support_hub.h"
 #include "tests/unit/support_run.h"
@@ -189,8 +190,8 @@ START_TEST(overtaken)
 }
 END_TEST
 
-/* The tables as the first version made them. */
-static const char version_1[] =
+/* The tables as the first version made them, and what each later one has added. */
+static const char *const versions[] = {
     "CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;"
     "CREATE TABLE topics (tid INTEGER PRIMARY KEY, name BLOB NOT NULL UNIQUE,"
     " trimmed INTEGER NOT NULL, used INTEGER NOT NULL);"
@@ -207,20 +208,53 @@ static const char version_1[] =
     "CREATE INDEX keys_by_age ON keys (id);"
     "CREATE VIRTUAL TABLE search USING fts5 (content, content = '',"
     " tokenize = 'unicode61 remove_diacritics 2');"
-    "PRAGMA user_version = 1; PRAGMA application_id = 1113943142;";
+    "PRAGMA application_id = 1113943142;",
+    "CREATE TABLE scheduled (number INTEGER PRIMARY KEY, at INTEGER NOT NULL, kind INTEGER NOT NULL,"
+    " flags INTEGER NOT NULL, time INTEGER NOT NULL, ends INTEGER NOT NULL,"
+    " origin INTEGER NOT NULL, id_at INTEGER NOT NULL, sse_at INTEGER NOT NULL,"
+    " sse_n INTEGER NOT NULL, content_at INTEGER NOT NULL, content_n INTEGER NOT NULL,"
+    " json BLOB NOT NULL, content BLOB, event BLOB, name BLOB, user BLOB, key BLOB,"
+    " topic BLOB NOT NULL);",
+    "CREATE TABLE facts (kind INTEGER NOT NULL, scope BLOB NOT NULL, subject BLOB NOT NULL,"
+    " number INTEGER NOT NULL, since INTEGER NOT NULL, until INTEGER NOT NULL, by_whom BLOB,"
+    " reason BLOB, PRIMARY KEY (kind, scope, subject)) WITHOUT ROWID;"
+    "CREATE INDEX facts_that_end ON facts (until) WHERE until > 0;",
+    "ALTER TABLE messages ADD COLUMN also INTEGER;"
+    "CREATE INDEX messages_also ON messages (also) WHERE also IS NOT NULL;"
+    "CREATE INDEX messages_reacted ON messages (target, user, content) WHERE kind = 6;",
+    "ALTER TABLE topics ADD COLUMN messages INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE topics ADD COLUMN changes INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE topics ADD COLUMN first INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE topics ADD COLUMN last INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE topics ADD COLUMN ends INTEGER NOT NULL DEFAULT 0;",
+};
+#define HAS_SCHEDULED 2 /* since that version */
+#define HAS_FACTS     3
+#define HAS_CHANGES   4 /* and direct messages */
 
-/* What it would have had in them. */
-static const char contents[] =
+/* What each would have had in them. */
+static const char *const contents[] = {
     "INSERT INTO meta SELECT name, value FROM now.meta WHERE name IN"
     " ('begin', 'last', 'folded', 'sync');"
     "INSERT INTO meta VALUES ('clean', 1), ('indexed', (SELECT max(id) - 2 FROM now.messages));"
-    "INSERT INTO topics SELECT tid, name, trimmed, used FROM now.topics;"
-    "INSERT INTO messages SELECT id, tid, kind, flags, time, ends, origin, NULL, id_at, sse_at,"
+    "INSERT INTO topics (tid, name, trimmed, used) SELECT tid, name, trimmed, used FROM now.topics;"
+    "INSERT INTO messages (id, tid, kind, flags, time, ends, origin, target, id_at, sse_at,"
+    " sse_n, content_at, content_n, json, content, event, name, user, key) SELECT id, tid, kind, flags, time, ends, origin, NULL, id_at, sse_at,"
     " sse_n, content_at, content_n, json, content, event, name, user, key FROM now.messages;"
     "INSERT INTO keys SELECT * FROM now.keys;"
     "INSERT INTO search (rowid, content) SELECT id, CAST(coalesce(content,"
     " substr(json, content_at + 1, content_n)) AS TEXT) FROM messages"
-    " WHERE id <= (SELECT value FROM meta WHERE name = 'indexed') AND content_n > 0;";
+    " WHERE id <= (SELECT value FROM meta WHERE name = 'indexed') AND content_n > 0;",
+    "INSERT INTO scheduled SELECT * FROM now.scheduled;",
+    "INSERT INTO facts VALUES (1, CAST('chat/r' AS BLOB), CAST('eve' AS BLOB), 0, 1, 0,"
+    " CAST('Root' AS BLOB), CAST('spam' AS BLOB));",
+    "UPDATE messages SET (target, also) = (SELECT target, also FROM now.messages n"
+    " WHERE n.id = messages.id);",
+    "UPDATE topics SET (messages, changes, first, last, ends) = (SELECT messages, changes, first,"
+    " last, ends FROM now.topics n WHERE n.tid = topics.tid);",
+};
+_Static_assert(ARRAY_LEN(contents) == ARRAY_LEN(versions), "each has something");
+_Static_assert(ARRAY_LEN(versions) == DB_VERSION - 1, "every older version is tried");
 
 static void
 execute(sqlite3 *db, const char *sql)
@@ -229,9 +263,9 @@ execute(sqlite3 *db, const char *sql)
 	    sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK, "%s", sqlite3_errmsg(db));
 }
 
-/* The world's database as the first version would have it takes its place. */
+/* The world's database as that version would have it takes its place. */
 static void
-restart_from_version_1(struct world *w)
+restart_from_version(struct world *w, unsigned version)
 {
 	sqlite3 *db = NULL;
 	char path[128];
@@ -240,10 +274,13 @@ restart_from_version_1(struct world *w)
 
 	(void)snprintf(path, sizeof(path), "%s/log.kept", w->store->folder);
 	ck_assert_int_eq(sqlite3_open(path, &db), SQLITE_OK);
-	execute(db, version_1);
-	(void)snprintf(sql, sizeof(sql), "ATTACH '%s/log' AS now", w->store->folder);
+	for (unsigned i = 0; i < version; i++)
+		execute(db, versions[i]);
+	(void)snprintf(sql, sizeof(sql), "PRAGMA user_version = %u; ATTACH '%s/log' AS now",
+	    version, w->store->folder);
 	execute(db, sql);
-	execute(db, contents);
+	for (unsigned i = 0; i < version; i++)
+		execute(db, contents[i]);
 	ck_assert_int_eq(sqlite3_close(db), SQLITE_OK);
 	(void)snprintf(path, sizeof(path), "%s/log-wal.kept", w->store->folder);
 	wal = fopen(path, "w"); /* empty */
@@ -253,13 +290,61 @@ restart_from_version_1(struct world *w)
 	ck_assert(world_restart(w));
 }
 
-/* A database of the first version is brought up to now, and has everything. */
-START_TEST(migrated)
+static bool
+count_scheduled(const struct log_scheduled *each, void *ctx)
+{
+	unsigned *n = ctx;
+
+	(void)each;
+	++*n;
+	return true;
+}
+
+/* What a later version had beside the messages. */
+static void
+say_what_came_later(struct world *w, struct peer *p, unsigned version)
+{
+	char id[64];
+
+	if (version >= HAS_SCHEDULED)
+		peer_do(p, "{'type':'publish','topic':'a','message':'late','at':'+10m'}");
+	if (version < HAS_CHANGES)
+		return;
+	(void)snprintf(id, sizeof(id), "%llu", (unsigned long long)world_id(w, 9));
+	peer_do(p, "{'type':'direct','to':'bob','content':'hush'}");
+	world_turn(w);
+	peer_do(p, "{'type':'react','target':%s,'emoji':'+1'}", id);
+	world_turn(w);
+}
+
+static void
+check_what_came_later(struct world *w, unsigned version)
+{
+	struct peer bob;
+	unsigned n = 0;
+
+	log_each_scheduled(w->log, count_scheduled, &n);
+	ck_assert_uint_eq(n, version >= HAS_SCHEDULED);
+	ck_assert_int_eq(
+	    fact_find(w->log, FACT_BAN, SLICE("chat/r"), SLICE("eve"), w->now_ms, NULL),
+	    version >= HAS_FACTS);
+	ck_assert(peer_open(w, 0, &bob, "bob"));
+	peer_do(&bob, "{'type':'history','topic':'user/bob'}");
+	world_turn(w);
+	ck_assert_str_eq(peer_take(&bob),
+	    version >= HAS_CHANGES ? "history user/bob [#9]" : "history user/bob []");
+	peer_close(&bob, false);
+}
+
+/* A database of an older version is brought up to now, and has everything. */
+static void
+migrate(unsigned version)
 {
 	struct log_extent before;
 	struct log_extent after;
 	struct world w;
 	struct peer p;
+	size_t n_later = version >= HAS_CHANGES ? 2 : 0; /* it stands in two topics */
 
 	ck_assert(world_init(&w, NULL));
 	ck_assert(peer_open(&w, 0, &p, "ada"));
@@ -270,10 +355,12 @@ START_TEST(migrated)
 	peer_do(&p, "{'type':'publish','topic':'a','data':{'n':1},'event':'price'}");
 	peer_do(&p, "{'type':'publish','topic':'a','title':'T','message':'more words','ttl':60}");
 	world_turn(&w);
+	say_what_came_later(&w, &p, version);
+	world_turn(&w);
 	peer_close(&p, false);
 	world_pass(&w, 60000);
 	log_extent(w.log, &before);
-	restart_from_version_1(&w);
+	restart_from_version(&w, version);
 	log_extent(w.log, &after);
 	ck_assert_uint_eq(after.messages, before.messages);
 	ck_assert_uint_eq(after.topics, before.topics);
@@ -293,15 +380,22 @@ START_TEST(migrated)
 	    "gap three/x after=#1 oldest=#3 trimmed; three/x#3 some words; three/x#4 some words; "
 	    "three/x#5 some words; joined r 1 [ada] #6; ack #6 again");
 	peer_close(&p, false);
+	check_what_came_later(&w, version);
 	world_pass(&w, 60000);
 	SAY("three/x", "later");
 	log_sweep(w.log, w.now_ms); /* what ends does so */
 	log_extent(w.log, &after);
-	ck_assert_uint_eq(after.messages, 5);
+	ck_assert_uint_eq(after.messages, 5 + n_later);
 	ck_assert(world_restart(&w));
 	log_extent(w.log, &after);
-	ck_assert_uint_eq(after.messages, 5);
+	ck_assert_uint_eq(after.messages, 5 + n_later);
 	world_done(&w);
+}
+
+START_TEST(migrated)
+{
+	for (unsigned version = 1; version < DB_VERSION; version++)
+		migrate(version);
 }
 END_TEST
 
