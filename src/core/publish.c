@@ -211,7 +211,7 @@ is_reserved_event(struct slice event)
 	static const char *const reserved[] = {"gap", "denied", "closing", "expiring", "expired",
 	    "error", "open", "user", "problem", "heartbeat"};
 
-	for (size_t i = 0; event.n > 0 && i < ARRAY_LEN(reserved); i++) {
+	for (size_t i = 0; event.p != NULL && i < ARRAY_LEN(reserved); i++) {
 		if (slice_eq(event, slice_str(reserved[i])))
 			return true;
 	}
