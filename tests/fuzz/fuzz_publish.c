@@ -28,6 +28,7 @@ struct request {
 	struct claims *claims;
 	struct subscriber reader;
 	unsigned n_answers;
+	bool is_later; /* 202: it is put off */
 	bool is_refused;
 	struct refusal why;
 	struct buf answer;
@@ -70,8 +71,9 @@ serve_json(struct exchange *x, int status, struct slice json)
 {
 	struct request *q = request_of(x);
 
-	NEED(status == 200);
+	NEED(status == 200 || status == 202);
 	q->n_answers++;
+	q->is_later = status == 202;
 	NEED(buf_add_slice(&q->answer, json) == 0);
 }
 
@@ -215,7 +217,12 @@ check_result(const struct request *q, const cJSON *one)
 {
 	struct slice topic = json_slice(json_member(one, "topic"));
 	const cJSON *id = json_member(one, "id");
+	const cJSON *at = json_member(one, "at");
 
+	if (json_member(one, "scheduled") != NULL) { /* nobody hears of it yet */
+		NEED(cJSON_IsNumber(json_member(one, "scheduled")) && cJSON_IsNumber(at));
+		return false;
+	}
 	NEED(topic_error(topic) == NULL && claims_may_publish(q->claims, topic));
 	NEED(cJSON_IsBool(json_member(one, "duplicate")));
 	NEED((id == NULL) == slice_has_prefix(topic, SLICE("live/")));
@@ -268,6 +275,7 @@ check_taken(const struct request *q)
 	unsigned n_new = 0;
 
 	NEED(json_parse(buf_slice(&q->answer), &answer, NULL) == 0);
+	NEED(!q->is_later || json_member(answer, "scheduled") != NULL);
 	if (cJSON_IsObject(answer))
 		n_new = check_result(q, answer);
 	else

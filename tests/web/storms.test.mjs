@@ -2,23 +2,23 @@
 /* Bad weather: many people and a daemon that dies, tabs that sleep, tokens that end, words that are weapons, clients of every kind. */
 
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { createRequire } from 'node:module';
+import path from 'node:path';
 import { after, afterEach, before, test } from 'node:test';
 import { promisify } from 'node:util';
 
-import { Chat } from '../../web/belfry.js';
 import { connected, join, launch, open, reads, reconnecting, say, shoot, texts } from './support/browser.mjs';
 import { Daemon } from './support/daemon.mjs';
 import { Proxy } from './support/proxy.mjs';
 import { RawBrowser, until } from './support/raw.mjs';
 
-const WebSocket = createRequire(import.meta.url)('ws');
+const require = createRequire(import.meta.url);
+const WebSocket = require('ws');
 const run = promisify(execFile);
-const PAGES = 10;                       // of the twenty; the others have the library alone
 const USERS = 20;
 const AT_ONCE = 5;                      // pages being opened
-const PATIENCE_MS = 120_000;
+const PATIENCE_MS = 240_000;
 let browser;
 let daemons = [];
 let pages = [];
@@ -53,23 +53,13 @@ async function enter(url, room, token) {
 	return page;
 }
 
-/** Somebody in a room with the client library and no page. */
-function member(url, name, token) {
-	const chat = new Chat(url, { WebSocket, token, backoff: { max: 1000 } });
-	const room = chat.room(name);
-
-	chat.connect().catch(() => {});
-	return { chat, room };
-}
-
 /** Waits until all read the same, and that is each of these texts once. */
-async function allRead(all, members, want) {
+async function allRead(all, want) {
 	const sorted = [...want].sort();
 
 	await Promise.all(all.map((page) => page.waitForFunction((count) => document.querySelectorAll('#log .text').length >= count
 		&& document.querySelector('.message[data-state="pending"]') === null, want.length, { polling: 500, timeout: PATIENCE_MS })));
-	await until('the members without a page', () => members.every(({ room }) => room.messages.length >= want.length && room.unsent.length === 0));
-	const read = [...await Promise.all(all.map(texts)), ...members.map(({ room }) => room.messages.map(({ content }) => content))];
+	const read = await Promise.all(all.map(texts));
 	for (const one of read)
 		assert.deepEqual([...one].sort(), sorted, 'each once');
 	for (const one of read)
@@ -79,20 +69,16 @@ async function allRead(all, members, want) {
 test('twenty people; some lose the network, the daemon is killed and comes back: every message everywhere once', async () => {
 	const daemon = await start({ storage: { backend: 'sqlite', path: 'belfry.db' } });
 	const proxy = await new Proxy(daemon.port).start();
-	const members = [];
 
 	try {
 		const all = [];
 		const want = [];
 		const everybodySays = async (word) => {
-			want.push(...Array.from({ length: USERS }, (_, n) => `${word} of ${n}`));
-			members.forEach(({ room }, n) => room.send(`${word} of ${PAGES + n}`));
+			want.push(...all.map((_, n) => `${word} of ${n}`));
 			await Promise.all(all.map((page, n) => say(page, `${word} of ${n}`)));
 		};
 
-		for (let n = PAGES; n < USERS; n++)
-			members.push(member(n % 3 === 0 ? proxy.url : daemon.url, 'square', daemon.token(`u${n}`, `User ${n}`)));
-		for (let n = 0; n < PAGES; n += AT_ONCE) {
+		for (let n = 0; n < USERS; n += AT_ONCE) {
 			all.push(...await Promise.all(Array.from({ length: AT_ONCE }, (_, at) =>
 				enter(at === 0 ? proxy.url : daemon.url, 'square', daemon.token(`u${n + at}`, `User ${n + at}`)))));
 		}
@@ -107,13 +93,12 @@ test('twenty people; some lose the network, the daemon is killed and comes back:
 		await daemon.start();
 		proxy.mend();
 		await Promise.all(all.map(connected));
-		await allRead(all, members, want);
+		await allRead(all, want);
 		assert.equal(await all[2].getByRole('textbox', { name: 'Message', exact: true }).inputValue(), 'a draft');
 		await until('twenty people', async () => await all[3].getByRole('list', { name: 'People' }).locator('.person').count() === USERS);
 		assert.equal((await Promise.all(all.map((page) => page.locator('.gap, .message[data-state="pending"]').count()))).reduce((a, b) => a + b), 0);
 		await shoot(all[4], 'twenty');
 	} finally {
-		members.forEach(({ chat }) => chat.close());
 		await proxy.end();
 	}
 });
@@ -246,27 +231,29 @@ test('words that are weapons are words', async () => {
 	socket.close();
 });
 
-test('a plain WebSocket client, curl and the page are in one room', async () => {
+test('wscat, curl and the page are in one room', async () => {
 	const daemon = await start({ auth: { guests: true } });
 	const token = daemon.token('cleo', 'Cleo');
 	const page = await enter(daemon.url, 'tower', daemon.token('ada', 'Ada'));
-	const lines = [];
-	const plain = new WebSocket(`${daemon.url.replace('http', 'ws')}/chat?room=tower&format=text&access_token=${daemon.token('wes', 'Wes')}`);
-
-	plain.on('message', (text) => lines.push(String(text)));
-	await new Promise((resolve) => plain.once('open', resolve));
-	await page.getByRole('list', { name: 'People' }).getByText('Wes', { exact: true }).waitFor();
+	const address = `${daemon.url.replace('http', 'ws')}/chat?room=tower&format=text&access_token=${daemon.token('wes', 'Wes')}`;
+	const wscat = spawn(process.execPath, [path.join(path.dirname(require.resolve('wscat/package.json')), 'bin/wscat'), '--no-color', '-c', address]);
 	const curl = async (...args) => (await run('curl', ['-sS', '-m', '20', '-H', `Authorization: Bearer ${token}`, ...args])).stdout;
-	plain.send('from a terminal');
-	await reads(page, ['from a terminal']);
-	assert.match(await curl('-d', 'from curl', `${daemon.url}/publish/chat/tower`), /"id":\d{16}/);
-	await say(page, 'from the page');
-	await reads(page, ['from a terminal', 'from curl', 'from the page']);
-	const end = Date.now() + 20_000;
-	while (!lines.includes('<Ada>: from the page') && Date.now() < end)
-		await page.waitForTimeout(50);
-	assert.deepEqual(lines.filter((line) => line.startsWith('<')), ['<Cleo>: from curl', '<Ada>: from the page']);
-	const events = await curl(`${daemon.url}/events?topic=chat/tower&after=all&wait=0`);
-	assert.deepEqual([...events.matchAll(/"content":"([^"]*)"/g)].map(([, text]) => text), ['from a terminal', 'from curl', 'from the page']);
-	plain.close();
+	let said = '';
+
+	wscat.stdout.on('data', (text) => { said += text; });
+	wscat.stderr.on('data', (text) => { said += text; });
+	try {
+		await page.getByRole('list', { name: 'People' }).getByText('Wes', { exact: true }).waitFor();
+		wscat.stdin.write('from a terminal\n');
+		await reads(page, ['from a terminal']);
+		assert.match(await curl('-d', 'from curl', `${daemon.url}/publish/chat/tower`), /"id":\d{16}/);
+		await say(page, 'from the page');
+		await reads(page, ['from a terminal', 'from curl', 'from the page']);
+		await until('what wscat prints', () => said.includes('<Ada>: from the page')).catch((error) => { throw new Error(`${error.message}: ${said}`); });
+		assert.deepEqual([...said.matchAll(/<\w+>: .*/g)].map(([line]) => line.trim()), ['<Cleo>: from curl', '<Ada>: from the page']);
+		const events = await curl(`${daemon.url}/events?topic=chat/tower&after=all&wait=0`);
+		assert.deepEqual([...events.matchAll(/"content":"([^"]*)"/g)].map(([, text]) => text), ['from a terminal', 'from curl', 'from the page']);
+	} finally {
+		wscat.kill();
+	}
 });
