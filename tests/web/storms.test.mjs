@@ -17,6 +17,7 @@ const require = createRequire(import.meta.url);
 const WebSocket = require('ws');
 const run = promisify(execFile);
 const USERS = 20;
+const CUT_MS = 60_000;                  // without the network
 const AT_ONCE = 5;                      // pages being opened
 const PATIENCE_MS = 240_000;
 let browser;
@@ -84,8 +85,10 @@ test('twenty people; some lose the network, the daemon is killed and comes back:
 		}
 		await everybodySays('first');
 		proxy.cut();
+		const minute = new Promise((resolve) => setTimeout(resolve, CUT_MS));
 		await reconnecting(all[0]);
 		await everybodySays('second');
+		await minute;
 		await daemon.stop('SIGKILL');
 		await say(all[1], 'in the dark');
 		want.push('in the dark');
