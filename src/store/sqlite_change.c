@@ -220,8 +220,10 @@ sqlite_change(struct sqlite_store *s, struct batch *b, struct append *a, struct 
 {
 	struct changed *x = mem_calloc(1, sizeof(*x));
 	struct message *target = NULL;
-	int r = x == NULL ? -1 : read_target(&s->db, a, &target);
+	int r = x == NULL ? -1 : sqlite_rows_write(s);
 
+	if (r == 0)
+		r = read_target(&s->db, a, &target);
 	if (r == 0)
 		a->status = -ENOENT;
 	if (r > 0)

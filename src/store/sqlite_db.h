@@ -27,6 +27,10 @@
 #define DB_MESSAGES                                                                                \
 	"SELECT " DB_MESSAGE " FROM messages m CROSS JOIN topics t ON t.tid = m.tid"               \
 	" LEFT JOIN topics a ON a.tid = m.also"
+/* Columns of a new one, in the order of the table; sqlite_rows.c gives them. */
+#define DB_ROW                                                                                     \
+	"id, tid, kind, flags, time, ends, origin, target, id_at, sse_at, sse_n, content_at,"      \
+	" content_n, json, content, event, name, user, key, also"
 /*
  * What the search index has of a row: as message_words says it, from the row alone. A title is that
  * of a MESSAGE_NOTIFICATION. "" is not in the index.
@@ -69,10 +73,7 @@
 		" last = ?6, ends = ?7 WHERE tid = ?1")                                            \
 	X(TOPICS_RAISE, "UPDATE topics SET trimmed = ?1 WHERE trimmed < ?1")                       \
 	X(LAST_ID, "SELECT max(id) FROM messages")                                                 \
-	X(MESSAGE_ADD, "INSERT INTO messages (id, tid, kind, flags, time, ends, origin, id_at,"    \
-		" sse_at, sse_n, content_at, content_n, json, content, event, name, user, key,"    \
-		" target, also)"                                                                   \
-		" VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20)") \
+	X(MESSAGES_ADD, "INSERT INTO messages (" DB_ROW ") SELECT " DB_ROW " FROM new_messages")   \
 	X(MESSAGE_GET, DB_MESSAGES " WHERE m.id = ?1")                                             \
 	X(MESSAGE_CHANGE, "UPDATE messages SET flags = ?2, id_at = ?3, content_at = ?4,"           \
 		" content_n = ?5, json = ?6, content = ?7, key = ?8 WHERE id = ?1")                \

@@ -18,6 +18,7 @@
 #define SQLITE_QUEUE_BYTES   ((size_t)64 * 1024 * 1024)
 #define SQLITE_BATCH_MAX     512 /* appends of one transaction */
 #define SQLITE_BATCH_BYTES   ((size_t)16 * 1024 * 1024)
+#define SQLITE_ROWS_MAX      512     /* messages that one statement writes */
 #define SQLITE_READERS       2       /* the second is for searches */
 #define SQLITE_STALL_US      2000000 /* a disk that answers no sooner is stalled */
 #define SQLITE_SCAN_TOPICS   32      /* topics that one read merges; more are filtered */
@@ -133,6 +134,16 @@ struct batch {
 	bool is_unfinished; /* a topic still has more than its rule keeps */
 };
 
+/* New messages of the transaction that are not in the table yet. */
+struct rows {
+	unsigned n;
+	struct row {
+		const struct message *message; /* borrowed: it is the batch's */
+		int64_t tid;
+		int64_t also; /* the second topic; 0: none */
+	} all[SQLITE_ROWS_MAX];
+};
+
 /* How far a sweep is. */
 struct sweep {
 	bool is_tidied;
@@ -200,6 +211,7 @@ struct sqlite_store {
 	bool is_secure;   /* pages that are given up are overwritten at this moment */
 	bool is_lazy;     /* the connection does not wait for the disk at this moment */
 	struct batch batch;
+	struct rows rows;
 
 	struct reader_thread readers[SQLITE_READERS];
 	struct mover mover;
@@ -255,9 +267,13 @@ MUST_CHECK int sqlite_trim_batch(struct sqlite_store *s, struct batch *b);
 bool sqlite_sweep_step(struct sqlite_store *s, int64_t now_ms, struct sweep *at);
 
 /* --- sqlite_row.c --- */
-/* also: the second topic; 0: none */
-MUST_CHECK int sqlite_add_message(
-    struct db *db, const struct message *m, int64_t tid, int64_t also);
+/* What a row has of its content: where it stands in the JSON, or itself. */
+struct row_place {
+	unsigned flags;
+	uint64_t content_at;
+	struct slice content; /* absent: it stands in the JSON */
+};
+void sqlite_row_place(const struct message_record *r, struct row_place *out);
 /* The new state of one that is there. */
 MUST_CHECK int sqlite_set_message(struct db *db, const struct message *m);
 #define SQLITE_FLAG_OFF 8 /* of messages.flags: a reaction that was taken back */
@@ -265,6 +281,18 @@ MUST_CHECK int sqlite_add_scheduled(struct db *db, const struct append_item *ite
 MUST_CHECK int sqlite_drop_scheduled(struct db *db, uint64_t number);
 /* The row under a statement of DB_MESSAGE; what it borrows lives until the next step. */
 void sqlite_row(sqlite3_stmt *row, struct message_record *out);
+
+/* --- sqlite_rows.c --- */
+/* The writer's connection is new. 0 or -1. */
+MUST_CHECK int sqlite_rows_open(struct sqlite_store *s);
+/*
+ * A new message for the table; tid and also: its topics, also 0: it has one. It is borrowed until the next
+ * sqlite_rows_write or the transaction's end. 0 or -1.
+ */
+MUST_CHECK int sqlite_rows_add(
+    struct sqlite_store *s, const struct message *m, int64_t tid, int64_t also);
+/* Before anybody reads the table. 0 or -1. */
+MUST_CHECK int sqlite_rows_write(struct sqlite_store *s);
 
 /* --- sqlite_fact.c --- */
 struct fact_write;

@@ -31,53 +31,41 @@ flags_of(const struct message_record *r)
 	       (r->is_deleted ? FLAG_DELETED : 0) | (r->is_off ? SQLITE_FLAG_OFF : 0);
 }
 
-/* Columns 3 to 18 of both tables. */
-static void
-bind_record(sqlite3_stmt *s, const struct message_record *r)
+void
+sqlite_row_place(const struct message_record *r, struct row_place *out)
 {
 	size_t content_at = 0;
 	/* of a reaction it is in an index */
 	bool is_in_json = r->kind != MESSAGE_REACTION && find_content(r, &content_at);
 
+	out->flags = (unsigned)flags_of(r);
+	out->content_at = is_in_json ? content_at : 0;
+	out->content = is_in_json ? SLICE_NONE : r->content;
+}
+
+/* Columns 3 to 18. */
+static void
+bind_record(sqlite3_stmt *s, const struct message_record *r)
+{
+	struct row_place place;
+
+	sqlite_row_place(r, &place);
 	(void)sqlite3_bind_int(s, 3, r->kind);
-	(void)sqlite3_bind_int(s, 4, flags_of(r));
+	(void)sqlite3_bind_int(s, 4, (int)place.flags);
 	(void)sqlite3_bind_int64(s, 5, r->time_ms);
 	(void)sqlite3_bind_int64(s, 6, r->expires_ms);
 	db_bind_u64(s, 7, r->origin);
 	db_bind_u64(s, 8, r->id_at);
 	db_bind_u64(s, 9, r->sse_at);
 	db_bind_u64(s, 10, r->sse_n);
-	db_bind_u64(s, 11, is_in_json ? content_at : 0);
+	db_bind_u64(s, 11, place.content_at);
 	db_bind_u64(s, 12, r->content.n);
 	db_bind_text(s, 13, r->json);
-	db_bind_text(s, 14, is_in_json ? SLICE_NONE : r->content);
+	db_bind_text(s, 14, place.content);
 	db_bind_text(s, 15, r->event);
 	db_bind_text(s, 16, r->name);
 	db_bind_text(s, 17, r->user_id);
 	db_bind_text(s, 18, r->key);
-}
-
-int
-sqlite_add_message(struct db *db, const struct message *m, int64_t tid, int64_t also)
-{
-	sqlite3_stmt *s = db_stmt(db, DB_MESSAGE_ADD);
-	struct message_record r;
-
-	if (s == NULL)
-		return -1;
-	message_to_record(m, &r);
-	db_bind_u64(s, 1, r.id);
-	(void)sqlite3_bind_int64(s, 2, tid);
-	bind_record(s, &r);
-	if (r.target == 0)
-		(void)sqlite3_bind_null(s, 19);
-	else
-		db_bind_u64(s, 19, r.target);
-	if (also == 0)
-		(void)sqlite3_bind_null(s, 20);
-	else
-		(void)sqlite3_bind_int64(s, 20, also);
-	return db_run(db, s);
 }
 
 int

@@ -132,7 +132,7 @@ sqlite_wal_reopen(struct sqlite_store *s)
 {
 	struct db_open o = {s->path, s->vfs, true, s->options.sync};
 
-	if (db_reopen(&s->db, &o) < 0)
+	if (db_reopen(&s->db, &o) < 0 || sqlite_rows_open(s) < 0)
 		return -1;
 	s->is_secure = false;
 	(void)sqlite3_wal_hook(s->db.handle, on_commit, s);
@@ -144,7 +144,7 @@ sqlite_wal_open(struct sqlite_store *s)
 {
 	struct db_open o = {s->path, s->vfs, true, s->options.sync};
 
-	if (db_init(&s->mover.db, &o) < 0)
+	if (db_init(&s->mover.db, &o) < 0 || sqlite_rows_open(s) < 0)
 		return -EIO;
 	(void)sqlite3_wal_autocheckpoint(s->mover.db.handle, 0);
 	(void)sqlite3_wal_hook(s->db.handle, on_commit, s); /* in place of SQLite's own */

@@ -69,6 +69,7 @@ sqlite_begin(struct sqlite_store *s, bool is_lazy)
 		}
 	}
 	s->db.has_indexed = false;
+	s->rows.n = 0; /* of one that has failed */
 	if (be_lazy(s, is_lazy) < 0)
 		return -1;
 	return db_run(&s->db, db_stmt(&s->db, DB_BEGIN_WRITE));
@@ -424,7 +425,7 @@ sqlite_write_message(struct sqlite_store *s, struct batch *b, const struct appen
 		also->keep_count = item->also_count;
 		also->keep_ms = item->also_ms;
 	}
-	return sqlite_add_message(&s->db, item->message, c->tid, also == NULL ? 0 : also->tid);
+	return sqlite_rows_add(s, item->message, c->tid, also == NULL ? 0 : also->tid);
 }
 
 static int
@@ -492,7 +493,7 @@ write_all(struct sqlite_store *s, struct batch *b)
 				return -1;
 		}
 	}
-	return 0;
+	return sqlite_rows_write(s);
 }
 
 static void

@@ -336,8 +336,11 @@ main(int argc, char **argv)
 	memset(text, 't', sizeof(text) - 1);
 	(void)printf("%10s %7s %10s %10s %6s %9s %9s %10s %10s %10s\n", "publishers", "batch",
 	    "bare/s", "ours/s", "ratio", "bare cpu", "our cpu", "flush us", "ack p50 us", "p99 us");
-	for (size_t i = 0; i < ARRAY_LEN(publishers); i++)
+	for (size_t i = 0; i < ARRAY_LEN(publishers); i++) {
+		if (argc > 5 && publishers[i] != strtoull(argv[5], NULL, 10))
+			continue;
 		measure(argv[1], publishers[i], seconds, n_rounds, (uint32_t)history, samples);
+	}
 	free(samples);
 	return 0;
 }

@@ -490,12 +490,71 @@ START_TEST(wal_is_bounded)
 }
 END_TEST
 
+/* A number that the database itself gives. */
+static uint64_t
+asked(const struct world *w, const char *sql)
+{
+	sqlite3 *db = NULL;
+	sqlite3_stmt *s = NULL;
+	uint64_t n;
+	char path[128];
+
+	path_of(w, path, "");
+	ck_assert_int_eq(sqlite3_open(path, &db), SQLITE_OK);
+	ck_assert_int_eq(sqlite3_prepare_v2(db, sql, -1, &s, NULL), SQLITE_OK);
+	ck_assert_int_eq(sqlite3_step(s), SQLITE_ROW);
+	n = (uint64_t)sqlite3_column_int64(s, 0);
+	(void)sqlite3_finalize(s);
+	(void)sqlite3_close(db);
+	return n;
+}
+
+/* More messages at once than a statement takes: each is written, with what belongs to it. */
+START_TEST(large_batch)
+{
+	const unsigned n = 2 * SQLITE_ROWS_MAX + 7;
+	struct append *a = append_new(n);
+	struct world w;
+	char text[16];
+
+	ck_assert(world_init(&w, NULL));
+	ck_assert_ptr_nonnull(a);
+	for (unsigned i = 0; i < n; i++) {
+		struct message_notice notice = {.topic = i % 2 == 0 ? SLICE("even") : SLICE("odd"),
+		    .text = slice_str(text),
+		    .from = {i % 3 == 0 ? SLICE("ada") : SLICE("bob"), SLICE("Ada")}};
+
+		(void)snprintf(text, sizeof(text), "m%u", i);
+		notice.text = slice_str(text);
+		a->items[i].message = message_notice(
+		    &notice, SLICE_NONE, config_rule(w.config, notice.topic), w.now_ms, 0);
+		ck_assert_ptr_nonnull(a->items[i].message);
+	}
+	a->worker = LOG_NO_WORKER;
+	a->now_ms = w.now_ms;
+	ck_assert_int_eq(log_append(w.log, a, LOG_NO_WORKER), 0);
+	world_turn(&w);
+	ck_assert(world_restart(&w));
+	ck_assert_uint_eq(
+	    asked(&w, "SELECT count(*) FROM messages JOIN topics USING (tid)"
+		      " WHERE topics.name = iif((id - (SELECT min(id) FROM messages)) % 2,"
+		      " CAST('odd' AS BLOB), CAST('even' AS BLOB))"
+		      " AND substr(json, content_at + 1, content_n) ="
+		      " CAST('m' || (id - (SELECT min(id) FROM messages)) AS BLOB)"
+		      " AND key IS NULL AND target IS NULL AND also IS NULL"
+		      " AND user = iif((id - (SELECT min(id) FROM messages)) % 3,"
+		      " CAST('bob' AS BLOB), CAST('ada' AS BLOB))"),
+	    n);
+	world_done(&w);
+}
+END_TEST
+
 int
 main(void)
 {
 	const TTest *const tests[] = {survives, clock_set_back, unclean_end, one_daemon, not_ours,
 	    damaged, smaller_rule, size_is_bounded, forgotten_topics, forgotten_and_back, searched,
-	    many_topics, wal_is_bounded, NULL};
+	    many_topics, wal_is_bounded, large_batch, NULL};
 
 	(void)setenv("BELFRY_TEST_STORE", "sqlite", 1);
 	return run_tests("sqlite", tests);
