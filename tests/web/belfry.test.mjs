@@ -413,6 +413,18 @@ describe('a room', () => {
 		assert.equal(WebSocket.last.of('join').length, 0);
 	});
 
+	test('what is joined when the connection opens is asked for once', async () => {
+		const { chat, WebSocket } = start();
+
+		chat.addEventListener('open', () => {
+			chat.room('lobby');
+			chat.subscribe('news');
+		}, { once: true });
+		await chat.connect();
+		await settle();
+		assert.deepEqual([WebSocket.last.of('join').length, WebSocket.last.of('subscribe').length], [1, 1]);
+	});
+
 	test('can be read as an async iterator', async () => {
 		const { room, WebSocket } = await joined();
 		const abort = new AbortController();

@@ -72,6 +72,30 @@ describe('tabs of one user', () => {
 		assert.ok(tabs.every(({ chat }) => chat.isShared));
 	});
 
+	for (const others of [0, 1]) {
+		test(`a replay that is slow is heard to its end${others ? ', though another tab comes in' : ''}`, async (t) => {
+			const w = world();
+			const want = Array.from({ length: 6 }, (_, n) => `m${n}`);
+			const { now } = Date;
+			let late = 0;
+
+			want.forEach((text) => say(w.tower, text));
+			t.mock.method(Date, 'now', () => now() + late);
+			const a = open(w);
+			const tabs = [a];
+			a.room.addEventListener('message', ({ detail }) => {
+				late += 2_000;
+				if (others > 0 && detail.content === 'm1')
+					tabs.push(open(w));
+			});
+			await until(() => JSON.stringify(tabs.map(({ heard }) => heard)), () => tabs.length > others && tabs.every(({ heard }) => heard.length >= want.length));
+			await settle(20);
+			for (const { heard } of tabs)
+				assert.deepEqual(heard, want);
+			assert.equal(w.tower.opened, 1);
+		});
+	}
+
 	test('one leaves a room that another is in', async () => {
 		const w = world();
 		const [a, b] = [open(w), open(w)];

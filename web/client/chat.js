@@ -277,11 +277,12 @@ export class Chat extends Asking {
 		this.#openedAt = Date.now();
 		this.#refusals = this.#blocked = 0;
 		this.#refused = undefined;
+		const [rooms, subscriptions] = [[...this.rooms.values()], [...this.subscriptions.values()]];
 		this.#setState('open');
-		this.dispatchEvent(new BelfryEvent('open', message));
-		for (const room of this.rooms.values())
+		this.dispatchEvent(new BelfryEvent('open', message));   // what a listener joins has begun by itself
+		for (const room of rooms.filter(({ state }) => state !== 'left'))
 			room[START](room === this.#openedWith);
-		for (const subscription of this.subscriptions.values())
+		for (const subscription of subscriptions.filter(({ state }) => state !== 'left'))
 			subscription[START]();
 		this.#openedWith = undefined;
 		this.welcomed(message);

@@ -4,7 +4,8 @@
  *
  * A tab hears of a room or topic from the answer to its own join on. A later join replays only for who
  * asked: for the others everything up to their `floor` is an echo of what they had. Joins of the same
- * room wait for each other's replay, since the server has one reader a subscription.
+ * room wait for each other's replay, since the server has one reader a subscription; one that is silent
+ * may be over or only slow, so that whoever waits comes in, and what follows is passed on all the same.
  */
 
 import { hears, echoOf } from './records.js';
@@ -21,7 +22,7 @@ import { userTopic } from './common.js';
  * @property {any} after the position asked for
  * @property {number} latest up to where stored messages follow
  * @property {number} floor the highest id that was passed on
- * @property {number} quietAt when the replay counts as over though nothing has said so
+ * @property {number} quietAt when the replay has been silent for long enough to let others in
  * @property {Json[] | null} held over a stream, whose answers come by another way than its messages: what came before it is clear what it is
  * @property {number} heldUntil at most
  */
@@ -211,20 +212,27 @@ export class Hub {
 		for (const [other, feeds] of this.#tabs) {
 			for (const feed of feeds.values()) {
 				const isSame = message.type === 'join' ? feed.kind === 'room' && feed.name === message.room : feed.kind === 'topic';
-				if (other !== tab && isSame && !this.#isLive(feed))
+				if (other !== tab && isSame && !this.#isLive(feed) && !this.#isQuiet(feed))
 					return false;
 			}
 		}
 		return true;
 	}
 
-	/** @param {Feed} feed */
+	/** Is its replay certainly over? @param {Feed} feed */
 	#isLive(feed) {
-		if (feed.held === null && feed.state === 'replaying' && (feed.floor >= feed.latest || Date.now() >= feed.quietAt)) {
+		if (feed.held === null && feed.state === 'replaying' && feed.floor >= feed.latest)
 			feed.state = 'live';
-			feed.floor = Math.max(feed.floor, feed.latest);
-		}
 		return feed.state === 'live';
+	}
+
+	/** Its replay may be over: others come in; what is still to come has higher ids. @param {Feed} feed */
+	#isQuiet(feed) {
+		const isQuiet = feed.held === null && feed.state === 'replaying' && Date.now() >= feed.quietAt;
+
+		if (isQuiet)
+			feed.state = 'live';
+		return isQuiet;
 	}
 
 	/** @param {string} tab @param {Json} message */

@@ -262,7 +262,7 @@ export class Rows {
 		if (scrollTop < clientHeight) {
 			if (this.first > 0)
 				this.up();
-			else
+			else if (!this.following)       // the log has only begun to fill
 				this.onbeginning();
 		} else if (scrollHeight - scrollTop - clientHeight < clientHeight && this.last < this.all.length) {
 			this.down();
