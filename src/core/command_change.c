@@ -65,9 +65,12 @@ check_owner(const struct asking *q, const struct message *m, struct refusal *why
 	uint64_t window_ms = q->hub->config->chat.edit_window_ms;
 	const char *what = q->kind == MESSAGE_EDITED ? "edited" : "deleted";
 
+	bool is_own = slice_eq(m->user_id, slice_str(q->claims->user_id));
+
+	/* who is banned or muted there does not moderate there, either */
 	if (q->claims->role >= ROLE_MODERATOR)
-		return 0;
-	if (!slice_eq(m->user_id, slice_str(q->claims->user_id)))
+		return is_own ? 0 : moderation_may_send(q->hub, q->claims, m->topic, why);
+	if (!is_own)
 		return refuse(why, ERROR_FORBIDDEN,
 		    "message %llu is somebody else's: only moderators may have it %s",
 		    (unsigned long long)m->id, what);

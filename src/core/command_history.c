@@ -152,6 +152,7 @@ command_history(struct session *s, struct caller *c, const struct command *cmd, 
 	r = moderation_may_join(s->who.hub, s->claims, request.topic, why);
 	if (r < 0)
 		goto out;
+	request.bound = moderation_bound(s->who.hub, s->claims);
 	answer = answer_new(c, cmd->ref, name, is_room);
 	if (answer == NULL) {
 		r = append_refusal(-ENOMEM, why);

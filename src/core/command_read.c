@@ -1,6 +1,7 @@
 #include <errno.h>
 
 #include "core/command_list.h"
+#include "core/moderation.h"
 #include "core/read_marker.h"
 #include "core/topic.h"
 #include "proto/json.h"
@@ -25,7 +26,7 @@ take_room(
 	if (!claims_may_subscribe(s->claims, buf_slice(topic)))
 		return refuse(why, ERROR_INSUFFICIENT_SCOPE,
 		    "topic '%s' is not in belfry.subscribe", refuse_clean(buf_slice(topic), clean));
-	return 0;
+	return moderation_may_join(s->who.hub, s->claims, buf_slice(topic), why);
 }
 
 int

@@ -279,7 +279,9 @@ command_members(struct session *s, struct caller *c, const struct command *cmd, 
 }
 
 struct room_list {
+	const struct hub *hub;
 	const struct claims *claims;
+	struct slice bound; /* from some rooms he may be banned; absent: from none */
 	struct buf *out;
 	size_t n;
 };
@@ -291,7 +293,9 @@ add_room(const struct log_room_info *info, void *ctx)
 	struct room_list *list = ctx;
 	struct slice room = topic_room(t->name);
 
-	if (!claims_may_subscribe(list->claims, t->name))
+	if (!claims_may_subscribe(list->claims, t->name) ||
+	    (list->bound.p != NULL &&
+		moderation_bars(list->hub->log, t->name, list->bound, list->hub->now_ms)))
 		return true;
 	if (list->n++ > 0)
 		(void)buf_add_char(list->out, ',');
@@ -308,7 +312,9 @@ add_room(const struct log_room_info *info, void *ctx)
 int
 command_rooms(struct session *s, struct caller *c, const struct command *cmd, struct refusal *why)
 {
-	struct room_list list = {.claims = s->claims};
+	struct room_list list = {.hub = s->who.hub,
+	    .claims = s->claims,
+	    .bound = moderation_bound(s->who.hub, s->claims)};
 	struct buf b;
 
 	(void)why;

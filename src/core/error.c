@@ -136,3 +136,15 @@ refusal_problem(struct buf *out, const struct refusal *r)
 	(void)buf_add_char(out, '}');
 	return out->failed ? -ENOMEM : 0;
 }
+
+void
+refusal_denied(struct buf *out, struct slice topic, const struct refusal *r)
+{
+	(void)buf_add_char(out, '{');
+	(void)json_add_member_string(out, "type", SLICE("denied"));
+	(void)json_add_member_string(out, "topic", topic);
+	(void)json_add_member_string(out, "code", slice_str(error_name(r->code)));
+	(void)json_add_member_string(out, "detail", slice_str(r->text));
+	if (r->retry_after_s > 0)
+		(void)json_add_member_u64(out, "retry_after", r->retry_after_s);
+}

@@ -87,4 +87,10 @@ const char *refuse_clean(struct slice s, char out[REFUSE_CLEAN]);
  */
 int refusal_problem(struct buf *out, const struct refusal *r);
 
+/*
+ * Append the message that says why a topic is not read, `{"type":"denied",…`, for the caller to
+ * close. Failures stick to out.
+ */
+void refusal_denied(struct buf *out, struct slice topic, const struct refusal *r);
+
 #endif

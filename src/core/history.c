@@ -9,8 +9,10 @@ struct history {
 	struct hub *hub;
 	history_done *done;
 	void *ctx;
-	struct log_filter filter; /* its pattern's bytes and the search's lie behind the struct */
+	struct log_filter
+	    filter; /* its pattern's, the search's and the user's bytes lie behind the struct */
 	struct slice search;
+	struct slice bound;
 	struct message **messages; /* in the order read */
 	unsigned n;
 	unsigned limit;
@@ -111,6 +113,7 @@ read_page(struct history *y)
 	r->count = (unsigned)min_size(r->count, LOG_READ_MAX);
 	r->max_bytes = HISTORY_PAGE_BYTES;
 	r->search = y->search;
+	r->bound = y->bound;
 	log_read(y->hub->log, r);
 }
 
@@ -146,7 +149,8 @@ start(struct history *y, const struct history_request *request)
 int
 history_read(struct hub *h, const struct history_request *request, history_done *done, void *ctx)
 {
-	struct history *y = mem_calloc(1, sizeof(*y) + request->topic.n + request->search.n);
+	struct history *y =
+	    mem_calloc(1, sizeof(*y) + request->topic.n + request->search.n + request->bound.n);
 	char *text;
 
 	if (y == NULL)
@@ -161,13 +165,11 @@ history_read(struct hub *h, const struct history_request *request, history_done 
 	y->done = done;
 	y->ctx = ctx;
 	y->limit = request->limit;
-	memcpy(text, request->topic.p, request->topic.n);
-	y->filter =
-	    (struct log_filter){slice_of(text, request->topic.n), pattern_is_topic(request->topic)};
-	if (request->search.n > 0) {
-		memcpy(text + request->topic.n, request->search.p, request->search.n);
-		y->search = slice_of(text + request->topic.n, request->search.n);
-	}
+	y->filter = (struct log_filter){
+	    slice_place(&text, request->topic), pattern_is_topic(request->topic)};
+	if (request->search.n > 0)
+		y->search = slice_place(&text, request->search);
+	y->bound = slice_place(&text, request->bound);
 	start(y, request);
 	return 0;
 }

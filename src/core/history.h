@@ -20,6 +20,7 @@ struct history_request {
 	uint64_t before;       /* 0: none */
 	struct position after; /* POSITION_NONE: none */
 	unsigned limit;        /* 1..HISTORY_LIMIT */
+	struct slice bound;    /* see struct log_read; borrowed during the call */
 };
 
 /*

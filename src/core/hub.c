@@ -4,7 +4,9 @@
 
 #include "base/mem.h"
 #include "core/config.h"
+#include "core/moderation.h"
 #include "core/reader.h"
+#include "core/token.h"
 #include "core/topic.h"
 
 #define TAIL_BATCH   256         /* slots taken from the tail at once */
@@ -280,6 +282,7 @@ struct delivery {
 	uint64_t delivered;
 	uint64_t origins; /* of a run: a bit for each sender's number modulo 64 */
 	bool is_rest;     /* of a run: only those who did not get it whole */
+	bool is_narrowed; /* a room's, to subscribers of a pattern: not to those banned there */
 	struct wire *wires[MESSAGE_FORMS];
 };
 
@@ -336,6 +339,13 @@ wire_for(struct delivery *d, enum message_form form)
 	return d->wires[form] == NULL ? -ENOMEM : 1;
 }
 
+static bool
+is_own_device(struct subscriber *s, const struct message *m)
+{
+	return s->ops->claims != NULL &&
+	       slice_eq(slice_str(s->ops->claims(s)->user_id), m->user_id);
+}
+
 /*
  * Nothing in here calls back into connections' ends: push and fail only note a failure, so the
  * list of subscriptions stays as it is while it is walked.
@@ -360,7 +370,9 @@ deliver_to(struct delivery *d, struct sub *sub)
 		return;
 	if ((m->kind == MESSAGE_RAW) != (s->form == FORM_WS_RAW))
 		return;
-	if (m->is_private && (s->ops->is_of == NULL || !s->ops->is_of(s, m->user_id)))
+	if (m->is_private && !is_own_device(s, m))
+		return;
+	if (d->is_narrowed && s->may_be_banned && moderation_withholds(s, m))
 		return;
 	if (sub->reader == NULL && !s->ops->has_room(s))
 		reader_fall_behind(d->hub, s);
@@ -387,8 +399,8 @@ push_run(struct delivery *d, struct sub *sub)
 	if (s->seen > d->sequence)
 		return true; /* another subscription of its got it */
 	if (!s->ops->takes_runs || sub->reader != NULL || s->form == FORM_WS_RAW ||
-	    (d->origins >> (s->number & 63) & 1) != 0 || !s->ops->has_room(s) ||
-	    wire_for(d, (enum message_form)s->form) <= 0)
+	    (d->is_narrowed && s->may_be_banned) || (d->origins >> (s->number & 63) & 1) != 0 ||
+	    !s->ops->has_room(s) || wire_for(d, (enum message_form)s->form) <= 0)
 		return false;
 	s->seen = d->sequence + d->n;
 	s->ops->push(s, d->wires[s->form]);
@@ -461,8 +473,10 @@ deliver_under(struct hub *h, struct delivery *d, struct slice topic)
 {
 	struct hub_topic *t = map_get(&h->topics, topic);
 
+	d->is_narrowed = false;
 	if (t != NULL)
-		deliver_topic(d, t);
+		deliver_topic(d, t); /* who is banned there has left */
+	d->is_narrowed = h->n_patterns > 0 && topic_room(topic).p != NULL;
 	for (size_t i = 0; i < h->n_patterns; i++) {
 		if (pattern_matches(h->patterns[i]->pattern, topic))
 			deliver_topic(d, h->patterns[i]);

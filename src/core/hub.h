@@ -71,8 +71,8 @@ struct subscriber_ops {
 	 * NULL.
 	 */
 	void (*own)(struct subscriber *s, uint64_t id);
-	/* Whether it is a connection of this user. NULL: of nobody's. */
-	bool (*is_of)(struct subscriber *s, struct slice user_id);
+	/* Whose connection it is. Every session has it; NULL: nobody's. */
+	const struct claims *(*claims)(struct subscriber *s);
 	/* No memory to let it fall behind: it must end (later, not in this call). */
 	void (*fail)(struct subscriber *s);
 	/* A reader brought it level: rooms get fresh members when presence changes were skipped. */
@@ -98,7 +98,9 @@ struct subscriber {
 	uint32_t n_rooms;        /* of a session: rooms it has joined */
 	uint16_t n_over_rate;    /* … and its messages in a row that were too many */
 	uint8_t form;            /* enum message_form */
-	bool is_stream;          /* one merged cursor for all its subscriptions (SSE) */
+	bool is_stream : 1;      /* one merged cursor for all its subscriptions (SSE) */
+	/* moderation_withholds is to be asked before a room's message comes by a pattern */
+	bool may_be_banned : 1;
 };
 _Static_assert(sizeof(struct subscriber) == 64, "a subscriber is one cache line");
 

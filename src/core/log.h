@@ -169,6 +169,9 @@ struct log_read {
 	int64_t time_ms;
 	int64_t now_ms;      /* for what has expired */
 	struct slice search; /* words that content must have (history's q); absent: all */
+	/* a user's id: rooms from which he is banned are left out; borrowed until done; absent: none */
+	struct slice bound;
+	struct log *log; /* set by log_read */
 	bool may_skip;   /* what a disk will not give is passed over, not a failure; `lost` tells */
 	unsigned worker; /* where done is called */
 	/* results */

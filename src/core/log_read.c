@@ -14,6 +14,7 @@ log_read(struct log *l, struct log_read *r)
 	r->status = 0;
 	r->more = false;
 	r->lost = 0;
+	r->log = l;
 	l->store->ops->read(l->store, r);
 }
 

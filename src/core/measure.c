@@ -238,30 +238,62 @@ is_in_scope(const struct measure *m, const struct sub *sub)
 	return slice_eq(m->scope, sub_pattern(sub));
 }
 
+bool
+measure_is_about(const struct measure *m, const struct sub *sub)
+{
+	if (sub->at->is_topic)
+		return is_in_scope(m, sub);
+	return m->kind == MEASURE_BAN && moderation_is_about(m->scope, sub_pattern(sub));
+}
+
+struct slice
+measure_topic(const struct measure *m)
+{
+	bool is_all = slice_eq(m->scope, SLICE(MODERATION_ALL));
+
+	return is_all ? SLICE("chat/" MODERATION_ALL) : m->scope;
+}
+
 static bool
 is_inside(const struct measure *m, const struct session *s)
 {
 	for (const struct sub *sub = s->who.subs; sub != NULL; sub = sub->next) {
-		if (is_in_scope(m, sub))
+		if (measure_is_about(m, sub))
 			return true;
 	}
 	return false;
 }
 
+/* A pattern stays, without the room, and is told so once. */
 static void
 leave(const struct measure *m, struct session *s)
 {
+	bool is_narrowed = false;
+	struct refusal why;
 	struct sub *next;
 
 	for (struct sub *sub = s->who.subs; sub != NULL; sub = next) {
 		next = sub->next;
-		if (!is_in_scope(m, sub))
+		if (!measure_is_about(m, sub))
 			continue;
-		if (sub->is_room)
+		if (!sub->at->is_topic)
+			is_narrowed = true;
+		else if (sub->is_room)
 			session_leave(s, &s->caller, sub, m->text, SLICE_NONE);
 		else
 			session_unsubscribe(s, &s->caller, sub, m->text, SLICE_NONE);
 	}
+	if (is_narrowed && moderation_may_join(s->who.hub, s->claims, measure_topic(m), &why) < 0)
+		session_deny(s, measure_topic(m), &why);
+}
+
+bool
+measure_bans(const struct measure *m, struct subscriber *s, const struct claims *who)
+{
+	if (m->kind != MEASURE_BAN || !slice_eq(slice_str(who->user_id), m->user))
+		return false;
+	s->may_be_banned = moderation_bound(s->hub, who).p != NULL;
+	return s->may_be_banned;
 }
 
 bool
@@ -285,6 +317,7 @@ measure_apply(struct measure *m, struct session *s)
 
 	if (is_about_token(m->kind))
 		return measure_ends_token(m, s->claims) ? MEASURE_TOKEN : MEASURE_NOTHING;
+	(void)measure_bans(m, &s->who, s->claims);
 	if (!slice_eq(slice_str(s->claims->user_id), m->user) || !is_inside(m, s))
 		return MEASURE_NOTHING;
 	is_spared = s->claims->role == ROLE_ADMIN && (m->kind == MEASURE_BAN || !m->is_admin);

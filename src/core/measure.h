@@ -53,7 +53,7 @@ struct measure {
 	char text[MEASURE_TEXT_MAX]; /* "kicked by ann: spam" */
 	/* results */
 	int status;         /* negative: it was not written */
-	unsigned n_reached; /* connections that left or ended */
+	unsigned n_reached; /* connections that left, lost a topic or ended */
 	unsigned n_spared;  /* administrators' connections, which a moderator leaves alone */
 	/* called at home, when it is done or has failed; then measure_free */
 	void (*done)(struct measure *m);
@@ -82,6 +82,15 @@ enum measure_effect {
 	MEASURE_ENDS,  /* it was in nothing else: close it (4403) */
 	MEASURE_TOKEN, /* its token is revoked: end it (4401) */
 };
+/*
+ * Whether it is a ban that holds for this bearer; then his subscriber may be banned from now on
+ * (core/moderation.h).
+ */
+bool measure_bans(const struct measure *m, struct subscriber *s, const struct claims *who);
+/* Whether it is about this subscription: a room's topic, or a pattern that may bring one's. */
+bool measure_is_about(const struct measure *m, const struct sub *sub);
+/* The topic that those are told of who have a pattern. */
+struct slice measure_topic(const struct measure *m);
 /* What it does to a chat, which has left the room when this returns. */
 enum measure_effect measure_apply(struct measure *m, struct session *s);
 /* Whether it ends a connection of this bearer; counted. */

@@ -98,6 +98,95 @@ moderation_may_send(
 	return check(h, who, FACT_MUTE, topic, why);
 }
 
+/* --- what patterns bring --- */
+
+bool
+moderation_bars(struct log *l, struct slice topic, struct slice user, int64_t now_ms)
+{
+	bool everywhere;
+
+	return topic_room(topic).p != NULL &&
+	       is_true(l, FACT_BAN, topic, user, now_ms, NULL, &everywhere);
+}
+
+struct slice
+moderation_bound(const struct hub *h, const struct claims *who)
+{
+	struct slice user = slice_str(who->user_id);
+
+	return who->role == ROLE_ADMIN || !fact_concerns(h->log, FACT_BAN, user) ? SLICE_NONE
+										 : user;
+}
+
+bool
+moderation_withholds(struct subscriber *s, const struct message *m)
+{
+	const struct hub *h = s->hub;
+	struct slice user = moderation_bound(h, s->ops->claims(s));
+
+	s->may_be_banned = user.p != NULL;
+	return s->may_be_banned && moderation_bars(h->log, m->topic, user, h->now_ms);
+}
+
+bool
+moderation_is_about(struct slice scope, struct slice pattern)
+{
+	const char *end;
+
+	if (!slice_eq(scope, SLICE(MODERATION_ALL)))
+		return pattern_matches(pattern, scope);
+	end = pattern.n == 0 ? NULL : memchr(pattern.p, '/', pattern.n);
+	if (end != NULL)
+		pattern.n = (size_t)(end - pattern.p);
+	return slice_eq(pattern, SLICE("chat")) || slice_eq(pattern, SLICE("*")) ||
+	       slice_eq(pattern, SLICE("**"));
+}
+
+/* The rooms found; told when the table is no longer locked. */
+struct bars {
+	struct slice user;
+	struct slice pattern;
+	unsigned n;
+	struct {
+		size_t n;
+		char text[TOPIC_MAX];
+	} topics[MODERATION_TOLD];
+};
+
+static bool
+note_bar(const struct fact *f, void *ctx)
+{
+	struct bars *bars = ctx;
+	bool is_all = slice_eq(f->scope, SLICE(MODERATION_ALL));
+	struct slice topic = is_all ? SLICE("chat/" MODERATION_ALL) : f->scope;
+
+	if (!slice_eq(f->subject, bars->user) || !moderation_is_about(f->scope, bars->pattern))
+		return true;
+	memcpy(bars->topics[bars->n].text, topic.p, min_size(topic.n, TOPIC_MAX));
+	bars->topics[bars->n++].n = min_size(topic.n, TOPIC_MAX);
+	return bars->n < MODERATION_TOLD;
+}
+
+void
+moderation_each_bar(const struct hub *h, const struct claims *who, struct slice pattern,
+    void (*each)(struct slice topic, const struct refusal *why, void *ctx), void *ctx)
+{
+	struct bars bars UNCLEARED;
+	struct refusal why;
+
+	bars.user = moderation_bound(h, who);
+	bars.pattern = pattern;
+	bars.n = 0;
+	if (bars.user.p != NULL && !pattern_is_topic(pattern))
+		fact_each(h->log, FACT_BAN, h->now_ms, note_bar, &bars);
+	for (unsigned i = 0; i < bars.n; i++) {
+		struct slice topic = slice_of(bars.topics[i].text, bars.topics[i].n);
+
+		if (check(h, who, FACT_BAN, topic, &why) < 0)
+			each(topic, &why, ctx);
+	}
+}
+
 bool
 moderation_silences(struct log *l, struct slice topic, struct slice user, int64_t now_ms)
 {

@@ -23,6 +23,28 @@ MUST_CHECK int moderation_may_join(
 MUST_CHECK int moderation_may_send(
     const struct hub *h, const struct claims *who, struct slice topic, struct refusal *why);
 
+/*
+ * Whether a user is banned from the room of this topic, or from all; false for what is no room's. Any
+ * thread.
+ */
+bool moderation_bars(struct log *l, struct slice topic, struct slice user, int64_t now_ms);
+/* The id of a user who may be banned somewhere; absent for nearly everybody. Borrowed from who. */
+struct slice moderation_bound(const struct hub *h, const struct claims *who);
+/*
+ * Whether a message that a pattern brings is of a room from which this subscriber, who may_be_banned,
+ * is banned. Forgets that he may be when he is nowhere any more.
+ */
+bool moderation_withholds(struct subscriber *s, const struct message *m);
+/* Whether a pattern may bring something of a scope, which is a room's topic or `*`. */
+bool moderation_is_about(struct slice scope, struct slice pattern);
+#define MODERATION_TOLD 16 /* rooms */
+/*
+ * Call each for the rooms of a pattern from which he is banned: the topic, and why, in words. For a
+ * ban from all rooms the topic is `chat/` and a star. The first MODERATION_TOLD of them.
+ */
+void moderation_each_bar(const struct hub *h, const struct claims *who, struct slice pattern,
+    void (*each)(struct slice topic, const struct refusal *why, void *ctx), void *ctx);
+
 /* Whether what this user has put off must not be published there now. Any thread. */
 bool moderation_silences(struct log *l, struct slice topic, struct slice user, int64_t now_ms);
 

@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "base/mem.h"
+#include "core/moderation.h"
 #include "core/reader_private.h"
 #include "core/topic.h"
 
@@ -177,8 +178,11 @@ cover(struct reader *r, struct sub *only)
 static int
 make_filters(struct reader *r)
 {
+	struct subscriber *s = r->who;
+	struct slice bound =
+	    s->may_be_banned ? moderation_bound(r->hub, s->ops->claims(s)) : SLICE_NONE;
 	size_t n = 0;
-	size_t bytes = 0;
+	size_t bytes = bound.n;
 	char *text;
 
 	for (const struct sub *sub = r->who->subs; sub != NULL; sub = sub->next) {
@@ -203,6 +207,7 @@ make_filters(struct reader *r)
 		    (struct log_filter){slice_of(text, pattern.n), sub->at->is_topic};
 		text += pattern.n;
 	}
+	r->read.bound = bound.p == NULL ? SLICE_NONE : slice_place(&text, bound);
 	r->filters_stale = false;
 	return 0;
 }
@@ -373,6 +378,8 @@ pass_on(struct reader *r, struct message *m)
 	struct wire *w;
 
 	if (m->time_ms < r->min_time_ms || is_in_target(r, m) || came_otherwise(r, m))
+		return 0;
+	if (s->may_be_banned && moderation_withholds(s, m))
 		return 0;
 	if (!s->ops->has_room(s))
 		return 1;

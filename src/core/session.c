@@ -152,6 +152,7 @@ session_init(struct session *s, struct hub *h, const struct session_ops *ops, st
 	}
 	s->who.ops = &ops->who;
 	s->who.hub = h;
+	s->who.may_be_banned = moderation_bound(h, claims).p != NULL;
 	s->claims = claims;
 	s->name = copy;
 	return 0;
@@ -251,6 +252,15 @@ send_own(struct session *s, const char *type, struct buf *b)
 }
 
 void
+session_deny(struct session *s, struct slice topic, const struct refusal *why)
+{
+	struct buf b = BUF_INIT(ANSWER_MAX);
+
+	refusal_denied(&b, topic, why);
+	send_own(s, "denied", &b);
+}
+
+void
 gap_write(struct buf *b, const struct log_resume *gap, uint64_t asked, uint32_t dropped)
 {
 	if (gap->reason == LOG_GAP_UNREADABLE)
@@ -281,10 +291,10 @@ session_gap(struct subscriber *who, struct sub *sub, const struct log_resume *ga
 	send_own(s, "gap", &b);
 }
 
-bool
-session_is_of(struct subscriber *who, struct slice user_id)
+const struct claims *
+session_claims(struct subscriber *who)
 {
-	return slice_eq(slice_str(session_of(who)->claims->user_id), user_id);
+	return session_of(who)->claims;
 }
 
 static void
@@ -547,6 +557,12 @@ session_leave(
 	hub_unsubscribe(h, sub);
 }
 
+static void
+deny(struct slice topic, const struct refusal *why, void *ctx)
+{
+	session_deny(ctx, topic, why);
+}
+
 int
 session_subscribe(struct session *s, struct caller *c, struct slice pattern,
     const struct position *from, struct slice ref, struct refusal *why)
@@ -577,6 +593,7 @@ session_subscribe(struct session *s, struct caller *c, struct slice pattern,
 	(void)json_add_member_bool(&b, "resumed", resumed);
 	(void)json_add_member_u64(&b, "latest", latest_of(s, pattern));
 	caller_answer(c, "subscribed", &b);
+	moderation_each_bar(s->who.hub, s->claims, pattern, deny, s);
 	reader_advance(s->who.hub, sub);
 	return 0;
 }
@@ -593,6 +610,7 @@ session_unsubscribe(
 int
 session_refresh(struct session *s, struct claims *claims, struct refusal *why)
 {
+	struct hub *h = s->who.hub;
 	struct sub *sub;
 	struct sub *next;
 
@@ -603,20 +621,24 @@ session_refresh(struct session *s, struct claims *claims, struct refusal *why)
 	}
 	claims_unref(s->claims);
 	s->claims = claims;
+	s->who.may_be_banned = moderation_bound(h, claims).p != NULL;
 	if (claims->has_name) { /* a token's name goes before one that was asked for */
 		mem_free(s->name);
 		s->name = NULL;
 	}
 	for (sub = s->who.subs; sub != NULL; sub = next) {
+		const char *reason = NULL;
+
 		next = sub->next;
-		if (claims_may_subscribe(claims, sub_pattern(sub)))
-			continue;
-		if (sub->is_room)
-			session_leave(
-			    s, &s->caller, sub, "the new token does not permit it", SLICE_NONE);
-		else
-			session_unsubscribe(
-			    s, &s->caller, sub, "the new token does not permit it", SLICE_NONE);
+		if (!claims_may_subscribe(claims, sub_pattern(sub)))
+			reason = "the new token does not permit it";
+		else if (sub->at->is_topic &&
+			 moderation_may_join(h, claims, sub_pattern(sub), why) < 0)
+			reason = why->text; /* he was an administrator */
+		if (reason != NULL && sub->is_room)
+			session_leave(s, &s->caller, sub, reason, SLICE_NONE);
+		else if (reason != NULL)
+			session_unsubscribe(s, &s->caller, sub, reason, SLICE_NONE);
 	}
 	session_ops_of(s)->token_changed(s);
 	return 0;

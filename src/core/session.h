@@ -89,7 +89,7 @@ void gap_write(struct buf *b, const struct log_resume *gap, uint64_t asked, uint
 /* Of subscriber_ops, the same for every session. */
 void session_gap(struct subscriber *who, struct sub *sub, const struct log_resume *gap,
     uint64_t asked, uint32_t dropped);
-bool session_is_of(struct subscriber *who, struct slice user_id);
+const struct claims *session_claims(struct subscriber *who);
 void session_level(struct subscriber *who, struct sub *sub, bool presence_skipped);
 
 /*
@@ -103,6 +103,8 @@ void session_leave(
     struct session *s, struct caller *c, struct sub *sub, const char *reason, struct slice ref);
 MUST_CHECK int session_subscribe(struct session *s, struct caller *c, struct slice pattern,
     const struct position *from, struct slice ref, struct refusal *why);
+/* A pattern of its own does not bring this topic: it is told why. */
+void session_deny(struct session *s, struct slice topic, const struct refusal *why);
 void session_unsubscribe(
     struct session *s, struct caller *c, struct sub *sub, const char *reason, struct slice ref);
 

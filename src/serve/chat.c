@@ -176,7 +176,7 @@ static const struct session_ops session_ops = {
 	    .push = push,
 	    .takes_runs = true,
 	    .gap = session_gap,
-	    .is_of = session_is_of,
+	    .claims = session_claims,
 	    .fail = chat_fail,
 	    .level = session_level,
 	},

@@ -144,7 +144,7 @@ static const struct session_ops session_ops = {
 	    .takes_runs = true,
 	    .own = own,
 	    .gap = session_gap,
-	    .is_of = session_is_of,
+	    .claims = session_claims,
 	    .fail = chat_fail,
 	    .level = session_level,
 	},

@@ -164,10 +164,17 @@ level(struct subscriber *who, struct sub *sub, bool presence_skipped)
 		    st)); /* not now: the reader that says this still looks at the subscriber */
 }
 
+static const struct claims *
+bearer(struct subscriber *who)
+{
+	return stream_of(who)->claims;
+}
+
 static const struct subscriber_ops subscriber_ops = {
     .has_room = has_room,
     .push = push,
     .takes_runs = true,
+    .claims = bearer,
     .gap = gap,
     .fail = fail,
     .level = level,
@@ -308,6 +315,65 @@ describe(void *data, struct buf *out)
 	(void)buf_add_char(out, ']');
 }
 
+/* --- what it may not read --- */
+
+static int
+check_topic(const struct stream *st, struct slice topic, struct refusal *why)
+{
+	char clean[REFUSE_CLEAN];
+
+	if (!claims_may_subscribe(st->claims, topic))
+		return refuse(why, ERROR_INSUFFICIENT_SCOPE,
+		    "topic '%s' is not in belfry.subscribe", refuse_clean(topic, clean));
+	return moderation_may_join(st->who.hub, st->claims, topic, why);
+}
+
+static void
+say_denied(struct stream *st, struct slice topic, const struct refusal *why)
+{
+	struct buf b = BUF_INIT(4096);
+	char peer[64];
+	char who[80];
+	struct refusal veiled;
+	const struct refusal *told;
+
+	(void)snprintf(who, sizeof(who), "peer=%s", conn_peer(conn_of(st), peer));
+	told = serve_note_refusal(conn_net(conn_of(st))->owner, who, why, &veiled);
+	refusal_denied(&b, topic, told);
+	if (buf_add_char(&b, '}') == 0)
+		say(st, "denied", 0, buf_slice(&b));
+	else
+		conn_fail(conn_of(st), CLOSE_NO_MEMORY);
+	buf_done(&b);
+}
+
+/* Of a ban: the room's own topic ends, patterns go on without it; both are told. */
+static void
+narrow(struct stream *st, struct measure *m)
+{
+	bool is_narrowed = false;
+	bool is_reached = false;
+	struct refusal why;
+	struct sub *next;
+
+	for (struct sub *sub = st->who.subs; sub != NULL; sub = next) {
+		next = sub->next;
+		if (!measure_is_about(m, sub))
+			continue;
+		is_reached = true;
+		is_narrowed = is_narrowed || !sub->at->is_topic;
+		if (!sub->at->is_topic || check_topic(st, sub_pattern(sub), &why) == 0)
+			continue;
+		say_denied(st, sub_pattern(sub), &why);
+		hub_unsubscribe(st->who.hub, sub);
+	}
+	m->n_reached += is_reached ? 1 : 0;
+	if (is_narrowed && check_topic(st, measure_topic(m), &why) < 0)
+		say_denied(st, measure_topic(m), &why);
+	if (st->who.subs == NULL)
+		conn_finish(conn_of(st), CLOSE_KICKED);
+}
+
 static void
 visit(struct conn *conn, void *data, void *what)
 {
@@ -316,6 +382,8 @@ visit(struct conn *conn, void *data, void *what)
 	(void)conn;
 	if (measure_ends_token(what, st->claims))
 		end_expired(st);
+	else if (measure_bans(what, &st->who, st->claims))
+		narrow(st, what);
 }
 
 static const struct stream_ops stream_ops = {
@@ -421,38 +489,10 @@ read_request(
 
 /* --- opening --- */
 
-static int
-check_topic(const struct stream *st, struct slice topic, struct refusal *why)
-{
-	char clean[REFUSE_CLEAN];
-
-	if (!claims_may_subscribe(st->claims, topic))
-		return refuse(why, ERROR_INSUFFICIENT_SCOPE,
-		    "topic '%s' is not in belfry.subscribe", refuse_clean(topic, clean));
-	return moderation_may_join(st->who.hub, st->claims, topic, why);
-}
-
 static void
-say_denied(struct stream *st, struct slice topic, const struct refusal *why)
+deny_room(struct slice topic, const struct refusal *why, void *ctx)
 {
-	struct buf b = BUF_INIT(4096);
-	char peer[64];
-	char who[80];
-	struct refusal veiled;
-	const struct refusal *told;
-
-	(void)snprintf(who, sizeof(who), "peer=%s", conn_peer(conn_of(st), peer));
-	told = serve_note_refusal(conn_net(conn_of(st))->owner, who, why, &veiled);
-	(void)buf_add_char(&b, '{');
-	(void)json_add_member_string(&b, "type", SLICE("denied"));
-	(void)json_add_member_string(&b, "topic", topic);
-	(void)json_add_member_string(&b, "code", slice_str(error_name(told->code)));
-	(void)json_add_member_string(&b, "detail", slice_str(told->text));
-	if (buf_add_char(&b, '}') == 0)
-		say(st, "denied", 0, buf_slice(&b));
-	else
-		conn_fail(conn_of(st), CLOSE_NO_MEMORY);
-	buf_done(&b);
+	say_denied(ctx, topic, why);
 }
 
 static bool
@@ -514,6 +554,8 @@ start(struct stream *st, const struct request *r)
 		if (check_topic(st, buf_slice(&r->topics[i]), &denied) < 0 && !is_repeated(r, i))
 			say_denied(st, buf_slice(&r->topics[i]), &denied);
 	}
+	for (const struct sub *sub = st->who.subs; sub != NULL; sub = sub->next)
+		moderation_each_bar(st->who.hub, st->claims, sub_pattern(sub), deny_room, st);
 	if (reader_start(st->who.hub, &st->who, NULL, &r->from, &resumed) < 0)
 		conn_fail(conn_of(st), CLOSE_NO_MEMORY);
 	else if (st->who.readers == NULL)
@@ -541,7 +583,8 @@ open_stream(struct exchange *x, const struct request *r, struct claims *claims)
 	    .hub = h,
 	    .number = conn_number(x->conn),
 	    .form = r->is_lines ? FORM_LINE : FORM_EVENTS,
-	    .is_stream = true};
+	    .is_stream = true,
+	    .may_be_banned = moderation_bound(h, claims).p != NULL};
 	st->claims = claims;
 	st->is_lines = r->is_lines;
 	st->wants_heartbeat = r->wants_heartbeat;

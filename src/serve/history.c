@@ -97,6 +97,8 @@ serve_history(struct exchange *x)
 		    refuse_clean(request.topic, clean));
 	if (r == 0)
 		r = moderation_may_join(serve_of(x)->hub, claims, request.topic, &why);
+	if (r == 0)
+		request.bound = moderation_bound(serve_of(x)->hub, claims);
 	if (r == 0 && history_read(serve_of(x)->hub, &request, on_history, exchange_hold(x)) < 0) {
 		exchange_release(x);
 		r = append_refusal(-ENOMEM, &why);

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 
+#include "core/moderation.h"
 #include "core/search.h"
 #include "core/topic.h"
 
@@ -262,6 +263,8 @@ bool
 read_wants(const struct log_read *r, struct slice topic, int64_t expires_ms)
 {
 	if (expires_ms != 0 && expires_ms <= r->now_ms)
+		return false;
+	if (r->bound.p != NULL && moderation_bars(r->log, topic, r->bound, r->now_ms))
 		return false;
 	for (size_t i = 0; i < r->n_filters; i++) {
 		const struct log_filter *f = &r->filters[i];

@@ -67,7 +67,7 @@ check_sent(struct client *c, const char *type, struct slice json, bool is_answer
 {
 	static const char *const answers[] = {"joined", "left", "ack", "subscribed", "unsubscribed",
 	    "members", "rooms", "history", "refreshed", "pong"};
-	static const char *const unasked[] = {"gap", "members", "left", "unsubscribed"};
+	static const char *const unasked[] = {"gap", "members", "left", "unsubscribed", "denied"};
 	cJSON *tree = NULL;
 	struct slice ref;
 
@@ -166,6 +166,7 @@ on_fail(struct subscriber *who)
 
 static const struct session_ops session_ops = {.who = {.has_room = has_room,
 						   .push = on_push,
+						   .claims = session_claims,
 						   .gap = session_gap,
 						   .fail = on_fail,
 						   .level = session_level},

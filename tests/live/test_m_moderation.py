@@ -2,6 +2,7 @@
 
 import json
 import time
+import urllib.parse
 
 import pytest
 from support import tokens
@@ -186,6 +187,90 @@ def test_ban_everywhere(daemons):
     assert [b["room"] for b in listed(daemons, "bans") if b["user"] == sub] == ["*"]
     api(daemons, "unban", room="*", user=sub)
     bob.ok("join", "joined", room=room, last=0)
+
+
+def patterns_leave_out(d):
+    """Live and stored, at every door that takes a pattern, and what a stream follows by name."""
+    room, other, bob = mark("r"), mark("o"), mark("bob")
+    t = token(bob)
+    start = d.publish(f"chat/{room}", "before")["id"]
+    ws = someone(d, bob)
+    ws.ok("subscribe", "subscribed", topic="chat/*")
+    chat = d.chat_sse(mark("q"), token=t, last=0)
+    assert post(d, f"/chat/{chat.session}", {"type": "subscribe", "topic": "*/*"}, bob).status == 200
+    events = d.sse(topic="**", token=t)
+    lines = d.sse(topic="chat/**", token=t, accept="application/x-ndjson")
+    named = d.sse(topic=[f"chat/{room}", "elsewhere"], token=t)
+    only = d.sse(topic=f"chat/{room}", token=t)
+    eve = d.sse(topic="chat/*", token=token("eve"))
+    assert api(d, "ban", room=room, user=bob, seconds=LATER, reason="spam")["reached"] == 6
+    words = ws.expect("denied")
+    assert (words["topic"], words["code"]) == (f"chat/{room}", "banned") and words["retry_after"] > LATER - 60
+    assert words["detail"].startswith("you are banned from this room until 20") and words["detail"].endswith(" by Root: spam")
+    for stream in (chat, events, named, only):
+        assert stream.until("denied").json()["detail"] == words["detail"]
+    while (line := lines.lines())["type"] != "denied":
+        assert line["type"] == "keepalive"
+    assert not [e for e in only.end() if e.data]
+    secret = d.publish(f"chat/{room}", "secret")["id"]
+    d.publish("elsewhere", "bell")
+    plain = d.publish(f"chat/{other}", "plain")["id"]
+
+    def is_next(content):
+        assert ws.expect("chat", keep=False)["content"] == content
+        assert chat.until("message").json()["content"] == content
+        assert events.until("chat").json()["content"] == content
+        while (line := lines.lines())["type"] == "keepalive":
+            pass
+        assert line["content"] == content
+
+    is_next("plain")
+    assert named.until("notification").json()["message"] == "bell"
+    assert eve.until("chat").json()["id"] == secret
+
+    def stored():
+        """The ids at each door that replays."""
+        after = {"after": start}
+        for query in ({"topic": "chat/*"} | after, {"topic": "**", "after": "all"}, {"topic": "chat/*"}):
+            yield [m["id"] for m in d.http("GET", "/history?" + urllib.parse.urlencode(query), token=t).ok().json()["messages"]]
+        yield [m["id"] for m in d.http("GET", "/history?topic=chat/*&q=secret", token=t).ok().json()["messages"]] + [plain]
+        yield [int(e.id) for e in d.sse(topic="chat/*", wait=0, token=t, **after).end() if e.name == "chat"]
+        reader = someone(d, bob)
+        yield [m["id"] for m in reader.ok("history", "history", topic="chat/**", after=start)["messages"]]
+        reader.ok("subscribe", "subscribed", topic="chat/*", last=2)
+        d.publish(f"chat/{other}", "last")
+        got = []
+        while (m := reader.expect("chat", keep=False))["content"] != "last":
+            got.append(m["id"])
+        yield got
+
+    for ids in stored():
+        assert secret not in ids and start not in ids and plain in ids, ids
+    rooms = [r["room"] for r in ws.ok("rooms", "rooms")["rooms"]]
+    assert other in rooms and room not in rooms
+    ws.fails("read", "banned", room=room, id=secret)
+    return room, bob, ws, is_next, stored, secret
+
+
+def test_ban_and_patterns(daemons):
+    room, bob, ws, is_next, stored, secret = patterns_leave_out(daemons)
+    is_next("last")
+    api(daemons, "unban", room=room, user=bob)
+    daemons.publish(f"chat/{room}", "back")
+    is_next("back")
+    assert secret in next(stored())
+    assert room in [r["room"] for r in ws.ok("rooms", "rooms")["rooms"]]
+
+
+def test_ban_and_patterns_on_disk(disk):
+    room, bob, *_ = patterns_leave_out(disk)
+    again(disk)
+    ws = someone(disk, bob)
+    ws.ok("subscribe", "subscribed", topic="**", after="all")
+    assert ws.expect("denied")["topic"] == f"chat/{room}"
+    disk.publish("elsewhere", "end")
+    while (m := ws.recv())["type"] != "notification" or m["message"] != "end":
+        assert m.get("room") != room, m
 
 
 def test_administrators_are_not_banned(daemons):

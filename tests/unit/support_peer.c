@@ -279,6 +279,8 @@ note_json(struct peer *p, const char *type, struct slice text)
 	} else if (strcmp(type, "left") == 0 || strcmp(type, "unsubscribed") == 0) {
 		note(&p->notes, "%s%s %s%s", type, ref, place_of(json),
 		    json_member(json, "reason") != NULL ? " for a reason" : "");
+	} else if (strcmp(type, "denied") == 0) {
+		note(&p->notes, "denied %s %s", place_of(json), text_of(json, "detail"));
 	} else {
 		note(&p->notes, "%s%s", type, ref);
 	}
@@ -361,7 +363,7 @@ peer_fail(struct subscriber *who)
 static const struct session_ops peer_ops = {.who = {.has_room = peer_has_room,
 						.push = peer_push,
 						.gap = session_gap,
-						.is_of = session_is_of,
+						.claims = session_claims,
 						.fail = peer_fail,
 						.level = session_level},
     .send = peer_send,
@@ -380,6 +382,7 @@ static const struct session_ops own_ops = {.who = {.has_room = peer_has_room,
 					       .push = peer_push,
 					       .gap = session_gap,
 					       .own = peer_own,
+					       .claims = session_claims,
 					       .fail = peer_fail,
 					       .level = session_level},
     .send = peer_send,

@@ -322,6 +322,126 @@ START_TEST(ban_and_mute)
 }
 END_TEST
 
+/* A pattern leaves out the rooms from which somebody is banned, from the ban to its end. */
+START_TEST(ban_and_patterns)
+{
+	struct house house;
+	struct world *w = &house.w;
+
+	ck_assert(house_open(&house));
+	peer_do(BOB, "{'type':'leave'}");
+	peer_do(BOB, "{'type':'subscribe','topic':'chat/*'}");
+	peer_do(BOB, "{'type':'subscribe','topic':'*/b'}");
+	world_turn(w);
+	(void)peer_take(BOB);
+	(void)peer_take(ANN);
+	ck_assert_int_eq(world_say(w, "chat/a", "before"), 0); /* #1 */
+	world_turn(w);
+	GOT(BOB, "chat/a#1 someone: before");
+	peer_do(ANN, "{'type':'ban','user':'bob','seconds':60,'reason':'spam','ref':1}");
+	world_turn(w);
+	GOT(ANN, "chat/a#1 someone: before; ack(1) -");
+	GOT(BOB,
+	    "denied chat/a you are banned from this room until 2023-11-14T22:14:20Z by ann: spam");
+	ck_assert_uint_eq(house.n_closed, 0);
+	/* live: alone, in a run, and what changes a message */
+	ck_assert_int_eq(world_say(w, "chat/a", "1"), 0);
+	world_turn(w);
+	ck_assert_int_eq(world_say_often(w, "chat/a", "n", 3), 0);
+	peer_do(EVE, "{'type':'chat','content':'x'}");
+	world_turn(w);
+	peer_do(
+	    EVE, "{'type':'edit','target':%llu,'content':'y'}", (unsigned long long)EVE->last_id);
+	ck_assert_int_eq(world_say(w, "chat/b", "elsewhere"), 0);
+	world_turn(w);
+	GOT(BOB, "chat/b#8 someone: elsewhere");
+	/* replayed: `last` counts what he may have; a position; history; what was missed for want of room */
+	peer_do(BOB, "{'type':'subscribe','topic':'chat/*','last':2}");
+	world_turn(w);
+	GOT(BOB, "subscribed chat/* #8; denied chat/a you are banned from this room until "
+		 "2023-11-14T22:14:20Z by ann: spam; chat/b#8 someone: elsewhere");
+	peer_do(BOB, "{'type':'subscribe','topic':'chat/**','after':'all'}");
+	world_turn(w);
+	ck_assert_str_eq(strrchr(peer_take(BOB), ';'), "; chat/b#8 someone: elsewhere");
+	peer_do(BOB, "{'type':'history','topic':'**'}");
+	peer_do(BOB, "{'type':'history','topic':'chat/*','after':'all','limit':1}");
+	peer_do(BOB, "{'type':'rooms'}");
+	peer_do(BOB, "{'type':'read','room':'a','id':%llu}", (unsigned long long)world_id(w, 1));
+	world_turn(w);
+	GOT(BOB, "history ** [#8]; history chat/* [#8]; rooms [b]; error banned");
+	BOB->room = BOB->queued;
+	ck_assert_int_eq(world_say(w, "chat/a", "2"), 0);
+	ck_assert_int_eq(world_say(w, "chat/b", "3"), 0);
+	world_turn(w);
+	GOT(BOB, "");
+	BOB->room = PEER_ROOMY;
+	peer_drain(BOB);
+	world_turn(w);
+	GOT(BOB, "chat/b#10 someone: 3");
+	/* it ends by itself */
+	world_pass(w, 60000);
+	ck_assert_int_eq(world_say(w, "chat/a", "4"), 0);
+	world_turn(w);
+	ck_assert(strstr(peer_take(BOB), ": 4") != NULL);
+	ck_assert(!BOB->has_failed);
+	house_close(&house);
+}
+END_TEST
+
+START_TEST(ban_of_all_and_patterns)
+{
+	static const char *const all[] = {"**", NULL};
+	struct house house;
+	struct world *w = &house.w;
+
+	ck_assert(house_open(&house));
+	peer_do(BOB, "{'type':'leave'}");
+	peer_do(BOB, "{'type':'subscribe','topic':'**'}");
+	peer_do(EVE, "{'type':'subscribe','topic':'**'}");
+	peer_do(BOSS, "{'type':'ban','room':'*','user':'bob'}");
+	world_turn(w);
+	(void)peer_take(EVE);
+	ck_assert(strstr(peer_take(BOB), "denied chat/* you are banned from all rooms by boss"));
+	ck_assert(BOB->session.who.may_be_banned && !EVE->session.who.may_be_banned);
+	ck_assert_int_eq(world_say(w, "chat/a", "1"), 0);
+	ck_assert_int_eq(world_say(w, "news/a", "2"), 0);
+	world_turn(w);
+	GOT(BOB, "news/a#2 2");
+	GOT(EVE, "chat/a#1 someone: 1; news/a#2 2");
+	/* who comes later is told what there is */
+	peer_close(EVE, false);
+	ck_assert(peer_open(w, 0, EVE, "bob"));
+	peer_do(EVE, "{'type':'subscribe','topic':'**'}");
+	GOT(EVE, "subscribed ** #2; denied chat/* you are banned from all rooms by boss");
+	/* an administrator, who is bound by nothing, until his token is another one */
+	BOB->session.claims->role = ROLE_ADMIN;
+	BOB->session.who.may_be_banned = false;
+	peer_do(BOB, "{'type':'join','room':'a'}");
+	ck_assert_int_eq(world_say(w, "chat/b", "3"), 0);
+	world_turn(w);
+	ck_assert(strstr(peer_take(BOB), "chat/b#3 someone: 3") != NULL);
+	{
+		struct claims *user = world_claims("bob", all, all);
+		struct refusal why;
+
+		ck_assert_ptr_nonnull(user);
+		ck_assert_int_eq(session_refresh(&BOB->session, user, &why), 0);
+	}
+	GOT(BOB, "left a for a reason");
+	ck_assert_int_eq(world_say(w, "chat/b", "4"), 0);
+	world_turn(w);
+	GOT(BOB, "");
+	/* taken back: nobody is asked about any more */
+	peer_do(BOSS, "{'type':'unban','room':'*','user':'bob'}");
+	ck_assert_int_eq(world_say(w, "chat/b", "5"), 0);
+	world_turn(w);
+	GOT(BOB, "chat/b#5 someone: 5");
+	GOT(EVE, "chat/b#5 someone: 5");
+	ck_assert(!BOB->session.who.may_be_banned);
+	house_close(&house);
+}
+END_TEST
+
 START_TEST(revocation)
 {
 	struct measure m = {.kind = MEASURE_REVOKE_TOKEN, .user = SLICE("j")};
@@ -406,8 +526,8 @@ END_TEST
 int
 main(void)
 {
-	const TTest *const tests[] = {
-	    facts, facts_not_written, facts_kept, kick, ban_and_mute, revocation, asker_goes, NULL};
+	const TTest *const tests[] = {facts, facts_not_written, facts_kept, kick, ban_and_mute,
+	    ban_and_patterns, ban_of_all_and_patterns, revocation, asker_goes, NULL};
 	const TTest *const memory_only[] = {without_memory, NULL};
 
 	return world_run_tests("moderation", tests, memory_only);
