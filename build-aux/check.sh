@@ -51,6 +51,13 @@ run_twice() {
 }
 export -f run_twice
 
+# Those that take long begin, so that none of them is left over when the others are done.
+longest_first() {
+	local long='/test_(sqlite_faults|vectors|session|oom_live)$'
+	tr ' ' '\n' <<<"$UNITS" | grep -E "$long"
+	tr ' ' '\n' <<<"$UNITS" | grep -vE "$long"
+}
+
 # What does not build counts as one failure; the others run.
 build() {
 	make -k --no-print-directory tests && return 0
@@ -83,7 +90,7 @@ unit() {
 			printf '  FAILED %-28s %6s ms  %s, exit status %s\n' "$name" "$ms" "$line" "$status"
 			grep -vE '^Running suite|:P:' "check/$name.log" | tail -n 60 | sed 's/^/    /'
 		fi
-	done < <(for u in $UNITS; do [ ! -x "$u" ] || echo "$u" "$BUILDDIR/$u"; done |
+	done < <(for u in $(longest_first); do [ ! -x "$u" ] || echo "$u" "$BUILDDIR/$u"; done |
 		CK_FORK=yes CK_VERBOSITY=normal xargs -P "$jobs" -L 1 bash -c 'run_twice "$@"' -)
 }
 
