@@ -4,17 +4,36 @@
 
 static const char marker[] = "\"content\":\"#";
 
+/*
+ * Text that compresses as text does, to a third: words of a small language, some of them more
+ * frequent than others.
+ */
+static void
+add_words(struct buf *to, size_t n)
+{
+	static const char syllables[16][3] = {"ba", "ne", "ro", "ti", "lu", "ka", "so", "me", "di", "gu",
+	    "pa", "el", "or", "an", "is", "ut"};
+	uint64_t dice = 1;
+	size_t end = to->n + n;
+
+	while (to->n < end && !to->failed) {
+		uint64_t word = (bench_random(&dice) % 64) * (bench_random(&dice) % 64) / 16;
+
+		for (uint64_t i = 0; i < 2 + word % 2 && to->n + 2 < end; i++)
+			(void)buf_add_str(to, syllables[word >> (4 * i) & 15]);
+		(void)buf_add_char(to, ' ');
+	}
+}
+
 int
 bench_numbered_init(struct bench_numbered *m, const char *members, uint64_t size)
 {
-	uint64_t dice = 1;
-
 	m->json = BUF_INIT((size_t)2 * BENCH_MAX_SIZE);
 	(void)buf_printf(&m->json, "{\"type\":\"chat\",%s%s#", members, "\"content\":\"");
 	m->number_at = m->json.n;
-	for (uint64_t i = 0; i + 1 < max_u64(size, BENCH_DIGITS + 1); i++)
-		(void)buf_add_char(&m->json, /* half of it can be compressed away */
-		    i < BENCH_DIGITS ? '0' : (char)('a' + bench_random(&dice) % 16));
+	for (size_t i = 0; i < BENCH_DIGITS; i++)
+		(void)buf_add_char(&m->json, '0');
+	add_words(&m->json, (size_t)max_u64(size, BENCH_DIGITS + 1) - BENCH_DIGITS - 1);
 	return BUF_ADD_LIT(&m->json, "\"}") < 0 ? ctl_no_memory() : 0;
 }
 

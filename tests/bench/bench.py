@@ -64,6 +64,9 @@ MEASURES = [
     Measure("1,000 rooms × 10", "rooms -r 1000 -n 10", "plain", "cpu_ns_per_delivery", "ns CPU", at_most=1.10),
     Measure("1 → 10,000, 20 a second: p99", "fanout -n 10000 --rate 20", "coalesced", "p99_us", "ms", 1e-3, at_most=0.6,
             seconds=1.5, warmup="500ms"),
+    # On a quick machine a pass ends before the next message; here it does not, as it did not where the goal was set.
+    Measure("1 → 10,000, 40 a second: p99", "fanout -n 10000 --rate 40", "coalesced", "p99_us", "ms", 1e-3, at_most=0.6,
+            seconds=1.5, warmup="500ms"),
     Measure("echo of 16 KiB", "echo", "plain", "cpu_ns_per_call", "µs CPU", 1e-3, at_most=1.3),
     Measure("POST /publish, 16 connections", "publish", "plain", "calls_per_s", "k/s", 1e-3, at_least=0.8,
             also="cpu_ns_per_call"),
@@ -75,7 +78,7 @@ WORKERS = [
     Measure("2 workers, 64 in flight", "fanout -n 1000 -w 64", "", "deliveries_per_s", "M/s", 1e-6, at_least=0.7,
             also="cpu_ns_per_delivery"),
     Measure("2 workers, one in flight", "fanout -n 1000", "", "deliveries_per_s", "k/s", 1e-3, at_least=1.0, also="cpu_ns_per_delivery"),
-    Measure("2 workers, each frame compressed", "rooms -r 200 -n 2 -w 64 -s 4096 --deflate", "", "deliveries_per_s", "k/s", 1e-3,
+    Measure("2 workers, each frame compressed", "rooms -r 200 -n 2 -w 400 -s 4096 --deflate", "", "deliveries_per_s", "k/s", 1e-3,
             at_least=1.0),
     Measure("2 workers, one order at random", "churn -n 400 -r 8 --rate 1000", "", "messages_per_s", "/s"),
 ]
