@@ -7,6 +7,7 @@ import { showHelp, showInvite } from './page/dialogs.js';
 import { Door } from './page/door.js';
 import { byId, make, nameOf } from './page/dom.js';
 import { FiguresView } from './page/figures.js';
+import { showIcons } from './page/icons.js';
 import { Identity } from './page/identity.js';
 import { listenToKeys } from './page/keys.js';
 import { toast } from './page/menu.js';
@@ -199,7 +200,7 @@ function show(key) {
 	history.replaceState(null, '', query);
 	door.close();
 	panels.close();
-	door.roomBox.value = place.kind === 'room' ? place.feed.name : '';
+	door.roomBox.value = '';
 	talk.show(place);
 	places.show();
 	talk.composer.focus();
@@ -221,8 +222,10 @@ function lost(place, words) {
 	if (next === null)
 		return toast(words);
 	places.here = null;
-	if (next === undefined || next === place || words !== '')
+	if (next === undefined || next === place || words !== '') {
+		door.roomBox.value = place.kind === 'room' ? place.feed.name : '';
 		return door.open(words);
+	}
 	show(next.key);
 }
 
@@ -323,6 +326,7 @@ async function begin() {
 
 	if (asked)
 		door.roomBox.value = asked;
+	showIcons();
 	listenToPage();
 	try {
 		await identity.load();

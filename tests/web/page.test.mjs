@@ -305,6 +305,11 @@ test('a picture of two people talking', async () => {
 		await ada.setViewportSize({ width: 320, height: 640 });
 		await ada.getByRole('button', { name: 'Details' }).click();
 		await shoot(ada, 'details');
+		await shoot(ada, 'places', async () => {
+			const chats = ada.getByRole('button', { name: 'Chats' });
+			if (await chats.isVisible() && await chats.getAttribute('aria-expanded') === 'false')
+				await chats.click();
+		});
 	} finally {
 		await daemon.end();
 	}

@@ -2,11 +2,14 @@
 /* What people do in a conversation beside talking: change, answer, react, search, moderate, go elsewhere. */
 
 import assert from 'node:assert/strict';
+import { createRequire } from 'node:module';
 import { after, afterEach, before, test } from 'node:test';
 
+import { Chat } from '../../web/belfry.js';
 import { connected, join, launch, open, reads, say, shoot, texts } from './support/browser.mjs';
 import { Daemon } from './support/daemon.mjs';
 
+const WebSocket = createRequire(import.meta.url)('ws');
 const GUESTS = { guests: true, guest_tokens_per_minute: 0 };
 const daemon = new Daemon({ auth: GUESTS, storage: { backend: 'sqlite', path: 'belfry.db' } });
 const ALL = { subscribe: ['**', 'user/**'], publish: ['**'], direct: ['*'] };
@@ -38,6 +41,15 @@ async function enter(room, sub, name, grants = ALL, options = {}) {
 	await connected(page);
 	await page.getByRole('list', { name: 'People' }).getByText(name, { exact: true }).waitFor();
 	return page;
+}
+
+/** Somebody in a room who has no page. */
+async function present(room, sub, name) {
+	const chat = new Chat(`${daemon.url}/`, { WebSocket, token: daemon.token(sub, name, ALL) });
+
+	await chat.connect();
+	await chat.room(room).ready;
+	return chat;
 }
 
 const row = (page, text) => page.getByRole('log').locator('.message').filter({ has: page.getByText(text, { exact: true }) });
@@ -223,6 +235,62 @@ test('who is named is told: in the row, in the list of rooms, and by the browser
 	assert.deepEqual(await ada.evaluate(() => window.told[1]), 'Door: somebody rings');
 });
 
+test('a name behind @ is completed: by keys, by a finger, from either side, and the server knows who is meant', async () => {
+	const others = [await present('guild', 'lov', 'Ada Lovelace'), await present('guild', 'noa', 'נועה כהן'), await present('guild', 'adam', 'Adam')];
+	const ben = await enter('guild', 'ben', 'Ben', ALL, { hasTouch: true });
+	const box = ben.getByRole('textbox', { name: 'Message', exact: true });
+	const list = ben.getByRole('listbox', { name: 'Who is meant' });
+	const active = () => box.evaluate((node) => document.getElementById(node.getAttribute('aria-activedescendant'))?.textContent);
+
+	try {
+		await ben.getByRole('list', { name: 'People' }).getByText('Adam', { exact: true }).waitFor();
+		await box.pressSequentially('dear @a');
+		await list.getByRole('option').nth(1).waitFor();
+		assert.deepEqual(await list.locator('.person').allTextContents(), ['Ada Lovelace', 'Adam']);
+		assert.match(await active(), /Ada Lovelace$/);
+		await shoot(ben, 'naming');
+		await box.press('ArrowDown');
+		assert.match(await active(), /Adam$/);
+		await box.press('ArrowDown');
+		await box.press('Enter');
+		await list.waitFor({ state: 'hidden' });
+		assert.equal(await box.inputValue(), 'dear @Ada Lovelace ');
+		assert.equal(await box.getAttribute('aria-activedescendant'), null);
+		await box.pressSequentially('hello');
+		await box.press('Enter');
+		await reads(ben, ['dear @Ada Lovelace hello']);
+
+		await box.pressSequentially('@ad');
+		await list.waitFor();
+		await box.press('Escape');
+		await list.waitFor({ state: 'hidden' });
+		await box.pressSequentially('a');
+		assert.ok(await list.isHidden());
+		assert.equal(await box.inputValue(), '@ada');
+		await box.fill('');
+
+		await box.pressSequentially('@נ');
+		await list.getByRole('option', { name: 'נועה כהן' }).tap();
+		assert.equal(await box.inputValue(), '@נועה כהן ');
+		assert.ok(await box.evaluate((node) => node === document.activeElement));
+		await box.press('Enter');
+		await box.pressSequentially('@adam');
+		await ben.waitForFunction(() => document.getElementById('mentions').hidden);
+		await box.press('Enter');
+		await box.pressSequentially('a@b @');
+		await list.getByRole('option').nth(2).waitFor();
+		await box.press('Tab');
+		await box.press('Enter');
+		await reads(ben, ['dear @Ada Lovelace hello', '@נועה כהן', '@adam', 'a@b @Ada Lovelace']);
+		await ben.reload();
+		await connected(ben);
+		await ben.locator('.mention').nth(3).waitFor();
+		assert.deepEqual(await ben.locator('.mention').allTextContents(), ['@Ada Lovelace', '@נועה כהן', '@adam', '@Ada Lovelace']);
+	} finally {
+		others.forEach((chat) => chat.close());
+	}
+});
+
 test('a moderator mutes, puts out and bans from the list of people; the person is told in words', async () => {
 	const ann = await enter('court', 'ann', 'Ann', { ...ALL, role: 'moderator' });
 	const mal = await enter('court', 'mal', 'Mal');
@@ -232,9 +300,15 @@ test('a moderator mutes, puts out and bans from the list of people; the person i
 	};
 
 	await say(mal, 'spam spam spam');
-	await ann.getByRole('list', { name: 'People' }).getByRole('button', { name: 'Mal' }).click();
-	await shoot(ann, 'person');
-	await ann.getByRole('list', { name: 'People' }).getByRole('button', { name: 'Mal' }).click();
+	const person = ann.getByRole('list', { name: 'People' }).getByRole('button', { name: 'Mal' });
+	await shoot(ann, 'person', async () => {
+		if (!await person.isVisible())
+			await ann.getByRole('button', { name: 'Details' }).click();
+		if (await person.getAttribute('aria-expanded') === 'false')
+			await person.click();
+	});
+	await ann.keyboard.press('Escape');
+	await person.click();
 	await ann.getByRole('menuitem', { name: 'Mute…' }).click();
 	await ann.getByRole('textbox', { name: /Why/ }).fill('too loud');
 	await shoot(ann, 'sentence');
@@ -339,6 +413,8 @@ test('directs: to one person, counted, kept over a reload, changed like others',
 	await reads(ben, ['only for you', 'thanks!']);
 	await ben.getByRole('button', { name: '🎉 1: Ada' }).waitFor();
 	assert.equal(await ben.getByRole('button', { name: /unread/ }).count(), 0);
+	await ben.getByRole('textbox', { name: 'Message', exact: true }).pressSequentially('@');
+	await ben.getByRole('option', { name: 'Ada', exact: true }).waitFor();
 });
 
 test('a draft outlives its tab', async () => {

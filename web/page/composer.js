@@ -29,6 +29,8 @@ export class Composer {
 		this.about = null;
 		/** @type {() => void} ArrowUp in an empty box */
 		this.onup = () => {};
+		/** @type {(event: KeyboardEvent) => boolean} a list over the box has taken it */
+		this.onkey = () => false;
 		this.form.addEventListener('submit', (/** @type {Event} */ event) => {
 			event.preventDefault();
 			const text = this.box.value.trim();
@@ -58,7 +60,7 @@ export class Composer {
 
 	/** @param {KeyboardEvent} event */
 	key(event) {
-		if (event.isComposing)
+		if (event.isComposing || this.onkey(event))
 			return;
 		if (event.key === 'Enter' && !event.shiftKey) {
 			event.preventDefault();

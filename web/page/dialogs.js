@@ -5,7 +5,7 @@ import { make } from './dom.js';
 import { ask, field, openDialog, toast } from './menu.js';
 
 const SHORTCUTS = [
-	['Enter', 'send'], ['Shift + Enter', 'a new line'], ['↑ in an empty box', 'another wording of your last message'],
+	['Enter', 'send'], ['Shift + Enter', 'a new line'], ['@', 'whom you mean'], ['↑ in an empty box', 'another wording of your last message'],
 	['Esc', 'close, cancel; else to the newest'], ['Alt + ↑ / ↓', 'the conversation above, below'], ['Ctrl + K', 'go to a room'],
 	['Ctrl + Shift + F', 'search'], ['/', 'write'], ['?', 'this list'],
 ];

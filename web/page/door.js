@@ -57,6 +57,7 @@ export class Door {
 	view(isDoor) {
 		document.body.dataset.view = isDoor ? 'door' : 'talk';
 		byId(isDoor ? 'door-slot' : 'switch-slot').append(this.form);
+		this.roomBox.placeholder = isDoor ? '' : 'Another…';
 		byId('door').hidden = !isDoor;
 		for (const id of ['talk', 'panels', 'places', 'panels-toggle', 'places-toggle', 'whoami'])
 			byId(id).hidden = isDoor;

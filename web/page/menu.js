@@ -8,8 +8,11 @@ import { localTimes, make } from './dom.js';
 /** @type {(() => void) | null} */
 let closeOpen = null;
 
-/** A menu at a button. @param {HTMLElement} button @param {Item[]} items @param {HTMLElement} [header] */
-export function openMenu(button, items, header) {
+/**
+ * A menu at a button; `kind` is a class of its own, and a picker stands above rather than below.
+ * @param {HTMLElement} button @param {Item[]} items @param {{header?: HTMLElement, kind?: string}} [more]
+ */
+export function openMenu(button, items, { header, kind = '' } = {}) {
 	closeOpen?.();
 	const nodes = items.map(({ words, act, isBad, hint }) => {
 		const node = make('button', { role: 'menuitem', type: 'button', tabindex: '-1', class: isBad ? 'bad' : '' }, words,
@@ -21,7 +24,7 @@ export function openMenu(button, items, header) {
 		return node;
 	});
 	const list = make('div', { role: 'menu', 'aria-label': button.getAttribute('aria-label') ?? button.textContent ?? '' }, ...nodes);
-	const menu = make('div', { class: 'menu' }, ...(header === undefined ? [] : [header]), list);
+	const menu = make('div', { class: `menu ${kind}` }, ...(header === undefined ? [] : [header]), list);
 	const stop = new AbortController();
 
 	function close() {
@@ -39,7 +42,7 @@ export function openMenu(button, items, header) {
 	closeOpen = close;
 	(document.querySelector('main') ?? document.body).append(menu);
 	button.setAttribute('aria-expanded', 'true');
-	place(menu, button);
+	place(menu, button, kind === 'picker');
 	nodes[0]?.focus();
 	menu.addEventListener('keydown', (event) => {
 		const at = nodes.indexOf(/** @type {HTMLElement} */ (document.activeElement));
@@ -57,17 +60,19 @@ export function openMenu(button, items, header) {
 		if (!menu.contains(/** @type {Node} */ (event.target)))
 			close();
 	}, { signal: stop.signal, capture: true });
-	window.addEventListener('resize', () => button.offsetParent === null ? close() : place(menu, button), { signal: stop.signal });
+	window.addEventListener('resize', () => button.offsetParent === null ? close() : place(menu, button, kind === 'picker'), { signal: stop.signal });
 	return close;
 }
 
-/** Below the button, or above where there is more room; inside the window. @param {HTMLElement} node @param {HTMLElement} at */
-export function place(node, at) {
+/** Below the button, or above where there is more room; inside the window. @param {HTMLElement} node @param {HTMLElement} at @param {boolean} [isAbove] rather above */
+export function place(node, at, isAbove = false) {
 	const { left, right, top, bottom } = at.getBoundingClientRect();
 	const { offsetWidth: width, offsetHeight: height } = node;
 	const isRtl = getComputedStyle(at).direction === 'rtl';
 	const x = isRtl || left + width > innerWidth - 8 ? right - width : left;
-	const y = bottom + height + 8 <= innerHeight || bottom < innerHeight - top ? bottom + 4 : top - height - 4;
+	const fitsAbove = top - height - 4 >= 8;
+	const fitsBelow = bottom + height + 8 <= innerHeight;
+	const y = (isAbove && fitsAbove) || (!fitsBelow && bottom >= innerHeight - top) ? top - height - 4 : bottom + 4;
 
 	node.style.left = `${Math.max(8, Math.min(x, innerWidth - width - 8))}px`;
 	node.style.top = `${Math.max(8, Math.min(y, innerHeight - height - 8))}px`;

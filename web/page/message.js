@@ -51,14 +51,12 @@ export function updateMessage(row, node, around) {
 		text.replaceChildren(...withMentions(row.text || (message.data === undefined ? '' : JSON.stringify(message.data)), message, around));
 	for (const old of node.querySelectorAll('.quote, .edited'))
 		old.remove();
-	if (message.edited && !message.deleted)
-		text.after(make('p', { class: 'edited', title: full.format(new Date(message.edited)) }, 'edited'));
 	const replyTo = message.reply_to ?? row.outgoing?.body.reply_to;
 	if (replyTo !== undefined && !message.deleted)
 		text.before(quote(replyTo, around));
 	node.querySelector('.reactions')?.remove();
-	if (message.reactions?.length > 0)
-		text.after(reactions(message.reactions, around));
+	const edited = message.edited && !message.deleted ? [make('p', { class: 'edited', title: full.format(new Date(message.edited)) }, 'edited')] : [];
+	text.after(...(message.reactions?.length > 0 ? [reactions(message.reactions, around, edited)] : edited));
 	if (focused !== undefined)
 		/** @type {HTMLElement | undefined} */ ([...node.querySelectorAll('[data-emoji]')].find((one) => /** @type {HTMLElement} */ (one).dataset.emoji === focused))?.focus();
 }
@@ -72,8 +70,8 @@ function quote(id, around) {
 		make('span', { class: 'unseen' }, 'In answer to '), ...(found ? [make('strong', {}, found.name), ' '] : []), words);
 }
 
-/** @param {any[]} all @param {Surroundings} around */
-function reactions(all, around) {
+/** @param {any[]} all @param {Surroundings} around @param {HTMLElement[]} more behind them */
+function reactions(all, around, more) {
 	return make('div', { class: 'reactions' }, ...all.map(({ emoji, count, users }) => {
 		const isMine = users.includes(around.me);
 		const names = users.map((/** @type {string} */ id) => id === around.me ? 'you' : nameOf(around.person(id) ?? { id }));
@@ -83,7 +81,7 @@ function reactions(all, around) {
 			class: 'reaction', type: 'button', 'data-act': 'react', 'data-emoji': emoji, 'aria-pressed': String(isMine), title: who,
 			'aria-label': `${emoji} ${count}: ${who}`,
 		}, emoji, ' ', make('span', {}, String(count)));
-	}));
+	}), ...more);
 }
 
 /** Links, and the names of those who are meant. @param {string} text @param {any} message @param {Surroundings} around */

@@ -5,6 +5,7 @@ import { avatar, byId, make, nameOf } from './dom.js';
 
 /** @typedef {import('../belfry.d.ts').User} User */
 
+const order = new Intl.Collator(undefined, { numeric: true });
 const TYPING_MS = 7_000;                // the server says it again before, while it goes on
 
 export class PeopleView {
@@ -23,7 +24,7 @@ export class PeopleView {
 
 		if (me !== null && !people.has(me.id))
 			users.push(me);
-		users.sort((a, b) => nameOf(a).localeCompare(nameOf(b)));
+		users.sort((a, b) => order.compare(nameOf(a), nameOf(b)));
 		count = Math.max(count, users.length);
 		this.list.replaceChildren(...users.map((user) => this.item(user, user.id === me?.id)));
 		if (count > users.length)

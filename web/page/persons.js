@@ -36,7 +36,7 @@ export function personMenu(user, button, { place, chat, mention, direct }) {
 		items.push({ words: 'Unmute', act: () => attempt(() => place?.feed.unmute(user.id), `${name} may write again.`) });
 		items.push({ words: 'Lift a ban', act: () => attempt(() => place?.feed.unban(user.id), `${name} may come again.`) });
 	}
-	openMenu(button, items, header);
+	openMenu(button, items, { header });
 }
 
 /** @param {() => Promise<void>} act @param {string} done */

@@ -16,6 +16,7 @@ import { avatar, byId, make, nameOf } from './dom.js';
  */
 
 const MOST_OTHERS = 20;
+const order = new Intl.Collator(undefined, { numeric: true });
 
 export class Places {
 	/** @param {(key: string) => void} choose @param {(name: string) => void} visit */
@@ -54,7 +55,7 @@ export class Places {
 
 	/** @param {'room' | 'direct'} kind */
 	of(kind) {
-		return [...this.all.values()].filter((place) => place.kind === kind).sort((a, b) => a.title.localeCompare(b.title));
+		return [...this.all.values()].filter((place) => place.kind === kind).sort((a, b) => order.compare(a.title, b.title));
 	}
 
 	/** In the order they are shown. */

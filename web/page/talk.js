@@ -5,6 +5,7 @@ import { Composer } from './composer.js';
 import { confirmed, copy } from './dialogs.js';
 import { byId, nameOf } from './dom.js';
 import { LogView } from './log.js';
+import { Mentions } from './mentions.js';
 import { toast } from './menu.js';
 import { PeopleView, TypingView } from './people.js';
 import { openSearch } from './search.js';
@@ -31,6 +32,8 @@ export class Talk {
 		this.unable = new Set();
 		this.composer = new Composer((text, about) => this.send(text, about), (isTyping) => this.place?.feed.typing(isTyping));
 		this.composer.onup = () => this.editLast();
+		this.mentions = new Mentions(byId('mentions'), this.composer.box, () => this.present());
+		this.composer.onkey = (event) => this.mentions.key(event);
 		this.tools = new Tools(this.log, (deed, row, more) => this.act(deed, row, more), (deed, row) => this.may(deed, row));
 		this.log.onread = () => this.place?.feed.read();
 		this.log.sendAgain = (message) => this.place?.feed.send({ ...message.body, key: message.key });
@@ -61,6 +64,7 @@ export class Talk {
 		byId('talk-title').textContent = place.kind === 'room' ? `#${place.title}` : place.title;
 		byId('invite').hidden = byId('leave').hidden = place.kind !== 'room';
 		byId('close').hidden = place.kind === 'room';
+		this.mentions.close();
 		this.composer.enter(place.kind === 'room' ? place.feed.name : place.key);
 		this.people.show(feed.people, feed.count, this.who().me);
 		if (place.kind === 'direct')
@@ -123,6 +127,13 @@ export class Talk {
 			if (place.feed.unread > 0 && place.feed.marker !== undefined && log.mark === null)
 				log.markLater(place.feed.marker);
 		});
+	}
+
+	/** The others who are here; of a crowd also who was heard of, since the server names only some. @returns {User[]} */
+	present() {
+		const { people, count } = this.place?.feed ?? { people: new Map(), count: 0 };
+
+		return [...new Map([...(count > people.size ? this.seen : []), ...people]).values()].filter(({ id }) => id !== this.who().me.id);
 	}
 
 	/** @param {any} message @param {boolean} isNew */

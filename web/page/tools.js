@@ -5,14 +5,16 @@
  */
 
 import { make, nameOf } from './dom.js';
-import { openMenu, place } from './menu.js';
+import { icon } from './icons.js';
+import { openMenu } from './menu.js';
 
 /** @typedef {import('./log.js').LogRow} LogRow */
 /** @typedef {'reply' | 'react' | 'edit' | 'remove' | 'copy'} Deed */
 
 export const EMOJI = ['👍', '❤️', '😂', '🎉', '🔔', '👀', '🙏', '✅', '❌', '🤔', '😢', '🚀'];
 const IN_A_ROW = 6;
-const DEEDS = [['react', '☺', 'React', '+'], ['reply', '↩', 'Reply', 'R'], ['more', '⋯', 'More', 'Enter']];
+const DEEDS = [['react', 'React'], ['reply', 'Reply'], ['more', 'More']];
+const BESIDE_PX = 6;                    // between a message and its tools
 
 export class Tools {
 	/**
@@ -27,13 +29,14 @@ export class Tools {
 		this.box = log.rows.box;
 		/** @type {LogRow | undefined} */
 		this.row = undefined;
-		this.bar = make('div', { class: 'tools', role: 'group', 'aria-label': 'What to do with it' }, ...DEEDS.map(([deed, sign, words]) =>
-			make('button', { type: 'button', 'data-deed': deed, 'aria-label': words, title: words, ...(deed === 'reply' ? {} : { 'aria-haspopup': 'true' }) }, sign)));
+		this.bar = make('div', { class: 'tools', role: 'group', 'aria-label': 'What to do with it' }, ...DEEDS.map(([deed, words]) =>
+			make('button', { type: 'button', 'data-deed': deed, 'aria-label': words, title: words, ...(deed === 'reply' ? {} : { 'aria-haspopup': 'true' }) }, icon(deed))));
 		this.bar.addEventListener('click', (event) => {
 			const button = /** @type {HTMLElement} */ (event.target).closest('button');
 			if (button !== null && this.row !== undefined)
 				this.pressed(button.dataset.deed ?? '', button);
 		});
+		window.addEventListener('resize', () => this.settle());
 		for (const type of ['pointerover', 'focusin', 'click'])
 			this.box.addEventListener(type, (event) => this.over(/** @type {Event} */ (event)));
 		this.box.addEventListener('pointerleave', () => {
@@ -63,10 +66,35 @@ export class Tools {
 		if (row === undefined || !this.isOpen(row))
 			return;
 		this.row = row;
+		this.move(row);
+	}
+
+	/** To a row. @param {LogRow} row */
+	move(row) {
 		if (this.bar.closest('.message') !== row.node)
 			row.node?.querySelector('.bubble')?.append(this.bar);
-		/** @type {HTMLElement} */ (this.bar.querySelector('[data-deed="react"]')).hidden = !this.may('react', row);
-		/** @type {HTMLElement} */ (this.bar.querySelector('[data-deed="reply"]')).hidden = !this.may('reply', row);
+		for (const deed of /** @type {Deed[]} */ (['react', 'reply']))
+			/** @type {HTMLElement} */ (this.bar.querySelector(`[data-deed="${deed}"]`)).hidden = !this.may(deed, row);
+		this.settle();
+	}
+
+	/** Beside the words of its row where there is room, else over their upper edge. */
+	settle() {
+		const message = /** @type {HTMLElement | null} */ (this.bar.closest('.message'));
+		const bubble = /** @type {HTMLElement | null} */ (this.bar.closest('.bubble'));
+		const text = /** @type {HTMLElement | null | undefined} */ (bubble?.querySelector('.text'));
+
+		if (message === null || bubble === null || !text)
+			return;
+		const { offsetWidth: width, offsetHeight: height } = this.bar;
+		const isBefore = message.classList.contains('mine') !== (getComputedStyle(message).direction === 'rtl');
+		const [left, right] = [text.offsetLeft, text.offsetLeft + text.offsetWidth];
+		const room = isBefore ? bubble.offsetLeft + left : message.clientWidth - bubble.offsetLeft - right;
+		const isBeside = room >= width + BESIDE_PX;
+		const x = isBeside ? [right + BESIDE_PX, left - width - BESIDE_PX] : [right - width, left];
+
+		this.bar.style.left = `${x[Number(isBefore)]}px`;
+		this.bar.style.top = `${text.offsetTop + (isBeside ? (Math.min(text.offsetHeight, 40) - height) / 2 : BESIDE_PX - height)}px`;
 	}
 
 	/** @param {HTMLElement} target */
@@ -106,11 +134,9 @@ export class Tools {
 	pick(row, button) {
 		const close = openMenu(button, EMOJI.map((emoji) => ({
 			words: emoji, act: () => this.act('react', row, { emoji, on: true }),
-		})));
+		})), { kind: 'picker' });
 		const menu = /** @type {HTMLElement} */ (document.querySelector('.menu'));
 
-		menu.classList.add('picker');
-		place(menu, button);
 		menu.addEventListener('keydown', (event) => {
 			const all = [...menu.querySelectorAll('button')];
 			const at = all.indexOf(/** @type {HTMLButtonElement} */ (document.activeElement));
@@ -147,7 +173,7 @@ export class Tools {
 		if (key !== 'Enter' && (deed === undefined || !this.may(deed, row)))
 			return false;
 		this.row = row;
-		row.node?.querySelector('.bubble')?.append(this.bar);
+		this.move(row);
 		if (key === 'Enter')
 			this.more(row, button);
 		else if (deed === 'react')

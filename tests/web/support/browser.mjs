@@ -79,9 +79,9 @@ export async function reads(page, want) {
 
 /**
  * The page as it stands, in both themes and at three widths: nothing sticks out, axe has no complaint,
- * and a picture of each for somebody to look at.
+ * and a picture of each for somebody to look at. `arrange` opens at each width what another width has closed.
  */
-export async function shoot(page, name) {
+export async function shoot(page, name, arrange = async () => {}) {
 	const before = page.viewportSize();
 	const complaints = new Set();
 
@@ -90,7 +90,8 @@ export async function shoot(page, name) {
 		await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
 		for (const width of WIDTHS) {
 			await page.setViewportSize({ width, height: width < 400 ? 640 : 800 });
-			await page.waitForTimeout(50);
+			await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
+			await arrange();
 			await page.screenshot({ path: path.join(SHOTS, `${name}-${colorScheme}-${width}.png`) });
 			const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
 			assert.ok(wide <= 0, `${name} at ${width}: ${wide} pixels too wide`);
