@@ -13,14 +13,13 @@
 
 #include "base/mem.h"
 #include "core/token.h"
-#include "proto/ws.h"
+#include "ctl/ws_client.h"
 
 #define READ_BYTES    (256 * 1024)
 #define EVENTS        256
 #define OPENING_MAX   64 /* handshakes under way: less than a listener's backlog */
 #define OUT_MAX       (64 * 1024 * 1024)
 #define REST_MAX      (4 * 1024 * 1024)
-#define WS_RSV1       0x40
 #define OPEN_LIMIT_NS (60ull * 1000000000u)
 
 /* The key of RFC 6455, 1.3 and its answer: nothing here is secret, and the check stays cheap. */
@@ -269,11 +268,7 @@ send_handshake(struct bench *b, struct bench_conn *c)
 	if (c->kind == BENCH_EVENTS)
 		(void)buf_add_str(s, "Accept: text/event-stream\r\n\r\n");
 	else
-		(void)buf_printf(s,
-		    "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-		    "Sec-WebSocket-Key: %s\r\n%s\r\n",
-		    ws_key,
-		    b->inflater == NULL ? "" : "Sec-WebSocket-Extensions: permessage-deflate\r\n");
+		(void)ws_client_add_handshake(s, slice_str(ws_key), b->inflater != NULL);
 	if (s->failed)
 		bench_fail(b, "no memory");
 	bench_send_raw(b, c, buf_slice(s));
@@ -368,18 +363,9 @@ void
 bench_send(struct bench *b, struct bench_conn *c, bool is_binary, struct slice payload)
 {
 	static const uint8_t key[4] = {0x5a, 0x17, 0xc3, 0x8e};
-	uint8_t head[WS_MAX_HEAD];
-	size_t n = ws_head_encode(head, is_binary ? WS_BINARY : WS_TEXT, false, payload.n);
-	size_t at;
 
-	head[1] |= 0x80; /* clients mask (RFC 6455, 5.1) */
-	(void)buf_add(&c->out, head, n);
-	(void)buf_add(&c->out, key, sizeof(key));
-	at = c->out.n;
-	if (buf_add_slice(&c->out, payload) < 0)
+	if (ws_client_encode(&c->out, is_binary ? WS_BINARY : WS_TEXT, key, payload) < 0)
 		bench_fail(b, "no memory");
-	else
-		ws_unmask(c->out.p + at, payload.n, key, 0);
 	mark_dirty(b, c);
 }
 
@@ -430,13 +416,12 @@ take_handshake(struct bench *b, struct bench_conn *c, struct slice in)
 {
 	size_t n = head_end(in);
 	struct slice head = slice_of(in.p, n);
-	const char *wanted = c->kind == BENCH_EVENTS ? "HTTP/1.1 200 " : "HTTP/1.1 101 ";
+	bool is_taken = c->kind == BENCH_EVENTS ? slice_has_prefix(head, SLICE("HTTP/1.1 200 "))
+						: ws_client_is_accepted(head, slice_str(ws_answer));
 
 	if (n == 0)
 		return 0;
-	if (!slice_has_prefix(head, slice_str(wanted)) ||
-	    (c->kind != BENCH_EVENTS &&
-		memmem(head.p, head.n, ws_answer, strlen(ws_answer)) == NULL)) {
+	if (!is_taken) {
 		bench_fail(b, "connection %u: the answer is %.*s", c->number,
 		    (int)min_size(in.n, 700), in.p);
 		bench_close(b, c);
@@ -477,7 +462,7 @@ on_frame(struct bench *b, struct bench_conn *c, unsigned opcode, struct slice pa
 static void
 on_whole_frame(struct bench *b, struct bench_conn *c, unsigned first, struct slice payload)
 {
-	if ((first & WS_RSV1) != 0) { /* compressed (RFC 7692, 6) */
+	if ((first & WS_CLIENT_RSV1) != 0) { /* compressed (RFC 7692, 6) */
 		buf_reset(&b->inflated);
 		if (b->inflater == NULL || ws_inflate(b->inflater, payload, &b->inflated) < 0) {
 			ended(b, c, "a frame that cannot be inflated");
@@ -488,36 +473,19 @@ on_whole_frame(struct bench *b, struct bench_conn *c, unsigned first, struct sli
 	on_frame(b, c, first & 0x0f, payload);
 }
 
-/* One frame of a server; 0 while it is not whole. */
 static size_t
 take_frame(struct bench *b, struct bench_conn *c, struct slice in)
 {
-	const unsigned char *p = (const unsigned char *)in.p;
-	size_t head = 2;
-	uint64_t n;
+	struct ws_client_frame f;
+	ssize_t n = ws_client_decode(in, REST_MAX - WS_SERVER_HEAD, &f);
 
-	if (in.n < 2)
-		return 0;
-	n = p[1];
-	if (n == 126)
-		head = 4;
-	else if (n == 127)
-		head = 10;
-	if (in.n < head)
-		return 0;
-	if (head > 2) {
-		n = 0;
-		for (size_t i = 2; i < head; i++)
-			n = n << 8 | p[i];
-	}
-	if (n > REST_MAX - 16) {
-		ended(b, c, "a frame that is too long");
+	if (n < 0) {
+		ended(b, c, "a frame that is too long, or no server's");
 		return in.n;
 	}
-	if (in.n - head < n)
-		return 0;
-	on_whole_frame(b, c, p[0], slice_of(in.p + head, (size_t)n));
-	return head + (size_t)n;
+	if (n > 0)
+		on_whole_frame(b, c, f.first, f.payload);
+	return (size_t)n;
 }
 
 static size_t

@@ -21,6 +21,7 @@ int ctl_token(int argc, char **argv);
 int ctl_secret(int argc, char **argv);
 int ctl_publish(int argc, char **argv);
 int ctl_listen(int argc, char **argv);
+int ctl_chat(int argc, char **argv);
 int ctl_bench(int argc, char **argv);
 int ctl_stats(int argc, char **argv);
 int ctl_history(int argc, char **argv);
@@ -100,6 +101,21 @@ struct ctl_target {
  */
 MUST_CHECK int ctl_target_find(const char *file, struct ctl_target *out);
 void ctl_target_done(struct ctl_target *t);
+
+/* --- commands that stay connected: ctl_stay.c --- */
+
+/*
+ * How long to wait before the next try after so many failures: first_ms doubled each time up to 30 s,
+ * a half to the whole of that by chance, so that not all come back together.
+ */
+uint64_t ctl_backoff_ms(uint64_t first_ms, unsigned failures);
+/* Find the target anew, with a fresh token. 0, or the exit code: then it stays as it was. */
+MUST_CHECK int ctl_target_renew(const char *file, struct ctl_target *t);
+/*
+ * Signals are read from a descriptor, so that one ends a wait and nothing is half done. 0 and *out,
+ * to be closed, or the exit code.
+ */
+MUST_CHECK int ctl_catch_signals(const int *signals, size_t n, int *out);
 
 /* --- HTTP --- */
 

@@ -3,21 +3,19 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/rng.h"
 #include "core/topic.h"
 #include "ctl/ctl_events.h"
 #include "proto/json.h"
 
-#define PROBLEM_MAX 65536 /* bytes of an answer that is no stream */
-#define QUERY_MAX   65536
-#define BACKOFF_MS  1000
-#define BACKOFF_MAX 30000
-#define SILENCE_MS  120000 /* keep-alive comments come far more often */
-#define TURN_MS     1000
+#define PROBLEM_MAX  65536 /* bytes of an answer that is no stream */
+#define QUERY_MAX    65536
+#define BACKOFF_MS   1000
+#define ASKED_MAX_MS 300000 /* the daemon's word goes, within reason */
+#define SILENCE_MS   120000 /* keep-alive comments come far more often */
+#define TURN_MS      1000
 
 static const char help[] =
     "usage: belfryctl listen [OPTION]... TOPIC...\n"
@@ -337,16 +335,11 @@ connect_once(struct listen_command *l)
 /* --- again and again --- */
 
 static uint64_t
-next_delay(struct listen_command *l)
+next_delay(const struct listen_command *l)
 {
-	uint64_t base = max_u64(l->reader.retry_ms, BACKOFF_MS)
-			<< (l->failures < 5 ? l->failures : 5);
-
-	base = min_u64(base, BACKOFF_MAX);
 	if (l->asked_ms > 0)
-		return min_u64(l->asked_ms, BACKOFF_MAX * UINT64_C(10));
-	/* spread: a half to the whole of it */
-	return base / 2 + rng_below((uint32_t)(base / 2) + 1);
+		return min_u64(l->asked_ms, ASKED_MAX_MS);
+	return ctl_backoff_ms(max_u64(l->reader.retry_ms, BACKOFF_MS), l->failures);
 }
 
 static void
@@ -356,21 +349,6 @@ pause_for(struct listen_command *l, uint64_t ms)
 
 	if (poll(&p, 1, (int)ms) > 0)
 		l->is_stopped = true;
-}
-
-static int
-renew_token(struct listen_command *l)
-{
-	struct ctl_target fresh;
-	int code = ctl_target_find(l->config, &fresh);
-
-	if (code != 0) {
-		ctl_target_done(&fresh);
-		return code;
-	}
-	ctl_target_done(&l->target);
-	l->target = fresh;
-	return 0;
 }
 
 static int
@@ -389,7 +367,8 @@ listen_on(struct listen_command *l)
 		if (l->is_stopped)
 			break;
 		if (l->target.can_sign) {
-			int code = renew_token(l); /* ours are short-lived */
+			/* ours are short-lived */
+			int code = ctl_target_renew(l->config, &l->target);
 
 			if (code != 0)
 				return code;
@@ -398,26 +377,10 @@ listen_on(struct listen_command *l)
 	return l->code;
 }
 
-/*
- * Ctrl-C is read from a descriptor, so that it ends a wait and nothing is half done. 0, or the
- * exit code.
- */
-static int
-catch_signals(struct listen_command *l)
-{
-	sigset_t set;
-
-	(void)sigemptyset(&set); /* cannot fail, nor can the next */
-	(void)sigaddset(&set, SIGINT);
-	(void)sigaddset(&set, SIGTERM);
-	l->signal_fd =
-	    sigprocmask(SIG_BLOCK, &set, NULL) != 0 ? -1 : signalfd(-1, &set, SFD_CLOEXEC);
-	return l->signal_fd < 0 ? ctl_fail(EX_OSERR, "signals cannot be read") : 0;
-}
-
 int
 ctl_listen(int argc, char **argv)
 {
+	static const int signals[] = {SIGINT, SIGTERM};
 	struct listen_command l = {.signal_fd = -1, .problem = BUF_INIT(PROBLEM_MAX)};
 	int code;
 
@@ -427,7 +390,7 @@ ctl_listen(int argc, char **argv)
 	if (code == 0)
 		code = ctl_target_find(l.config, &l.target);
 	if (code == 0)
-		code = catch_signals(&l);
+		code = ctl_catch_signals(signals, ARRAY_LEN(signals), &l.signal_fd);
 	if (code == 0)
 		code = listen_on(&l);
 	if (l.signal_fd >= 0)

@@ -9,6 +9,7 @@ static const char help[] =
     "  secret   make a key file\n"
     "  publish  publish a message\n"
     "  listen   print what is published\n"
+    "  chat     talk in a room\n"
     "  history  print what is stored\n"
     "  stats    print the daemon's figures\n"
     "  backup   copy the log's database, beside the running daemon\n"
@@ -25,13 +26,13 @@ static const char help[] =
 
 static const struct {
 	const char *name;
-	int (*run)(int argc, char **argv); /* NULL: to come */
+	int (*run)(int argc, char **argv);
 } commands[] = {
     {"token", ctl_token},
     {"secret", ctl_secret},
     {"publish", ctl_publish},
     {"listen", ctl_listen},
-    {"chat", NULL},
+    {"chat", ctl_chat},
     {"history", ctl_history},
     {"backup", ctl_backup},
     {"check", ctl_check},
@@ -55,11 +56,8 @@ run(int argc, char **argv)
 	const char *name = argv[0];
 
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
-		if (strcmp(name, commands[i].name) != 0)
-			continue;
-		if (commands[i].run == NULL)
-			return ctl_fail(EX_UNAVAILABLE, "%s is not built yet", name);
-		return commands[i].run(argc, argv);
+		if (strcmp(name, commands[i].name) == 0)
+			return commands[i].run(argc, argv);
 	}
 	(void)ctl_fail(
 	    EX_USAGE, "unknown %s '%s'", name[0] == '-' ? "option" : "command", name); /* below */
