@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "core/command_list.h"
 #include "core/config.h"
+#include "core/field.h"
 #include "core/publish.h"
 #include "core/topic.h"
 #include "proto/json.h"
@@ -104,15 +105,15 @@ command_is_flooding(const struct session *s)
 static int
 take_ref(struct command *cmd, struct refusal *why)
 {
-	const cJSON *ref = json_member(cmd->json, "ref");
+	struct json_value ref = json_get(cmd->json, "ref");
 
-	if (ref == NULL)
+	if (ref.kind == JSON_IS_ABSENT)
 		return 0;
-	if (!cJSON_IsString(ref) && !cJSON_IsNumber(ref))
+	if (ref.kind != JSON_IS_STRING && ref.kind != JSON_IS_NUMBER)
 		return refuse(why, ERROR_BAD_FIELD, "ref must be a string or a number");
-	if (json_raw_member(cmd->text, "ref").n > COMMAND_REF_MAX)
+	if (ref.raw.n > COMMAND_REF_MAX)
 		return refuse(why, ERROR_BAD_FIELD, "ref is longer than %d bytes", COMMAND_REF_MAX);
-	cmd->ref = json_raw_member(cmd->text, "ref");
+	cmd->ref = ref.raw;
 	return 0;
 }
 
@@ -120,29 +121,34 @@ take_ref(struct command *cmd, struct refusal *why)
 static struct slice
 peek_ref(struct slice text)
 {
-	struct slice ref = SLICE_NONE;
+	struct json_flat json UNCLEARED;
+	struct json_value ref;
 
-	if (json_check(text, NULL) == 0)
-		ref = json_raw_member(text, "ref");
-	if (ref.n == 0 || ref.n > COMMAND_REF_MAX || strchr("\"-0123456789", ref.p[0]) == NULL)
+	if (json_read(text, &json, NULL) < 0)
 		return SLICE_NONE;
-	return ref;
+	ref = json_get(&json, "ref");
+	json_done(&json);
+	if (ref.raw.n > COMMAND_REF_MAX ||
+	    (ref.kind != JSON_IS_STRING && ref.kind != JSON_IS_NUMBER))
+		return SLICE_NONE;
+	return ref.raw;
 }
 
 static int
 run(struct session *s, struct caller *c, struct command *cmd, struct refusal *why)
 {
-	const cJSON *type = json_member(cmd->json, "type");
+	struct json_value type = json_get(cmd->json, "type");
 	command_handler *handler = NULL;
+	struct slice name;
 
-	if (!cJSON_IsObject(cmd->json))
+	if (json_whole(cmd->json).kind != JSON_IS_OBJECT)
 		return refuse(why, ERROR_BAD_REQUEST,
 		    "a message must be a JSON object such as {\"type\":\"chat\",\"content\":\"hi\"}");
 	if (take_ref(cmd, why) < 0)
 		return -1;
-	if (!cJSON_IsString(type))
+	if (type.kind != JSON_IS_STRING)
 		return refuse(why, ERROR_BAD_FIELD, "type must be a string");
-	if (find(json_string(type), &handler, why) < 0)
+	if (field_text(cmd->json, type, &name, why) < 0 || find(name, &handler, why) < 0)
 		return -1;
 	return handler(s, c, cmd, why);
 }
@@ -150,9 +156,9 @@ run(struct session *s, struct caller *c, struct command *cmd, struct refusal *wh
 void
 command_run(struct session *s, struct caller *c, struct slice text)
 {
-	struct command cmd = {.text = text};
+	struct json_flat json UNCLEARED;
+	struct command cmd = {.json = &json};
 	struct refusal why UNCLEARED;
-	cJSON *json = NULL;
 	size_t at = 0;
 	int r;
 
@@ -160,19 +166,18 @@ command_run(struct session *s, struct caller *c, struct slice text)
 		c->ops->refused(c, &why, peek_ref(text));
 		return;
 	}
-	r = json_parse(text, &json, &at);
+	r = json_read(text, &json, &at);
 	if (r == JSON_E_MEMORY) {
 		r = refuse_memory(&why);
 		cmd.ref = peek_ref(text);
 	} else if (r < 0) {
 		r = refuse(&why, ERROR_BAD_JSON, "%s (at byte %zu)", json_error_text(r), at);
 	} else {
-		cmd.json = json;
 		r = run(s, c, &cmd, &why);
 	}
 	if (r < 0)
 		c->ops->refused(c, &why, cmd.ref);
-	cJSON_Delete(json);
+	json_done(&json);
 }
 
 void

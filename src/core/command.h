@@ -5,15 +5,13 @@
 #ifndef CORE_COMMAND_H
 #define CORE_COMMAND_H
 
-#include <cjson/cJSON.h>
-
 #include "core/session.h"
+#include "proto/json.h"
 
 /* A command being carried out. */
 struct command {
-	const cJSON *json;
-	struct slice text; /* of the whole object, for raw members */
-	struct slice ref;  /* JSON text of `ref`; absent: none */
+	struct json_flat *json; /* an object */
+	struct slice ref;       /* JSON text of `ref`; absent: none */
 };
 
 /*

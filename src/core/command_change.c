@@ -277,11 +277,11 @@ asking_new(struct session *s, const struct asking *what)
 static int
 take_target(const struct command *cmd, struct asking *out, struct refusal *why)
 {
-	const cJSON *target = json_member(cmd->json, "target");
+	struct json_value target = json_get(cmd->json, "target");
 
-	if (target == NULL)
+	if (target.kind == JSON_IS_ABSENT)
 		return refuse(why, ERROR_BAD_FIELD, "target (a message id) is missing");
-	if (json_u64(target, &out->target) < 0 || out->target == 0)
+	if (json_value_u64(target, &out->target) < 0 || out->target == 0)
 		return refuse(why, ERROR_BAD_FIELD, "target must be a message id");
 	out->ref = cmd->ref;
 	return command_take_string(cmd, "room", &out->room, why);
@@ -334,8 +334,7 @@ command_edit(struct session *s, struct caller *c, const struct command *cmd, str
 	if (take_target(cmd, &q, why) < 0 ||
 	    command_take_string(cmd, "content", &q.content, why) < 0)
 		return -1;
-	if (json_member(cmd->json, "data") != NULL)
-		q.data = json_raw_member(cmd->text, "data");
+	q.data = json_get(cmd->json, "data").raw;
 	if (q.content.p == NULL && q.data.p == NULL)
 		return refuse(why, ERROR_BAD_FIELD, "content (a string) or data is missing");
 	if (q.content.p != NULL && q.data.p == NULL && is_blank(q.content))
@@ -359,12 +358,12 @@ command_delete(struct session *s, struct caller *c, const struct command *cmd, s
 int
 command_react(struct session *s, struct caller *c, const struct command *cmd, struct refusal *why)
 {
-	const cJSON *on = json_member(cmd->json, "on");
-	struct asking q = {.kind = MESSAGE_REACTION, .is_off = cJSON_IsFalse(on)};
+	enum json_kind on = json_get(cmd->json, "on").kind;
+	struct asking q = {.kind = MESSAGE_REACTION, .is_off = on == JSON_IS_FALSE};
 
 	if (take_target(cmd, &q, why) < 0 || command_take_string(cmd, "emoji", &q.emoji, why) < 0)
 		return -1;
-	if (on != NULL && !cJSON_IsBool(on))
+	if (on != JSON_IS_ABSENT && on != JSON_IS_TRUE && on != JSON_IS_FALSE)
 		return refuse(why, ERROR_BAD_FIELD, "on must be true or false");
 	if (q.emoji.p == NULL)
 		return refuse(why, ERROR_BAD_FIELD, "emoji is missing");

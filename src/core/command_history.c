@@ -76,19 +76,20 @@ static int
 take_page(const struct command *cmd, const struct hub *h, struct history_request *out,
     struct refusal *why)
 {
-	const cJSON *before = json_member(cmd->json, "before");
-	const cJSON *limit = json_member(cmd->json, "limit");
+	struct json_value before = json_get(cmd->json, "before");
+	struct json_value limit = json_get(cmd->json, "limit");
 	uint64_t n = HISTORY_DEFAULT;
 
-	if (before != NULL && (json_u64(before, &out->before) < 0 || out->before == 0))
+	if (before.kind != JSON_IS_ABSENT &&
+	    (json_value_u64(before, &out->before) < 0 || out->before == 0))
 		return refuse(why, ERROR_BAD_FIELD, "before must be a message id");
-	if (limit != NULL && json_u64(limit, &n) < 0)
+	if (limit.kind != JSON_IS_ABSENT && json_value_u64(limit, &n) < 0)
 		return refuse(
 		    why, ERROR_BAD_FIELD, "limit must be an integer from 1 to %d", HISTORY_LIMIT);
 	out->limit = (unsigned)max_u64(1, min_u64(n, HISTORY_LIMIT));
 	if (command_take_string(cmd, "q", &out->search, why) < 0)
 		return -1;
-	if (json_member(cmd->json, "after") == NULL)
+	if (json_get(cmd->json, "after").kind == JSON_IS_ABSENT)
 		return 0;
 	if (command_take_position(cmd, 0, h->now_ms, &out->after, why) < 0)
 		return -1;

@@ -6,6 +6,7 @@
 #define CORE_COMMAND_LIST_H
 
 #include "core/command.h"
+#include "core/field.h"
 #include "core/publish.h"
 
 #define COMMAND_REF_MAX 256 /* bytes of ref as JSON */

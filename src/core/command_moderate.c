@@ -94,15 +94,16 @@ take_scope(
 static int
 take_request(const struct command *cmd, struct measure_request *r, struct refusal *why)
 {
-	const cJSON *seconds = json_member(cmd->json, "seconds");
+	struct json_value seconds = json_get(cmd->json, "seconds");
 
 	if (command_take_string(cmd, "user", &r->user, why) < 0 ||
 	    command_take_string(cmd, "reason", &r->reason, why) < 0)
 		return -1;
 	if (r->user.p == NULL)
 		return refuse(why, ERROR_BAD_FIELD, "user is missing");
-	if (seconds != NULL && (json_u64(seconds, &r->seconds) < 0 || r->seconds == 0 ||
-				   r->seconds > MEASURE_SECONDS_MAX))
+	if (seconds.kind != JSON_IS_ABSENT &&
+	    (json_value_u64(seconds, &r->seconds) < 0 || r->seconds == 0 ||
+		r->seconds > MEASURE_SECONDS_MAX))
 		return refuse(why, ERROR_BAD_FIELD, "seconds must be an integer from 1 to %llu",
 		    (unsigned long long)MEASURE_SECONDS_MAX);
 	return measure_check(r, why);

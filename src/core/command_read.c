@@ -32,7 +32,6 @@ take_room(
 int
 command_read(struct session *s, struct caller *c, const struct command *cmd, struct refusal *why)
 {
-	const cJSON *id = json_member(cmd->json, "id");
 	struct hub *h = s->who.hub;
 	struct marker_move move = {
 	    .user = session_user(s), .origin = s->who.number, .is_guest = s->claims->is_guest};
@@ -43,7 +42,7 @@ command_read(struct session *s, struct caller *c, const struct command *cmd, str
 	(void)c; /* read has no answer */
 	if (take_room(s, cmd, &topic, why) < 0)
 		goto out;
-	if (json_u64(id, &move.id) < 0 || move.id == 0) {
+	if (json_value_u64(json_get(cmd->json, "id"), &move.id) < 0 || move.id == 0) {
 		r = refuse(why, ERROR_BAD_FIELD, "id must be a message id");
 		goto out;
 	}

@@ -18,12 +18,7 @@ int
 command_take_string(
     const struct command *cmd, const char *name, struct slice *out, struct refusal *why)
 {
-	const cJSON *item = json_member(cmd->json, name);
-
-	*out = json_string(item);
-	if (item != NULL && !cJSON_IsString(item))
-		return refuse(why, ERROR_BAD_FIELD, "%s must be a string", name);
-	return 0;
+	return field_string(cmd->json, name, out, why);
 }
 
 static int
@@ -41,18 +36,22 @@ int
 command_take_position(const struct command *cmd, unsigned last, int64_t now_ms,
     struct position *out, struct refusal *why)
 {
-	const cJSON *after = json_member(cmd->json, "after");
-	const cJSON *count = json_member(cmd->json, "last");
+	struct json_value after = json_get(cmd->json, "after");
+	struct json_value count = json_get(cmd->json, "last");
+	bool is_absent = after.kind == JSON_IS_ABSENT;
+	struct slice text;
 	uint64_t n = last;
 
 	*out = (struct position){.kind = POSITION_LAST, .last = last};
-	if (after == NULL && count != NULL && json_u64(count, &n) < 0)
+	if (is_absent && count.kind != JSON_IS_ABSENT && json_value_u64(count, &n) < 0)
 		return refuse(why, ERROR_BAD_FIELD, "last must be an integer that is not negative");
-	if (cJSON_IsString(after)) {
-		*out = position_parse(json_string(after), now_ms);
-	} else if (cJSON_IsNumber(after)) {
-		out->kind = json_u64(after, &out->id) == 0 ? POSITION_ID : POSITION_BAD;
-	} else if (after != NULL) {
+	if (field_text(cmd->json, after, &text, why) < 0)
+		return -1;
+	if (text.p != NULL) {
+		*out = position_parse(text, now_ms);
+	} else if (after.kind == JSON_IS_NUMBER) {
+		out->kind = json_value_u64(after, &out->id) == 0 ? POSITION_ID : POSITION_BAD;
+	} else if (!is_absent) {
 		return refuse(why, ERROR_BAD_FIELD,
 		    "after must be an id, a duration such as 10m, a time, or all");
 	} else {
@@ -113,7 +112,8 @@ command_join(struct session *s, struct caller *c, const struct command *cmd, str
 	    command_take_position(cmd, LAST_ON_JOIN, s->who.hub->now_ms, &from, why) < 0)
 		return -1;
 	/* joining again replays only what it asks for */
-	if (json_member(cmd->json, "last") == NULL && json_member(cmd->json, "after") == NULL) {
+	if (json_get(cmd->json, "last").kind == JSON_IS_ABSENT &&
+	    json_get(cmd->json, "after").kind == JSON_IS_ABSENT) {
 		struct buf topic = BUF_INIT(TOPIC_MAX + 64);
 		const struct sub *sub = room_topic(&topic, room, why) == 0
 					    ? sub_find(&s->who, buf_slice(&topic))
@@ -193,20 +193,17 @@ command_send_chat(struct session *s, struct caller *c, struct slice room, struct
 static int
 take_said(const struct command *cmd, struct draft *d, struct refusal *why)
 {
-	const cJSON *reply_to = json_member(cmd->json, "reply_to");
-	const cJSON *data = json_member(cmd->json, "data");
+	struct json_value reply_to = json_get(cmd->json, "reply_to");
 
 	if (command_take_string(cmd, "content", &d->text, why) < 0 ||
 	    command_take_string(cmd, "key", &d->key, why) < 0)
 		return -1;
-	if (reply_to != NULL && json_u64(reply_to, &d->reply_to) < 0)
+	if (reply_to.kind != JSON_IS_ABSENT && json_value_u64(reply_to, &d->reply_to) < 0)
 		return refuse(why, ERROR_BAD_FIELD, "reply_to must be a message id");
-	if (d->text.p == NULL && data == NULL)
+	if (field_data(cmd->json, &d->data, &d->data_text, why) < 0)
+		return -1;
+	if (d->text.p == NULL && d->data.p == NULL)
 		return refuse(why, ERROR_BAD_FIELD, "content (a string) or data is missing");
-	if (data != NULL) {
-		d->data = json_raw_member(cmd->text, "data");
-		d->data_text = json_string(data);
-	}
 	return 0;
 }
 
@@ -238,20 +235,20 @@ command_direct(struct session *s, struct caller *c, const struct command *cmd, s
 int
 command_typing(struct session *s, struct caller *c, const struct command *cmd, struct refusal *why)
 {
-	const cJSON *typing = json_member(cmd->json, "typing");
+	enum json_kind typing = json_get(cmd->json, "typing").kind;
 	struct slice room;
 	struct sub *sub = NULL;
 
 	(void)c; /* typing has no answer */
 	if (command_take_string(cmd, "room", &room, why) < 0 || joined_room(s, room, &sub, why) < 0)
 		return -1;
-	if (typing != NULL && !cJSON_IsBool(typing))
+	if (typing != JSON_IS_ABSENT && typing != JSON_IS_TRUE && typing != JSON_IS_FALSE)
 		return refuse(why, ERROR_BAD_FIELD, "typing must be true or false");
 	if (!claims_may_publish(s->claims, sub_pattern(sub)))
 		return refuse(why, ERROR_INSUFFICIENT_SCOPE, "this room is not in belfry.publish");
 	if (moderation_may_send(s->who.hub, s->claims, sub_pattern(sub), why) < 0)
 		return -1;
-	return session_type(s, sub, typing == NULL || cJSON_IsTrue(typing), why);
+	return session_type(s, sub, typing != JSON_IS_FALSE, why);
 }
 
 int
@@ -380,7 +377,7 @@ command_publish(struct session *s, struct caller *c, const struct command *cmd, 
 {
 	struct draft d UNCLEARED;
 
-	if (draft_from_json(cmd->json, cmd->text, &d, why) < 0 ||
+	if (draft_from_json(cmd->json, &d, why) < 0 ||
 	    publish_rate(s->who.hub, s->claims, 1, why) < 0)
 		return -1;
 	return send_draft(s, c, &d, cmd->ref, why);

@@ -6,6 +6,7 @@
 #include "base/utf8.h"
 #include "core/change.h"
 #include "core/config.h"
+#include "core/field.h"
 #include "core/limiter.h"
 #include "core/mention.h"
 #include "core/moderation.h"
@@ -20,95 +21,76 @@
 /* --- from JSON --- */
 
 static int
-take_string(const cJSON *object, const char *name, struct slice *out, struct refusal *why)
+take_tags(struct json_flat *f, struct draft *d, struct refusal *why)
 {
-	const cJSON *item = json_member(object, name);
+	struct json_value tags = json_get(f, "tags");
+	struct slice rest = tags.raw;
+	struct json_value tag;
 
-	if (item == NULL)
+	if (tags.kind == JSON_IS_ABSENT)
 		return 0;
-	if (!cJSON_IsString(item))
-		return refuse(why, ERROR_BAD_FIELD, "%s must be a string", name);
-	*out = json_string(item);
-	return 0;
-}
-
-static int
-take_tags(const cJSON *object, struct draft *d, struct refusal *why)
-{
-	const cJSON *tags = json_member(object, "tags");
-	const cJSON *tag;
-
-	if (tags == NULL)
-		return 0;
-	if (!cJSON_IsArray(tags))
+	if (tags.kind != JSON_IS_ARRAY)
 		return refuse(why, ERROR_BAD_FIELD, "tags must be an array of strings");
-	cJSON_ArrayForEach(tag, tags)
-	{
-		if (!cJSON_IsString(tag))
+	while (json_next_value(&rest, &tag)) {
+		if (tag.kind != JSON_IS_STRING)
 			return refuse(why, ERROR_BAD_FIELD, "tags must be an array of strings");
 		if (d->n_tags == DRAFT_TAGS)
 			return refuse(why, ERROR_BAD_FIELD, "tags may be at most %d", DRAFT_TAGS);
-		d->tags[d->n_tags++] = json_string(tag);
+		if (field_text(f, tag, &d->tags[d->n_tags], why) < 0)
+			return -1;
+		d->n_tags++;
 	}
 	return 0;
 }
 
 static int
-take_integer(const cJSON *object, const char *name, uint64_t min, uint64_t max, uint64_t *out,
+take_integer(const struct json_flat *f, const char *name, uint64_t min, uint64_t max, uint64_t *out,
     struct refusal *why)
 {
-	const cJSON *item = json_member(object, name);
+	struct json_value value = json_get(f, name);
 
-	if (item == NULL)
+	if (value.kind == JSON_IS_ABSENT)
 		return 0;
-	if (json_u64(item, out) < 0 || *out < min || *out > max)
+	if (json_value_u64(value, out) < 0 || *out < min || *out > max)
 		return refuse(why, ERROR_BAD_FIELD, "%s must be an integer from %llu to %llu", name,
 		    (unsigned long long)min, (unsigned long long)max);
 	return 0;
 }
 
 static int
-take_at(const cJSON *object, struct draft *d, struct refusal *why)
+take_at(struct json_flat *f, struct draft *d, struct refusal *why)
 {
-	const cJSON *at = json_member(object, "at");
+	struct json_value at = json_get(f, "at");
 
-	if (at == NULL)
+	if (at.kind == JSON_IS_ABSENT)
 		return 0;
-	if (cJSON_IsString(at)) {
-		d->at = json_string(at);
-		return 0;
-	}
-	if (json_u64(at, &d->at_s) < 0 || d->at_s == 0)
+	if (at.kind == JSON_IS_STRING)
+		return field_text(f, at, &d->at, why);
+	if (json_value_u64(at, &d->at_s) < 0 || d->at_s == 0)
 		return refuse(why, ERROR_BAD_FIELD, "%s", DRAFT_AT_WANTED);
 	return 0;
 }
 
 int
-draft_from_json(const cJSON *object, struct slice text, struct draft *out, struct refusal *why)
+draft_from_json(struct json_flat *f, struct draft *out, struct refusal *why)
 {
 	uint64_t priority = 0;
 
 	draft_begin(out, "topic");
-	if (!cJSON_IsObject(object))
+	if (json_whole(f).kind != JSON_IS_OBJECT)
 		return refuse(why, ERROR_BAD_FIELD, "a message must be a JSON object");
-	if (take_string(object, "topic", &out->topic, why) < 0 ||
-	    take_string(object, "event", &out->event, why) < 0 ||
-	    take_string(object, "title", &out->title, why) < 0 ||
-	    take_string(object, "message", &out->text, why) < 0 ||
-	    take_string(object, "click", &out->click, why) < 0 ||
-	    take_string(object, "key", &out->key, why) < 0 ||
-	    take_string(object, "to", &out->to, why) < 0 || take_tags(object, out, why) < 0 ||
-	    take_integer(object, "priority", 1, 5, &priority, why) < 0 ||
-	    take_integer(object, "ttl", 1, TTL_MAX_S, &out->ttl_s, why) < 0)
-		return -1;
-	if (take_at(object, out, why) < 0)
+	if (field_string(f, "topic", &out->topic, why) < 0 ||
+	    field_string(f, "event", &out->event, why) < 0 ||
+	    field_string(f, "title", &out->title, why) < 0 ||
+	    field_string(f, "message", &out->text, why) < 0 ||
+	    field_string(f, "click", &out->click, why) < 0 ||
+	    field_string(f, "key", &out->key, why) < 0 ||
+	    field_string(f, "to", &out->to, why) < 0 || take_tags(f, out, why) < 0 ||
+	    take_integer(f, "priority", 1, 5, &priority, why) < 0 ||
+	    take_integer(f, "ttl", 1, TTL_MAX_S, &out->ttl_s, why) < 0 || take_at(f, out, why) < 0)
 		return -1;
 	out->priority = (unsigned)priority;
-	if (json_member(object, "data") != NULL) {
-		out->data = json_raw_member(text, "data");
-		out->data_text = json_string(json_member(object, "data"));
-	}
-	return 0;
+	return field_data(f, &out->data, &out->data_text, why);
 }
 
 int

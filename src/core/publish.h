@@ -5,11 +5,10 @@
 #ifndef CORE_PUBLISH_H
 #define CORE_PUBLISH_H
 
-#include <cjson/cJSON.h>
-
 #include "core/error.h"
 #include "core/hub.h"
 #include "core/token.h"
+#include "proto/json.h"
 
 #define DRAFT_TAGS      32
 #define DRAFT_TAG_MAX   64 /* bytes of one tag */
@@ -48,12 +47,8 @@ draft_begin(struct draft *d, const char *topic_field)
 	d->topic_field = topic_field;
 }
 
-/*
- * The members of one JSON object (text is its own text, for `data`). 0, or -1 with *why
- * (bad_field).
- */
-MUST_CHECK int draft_from_json(
-    const cJSON *object, struct slice text, struct draft *out, struct refusal *why);
+/* The members of one JSON object, borrowed from f. 0, or -1 with *why. */
+MUST_CHECK int draft_from_json(struct json_flat *f, struct draft *out, struct refusal *why);
 /* Tags from one header or form value, split at commas. */
 MUST_CHECK int draft_set_tags(struct draft *d, struct slice list, struct refusal *why);
 /* "1".."5"; 0 when it is something else. */

@@ -59,17 +59,23 @@ json_slice(const cJSON *item)
 }
 
 int
-json_u64(const cJSON *item, uint64_t *out)
+json_exact(double d, uint64_t *out)
 {
 	uint64_t v;
 
-	if (!cJSON_IsNumber(item) || !(item->valuedouble >= 0) || item->valuedouble > EXACT_MAX)
+	if (!(d >= 0) || d > EXACT_MAX)
 		return -1;
-	v = (uint64_t)item->valuedouble;
-	if (item->valuedouble > (double)v)
+	v = (uint64_t)d;
+	if (d > (double)v)
 		return -1; /* it had a fraction */
 	*out = v;
 	return 0;
+}
+
+int
+json_u64(const cJSON *item, uint64_t *out)
+{
+	return cJSON_IsNumber(item) ? json_exact(item->valuedouble, out) : -1;
 }
 
 /* --- raw members --- */
@@ -124,20 +130,16 @@ skip_value(struct slice s, size_t at)
 	return s.n;
 }
 
-/* Whether a key, given by the bytes between its quotes, is that name. */
-static bool
-key_is(struct slice key, const char *name)
+bool
+json_name_is(struct slice key, struct slice name)
 {
 	struct json_bytes bytes = {.p = key.p, .end = key.p + key.n};
-	int byte;
 
-	do {
-		byte = json_next_byte(&bytes);
-		if (byte != (*name == '\0' ? -1 : (uint8_t)*name))
+	for (size_t i = 0; i < name.n; i++) {
+		if (json_next_byte(&bytes) != (uint8_t)name.p[i])
 			return false;
-		name++;
-	} while (byte >= 0);
-	return true;
+	}
+	return json_next_byte(&bytes) < 0;
 }
 
 struct slice
@@ -159,7 +161,7 @@ json_raw_member(struct slice object_text, const char *name)
 		if (at == s.n)
 			return SLICE_NONE;
 		at = skip_space(s, at + 1); /* behind ':' */
-		if (key_is(slice_of(s.p + key + 1, value - key - 2), name))
+		if (json_name_is(slice_of(s.p + key + 1, value - key - 2), slice_str(name)))
 			return slice_of(s.p + at, skip_value(s, at) - at);
 		at = skip_space(s, skip_value(s, at));
 		if (at == s.n || s.p[at] != ',')

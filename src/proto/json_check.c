@@ -2,8 +2,6 @@
 
 #include <errno.h>
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
 
 #include "base/map.h"
 #include "base/mem.h"
@@ -13,16 +11,8 @@
 
 #define KEYS_INLINE    16    /* members of an object whose keys are compared pair by pair */
 #define KEYS_FIRST_CAP 64    /* slots of the first hash table; half of them may be used */
-#define NUMBER_MAX     63    /* cJSON 1.7 copies a number into 64 bytes and cuts what is longer */
 #define SAFE_EXPONENT  300   /* a number below 10^300 is a double for certain */
 #define EXPONENT_STOP  99999 /* an exponent is not counted further */
-
-/* A key: the bytes between its quotes, as they stand in the text. */
-struct key {
-	uint32_t at;
-	uint32_t n;
-	bool is_escaped;
-};
 
 /* Of the hash table of a big object's keys. */
 struct slot {
@@ -32,9 +22,9 @@ struct slot {
 
 /* The keys of one object, for finding one that is there twice. */
 struct keys {
-	struct key first[KEYS_INLINE];
+	struct json_place first[KEYS_INLINE];
 	size_t n;
-	struct key *all; /* NULL while they are in `first`; room for cap / 2 */
+	struct json_place *all; /* NULL while they are in `first`; room for cap / 2 */
 	struct slot *slots;
 	size_t cap; /* slots: a power of two */
 };
@@ -44,7 +34,9 @@ struct check {
 	size_t n;
 	size_t at;
 	unsigned depth;
-	bool has_hash_key; /* k0 and k1 are drawn when a big object needs them */
+	struct json_place last; /* the value that ended last */
+	struct json_flat *flat; /* where the outermost members are noted; NULL: nowhere */
+	bool has_hash_key;      /* k0 and k1 are drawn when a big object needs them */
 	uint64_t k0;
 	uint64_t k1;
 };
@@ -130,7 +122,7 @@ bad_utf8(struct check *c, size_t start, size_t end)
 
 /* A string, from its opening quote. */
 static int
-check_string(struct check *c, struct key *out)
+check_string(struct check *c, struct json_place *out)
 {
 	size_t start = ++c->at;
 	bool is_ascii = true;
@@ -151,7 +143,7 @@ check_string(struct check *c, struct key *out)
 	}
 	if (!is_ascii && !utf8_is_valid(slice_of(c->p + start, c->at - start)))
 		return bad_utf8(c, start, c->at);
-	*out = (struct key){(uint32_t)start, (uint32_t)(c->at - start), is_escaped};
+	*out = (struct json_place){(uint32_t)start, (uint32_t)(c->at - start), is_escaped};
 	c->at++;
 	return 0;
 }
@@ -167,29 +159,6 @@ take_digits(struct check *c)
 	while (at_digit(c))
 		c->at++;
 	return true;
-}
-
-/*
- * Whether digits * 10^exponent is too big for a double. The digits of `text` up to the exponent
- * are copied without their point, so that the locale has no say.
- */
-static bool
-is_infinite(struct slice text, long exponent)
-{
-	char digits[NUMBER_MAX + 16];
-	size_t n = 0;
-	bool is_fraction = false;
-
-	for (size_t i = 0; i < text.n; i++) {
-		if (text.p[i] >= '0' && text.p[i] <= '9') {
-			digits[n++] = text.p[i];
-			exponent -= is_fraction ? 1 : 0;
-		}
-		is_fraction = is_fraction || text.p[i] == '.';
-	}
-	/* it fits: at most 63 digits and 8 bytes */
-	(void)snprintf(digits + n, sizeof(digits) - n, "e%ld", exponent);
-	return isinf(strtod(digits, NULL)) != 0;
 }
 
 /* The exponent behind its e, if there is one at all. */
@@ -240,10 +209,10 @@ check_number(struct check *c)
 	end = c->at;
 	if (take_exponent(c, &exponent) < 0)
 		return JSON_E_NUMBER;
-	if (c->at - start <= NUMBER_MAX && exponent < SAFE_EXPONENT - NUMBER_MAX)
+	if (c->at - start <= JSON_NUMBER_MAX && exponent < SAFE_EXPONENT - JSON_NUMBER_MAX)
 		return 0;
-	if (c->at - start <= NUMBER_MAX &&
-	    !is_infinite(slice_of(c->p + start, end - start), exponent))
+	if (c->at - start <= JSON_NUMBER_MAX &&
+	    isinf(json_decimal(slice_of(c->p + start, end - start), exponent)) == 0)
 		return 0;
 	c->at = start;
 	return JSON_E_NUMBER;
@@ -252,7 +221,7 @@ check_number(struct check *c)
 /* --- keys --- */
 
 static bool
-keys_equal(const struct check *c, const struct key *a, const struct key *b)
+keys_equal(const struct check *c, const struct json_place *a, const struct json_place *b)
 {
 	struct json_bytes in_a = {.p = c->p + a->at, .end = c->p + a->at + a->n};
 	struct json_bytes in_b = {.p = c->p + b->at, .end = c->p + b->at + b->n};
@@ -270,7 +239,7 @@ keys_equal(const struct check *c, const struct key *a, const struct key *b)
 
 /* Hash what the key stands for, in *out. 0, or JSON_E_MEMORY. */
 static int
-hash_key(const struct check *c, const struct key *key, uint32_t *out)
+hash_key(const struct check *c, const struct json_place *key, uint32_t *out)
 {
 	struct json_bytes bytes = {.p = c->p + key->at, .end = c->p + key->at + key->n};
 	size_t n = 0;
@@ -293,7 +262,7 @@ hash_key(const struct check *c, const struct key *key, uint32_t *out)
 
 /* Put a key into the table, which has room. JSON_E_DUPLICATE when its like is there. */
 static int
-insert_key(const struct check *c, struct keys *k, const struct key *key, uint32_t hash)
+insert_key(const struct check *c, struct keys *k, const struct json_place *key, uint32_t hash)
 {
 	size_t i = hash & (k->cap - 1);
 
@@ -311,7 +280,7 @@ grow_keys(struct keys *k)
 {
 	size_t cap = k->cap == 0 ? KEYS_FIRST_CAP : k->cap * 2;
 	struct slot *slots = mem_calloc(cap, sizeof(*slots));
-	struct key *all = slots == NULL ? NULL : mem_realloc(k->all, cap / 2 * sizeof(*all));
+	struct json_place *all = slots == NULL ? NULL : mem_realloc(k->all, cap / 2 * sizeof(*all));
 
 	if (all == NULL) {
 		mem_free(slots);
@@ -358,7 +327,7 @@ spread_keys(struct check *c, struct keys *k)
 }
 
 static int
-add_key(struct check *c, struct keys *k, const struct key *key)
+add_key(struct check *c, struct keys *k, const struct json_place *key)
 {
 	uint32_t hash;
 	int r = 0;
@@ -386,7 +355,7 @@ add_key(struct check *c, struct keys *k, const struct key *key)
 static int
 check_members(struct check *c, struct keys *keys)
 {
-	struct key key;
+	struct json_place key;
 	int r;
 
 	skip_space(c);
@@ -410,6 +379,8 @@ check_members(struct check *c, struct keys *keys)
 			return JSON_E_SYNTAX;
 		c->at++;
 		r = check_value(c);
+		if (r == 0 && c->depth == 1 && c->flat != NULL)
+			r = json_flat_add(c->flat, &key, &c->last);
 		if (r < 0)
 			return r;
 		if (peek(c) != ',')
@@ -488,13 +459,15 @@ check_container(struct check *c)
 static int
 check_value(struct check *c)
 {
-	struct key unused;
+	struct json_place string = {0};
+	size_t start;
 	int r;
 
 	skip_space(c);
+	start = c->at;
 	switch (peek(c)) {
 	case '"':
-		r = check_string(c, &unused);
+		r = check_string(c, &string);
 		break;
 	case '{':
 	case '[':
@@ -513,20 +486,46 @@ check_value(struct check *c)
 		r = peek(c) == '-' || at_digit(c) ? check_number(c) : JSON_E_SYNTAX;
 		break;
 	}
-	if (r == 0)
-		skip_space(c);
+	if (r < 0)
+		return r;
+	c->last =
+	    (struct json_place){(uint32_t)start, (uint32_t)(c->at - start), string.is_escaped};
+	skip_space(c);
+	return 0;
+}
+
+/* All of a text; the members are noted in `flat`, unless that is NULL. */
+static int
+check_text(struct slice text, struct json_flat *flat, struct json_place *value, size_t *at)
+{
+	struct check c = {.p = text.p, .n = text.n, .flat = flat};
+	int r = text.n > UINT32_MAX / 2 ? JSON_E_MEMORY : check_value(&c);
+
+	*value = c.last;
+	if (r == 0 && c.at < c.n)
+		r = JSON_E_SYNTAX;
+	if (r < 0 && at != NULL)
+		*at = c.at;
 	return r;
 }
 
 int
 json_check(struct slice text, size_t *at)
 {
-	struct check c = {.p = text.p, .n = text.n};
-	int r = text.n > UINT32_MAX / 2 ? JSON_E_MEMORY : check_value(&c);
+	struct json_place unused;
 
-	if (r == 0 && c.at < c.n)
-		r = JSON_E_SYNTAX;
-	if (r < 0 && at != NULL)
-		*at = c.at;
+	return check_text(text, NULL, &unused, at);
+}
+
+int
+json_read(struct slice text, struct json_flat *out, size_t *at)
+{
+	int r;
+
+	json_begin(out);
+	out->text = text.p;
+	r = check_text(text, out, &out->value, at);
+	if (r < 0)
+		json_done(out);
 	return r;
 }

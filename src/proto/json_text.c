@@ -1,5 +1,8 @@
 #include "proto/json_text.h"
 
+#include <stdio.h>
+#include <stdlib.h>
+
 static int
 hex_value(char c)
 {
@@ -101,4 +104,23 @@ json_next_byte(struct json_bytes *b)
 	b->at_pending = 0;
 	take_unicode(b);
 	return json_next_byte(b);
+}
+
+double
+json_decimal(struct slice text, long exponent)
+{
+	char digits[JSON_NUMBER_MAX + 32];
+	size_t n = 0;
+	bool is_fraction = false;
+
+	for (size_t i = 0; i < min_size(text.n, JSON_NUMBER_MAX); i++) {
+		if (text.p[i] >= '0' && text.p[i] <= '9') {
+			digits[n++] = text.p[i];
+			exponent -= is_fraction ? 1 : 0;
+		}
+		is_fraction = is_fraction || text.p[i] == '.';
+	}
+	/* it fits: at most 63 digits and 22 bytes */
+	(void)snprintf(digits + n, sizeof(digits) - n, "e%ld", exponent);
+	return strtod(digits, NULL);
 }

@@ -9,6 +9,8 @@
 
 #include "base/slice.h"
 
+#define JSON_NUMBER_MAX 63 /* cJSON 1.7 copies a number into 64 bytes and cuts what is longer */
+
 #define JSON_ONES  0x0101010101010101u
 #define JSON_HIGHS 0x8080808080808080u
 
@@ -86,8 +88,26 @@ out:
 	return at;
 }
 
+/*
+ * digits * 10^exponent, without a sign; infinite when it is too big. The digits of `text` (a number up
+ * to its exponent, JSON_NUMBER_MAX bytes at most) are read without their point, so that the locale has
+ * no say.
+ */
+double json_decimal(struct slice text, long exponent);
+
 /* The value of four hexadecimal digits; -1 when they are none. */
 int json_hex4(const char p[4]);
+
+/* Whether a key, given by the bytes between its quotes, is that name. */
+bool json_name_is(struct slice key, struct slice name);
+/* A double that is an integer from 0 to 2^53-1: 0, or -1. */
+MUST_CHECK int json_exact(double d, uint64_t *out);
+
+struct json_flat;
+struct json_place;
+/* Note a member of the outermost object. 0, or JSON_E_MEMORY. */
+MUST_CHECK int json_flat_add(
+    struct json_flat *f, const struct json_place *name, const struct json_place *value);
 
 /* Walks the bytes that the inside of a checked string stands for. Set p and end, rest zero. */
 struct json_bytes {

@@ -128,45 +128,6 @@ make(struct work *w, struct draft *d, struct append *a, unsigned i)
 }
 
 static struct append *
-make_json_array(struct work *w, const cJSON *json)
-{
-	int n = cJSON_GetArraySize(json);
-	struct slice rest = w->x->body;
-	const cJSON *item;
-	struct append *a;
-	struct slice text;
-	unsigned i = 0;
-
-	if (n == 0 || n > LOG_BATCH_MAX) {
-		(void)refuse(&w->why, n == 0 ? ERROR_BAD_FIELD : ERROR_TOO_LARGE,
-		    "an array must have 1 to %d messages, this one has %d", LOG_BATCH_MAX, n);
-		return NULL;
-	}
-	a = append_new((unsigned)n);
-	if (a == NULL) {
-		(void)append_refusal(-ENOMEM, &w->why);
-		return NULL;
-	}
-	cJSON_ArrayForEach(item, json)
-	{
-		struct draft d UNCLEARED;
-
-		if (!json_raw_element(&rest, &text) ||
-		    draft_from_json(item, text, &d, &w->why) < 0 || make(w, &d, a, i) < 0) {
-			char told[ERROR_TEXT];
-
-			(void)snprintf(told, sizeof(told), "%s", w->why.text);
-			(void)snprintf(
-			    w->why.text, sizeof(w->why.text), "message %u: %.300s", i, told);
-			append_free(a);
-			return NULL;
-		}
-		i++;
-	}
-	return a;
-}
-
-static struct append *
 make_one(struct work *w, struct draft *d)
 {
 	struct append *a = append_new(1);
@@ -180,41 +141,100 @@ make_one(struct work *w, struct draft *d)
 	return a;
 }
 
+static unsigned
+count_values(struct slice array)
+{
+	struct slice each;
+	unsigned n = 0;
+
+	while (json_raw_element(&array, &each))
+		n++;
+	return n;
+}
+
+/* One of several, from its own text. */
+static int
+make_element(struct work *w, struct slice text, struct append *a, unsigned i)
+{
+	struct json_flat json UNCLEARED;
+	struct draft d UNCLEARED;
+	int r;
+
+	if (json_read(text, &json, NULL) < 0) /* it was checked already */
+		return refuse_memory(&w->why);
+	r = draft_from_json(&json, &d, &w->why);
+	if (r == 0)
+		r = make(w, &d, a, i);
+	json_done(&json);
+	return r;
+}
+
+static struct append *
+make_json_array(struct work *w, struct slice array)
+{
+	unsigned n = count_values(array);
+	struct slice text;
+	struct append *a;
+
+	if (n == 0 || n > LOG_BATCH_MAX) {
+		(void)refuse(&w->why, n == 0 ? ERROR_BAD_FIELD : ERROR_TOO_LARGE,
+		    "an array must have 1 to %d messages, this one has %u", LOG_BATCH_MAX, n);
+		return NULL;
+	}
+	a = append_new(n);
+	if (a == NULL) {
+		(void)append_refusal(-ENOMEM, &w->why);
+		return NULL;
+	}
+	for (unsigned i = 0; json_raw_element(&array, &text); i++) {
+		char told[ERROR_TEXT];
+
+		if (make_element(w, text, a, i) == 0)
+			continue;
+		(void)snprintf(told, sizeof(told), "%s", w->why.text);
+		(void)snprintf(w->why.text, sizeof(w->why.text), "message %u: %.300s", i, told);
+		append_free(a);
+		return NULL;
+	}
+	return a;
+}
+
 static void
 publish_json(struct work *w)
 {
 	struct append *a = NULL;
-	cJSON *json = NULL;
+	struct json_flat json UNCLEARED;
 	struct draft d UNCLEARED;
 	size_t at = 0;
 	bool is_array = false;
-	int r = json_parse(w->x->body, &json, &at);
+	int r = json_read(w->x->body, &json, &at);
 
 	if (r == JSON_E_MEMORY) {
 		(void)refuse_memory(&w->why);
 	} else if (r < 0) {
 		(void)refuse(&w->why, ERROR_BAD_JSON, "%s (at byte %zu)", json_error_text(r), at);
-	} else if (cJSON_IsArray(json)) {
+	} else if (json_whole(&json).kind == JSON_IS_ARRAY) {
 		is_array = true;
-		a = make_json_array(w, json);
-	} else if (draft_from_json(json, w->x->body, &d, &w->why) == 0) {
+		a = make_json_array(w, json_whole(&json).raw);
+	} else if (draft_from_json(&json, &d, &w->why) == 0) {
 		a = make_one(w, &d);
 	}
 	if (a == NULL)
 		serve_refuse(w->x, &w->why);
 	else
 		submit(w->x, w->claims, a, is_array);
-	cJSON_Delete(json);
+	json_done(&json);
 }
 
 /* Text or a form: fields from the body, then headers and query parameters. */
 static void
 publish_text(struct work *w, bool may_be_form)
 {
-	struct publish_fields fields = {0};
+	struct publish_fields fields UNCLEARED;
 	struct append *a = NULL;
 	struct draft d UNCLEARED;
 
+	publish_fields_begin(&fields);
 	draft_begin(&d, "topic");
 	if (publish_read_fields(w->x, may_be_form, &fields, &d, &w->why) == 0)
 		a = make_one(w, &d);

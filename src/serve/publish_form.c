@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "base/utf8.h"
+#include "core/field.h"
 #include "proto/json.h"
 #include "proto/url.h"
 #include "serve/query.h"
@@ -52,12 +53,20 @@ static const struct {
 };
 
 void
+publish_fields_begin(struct publish_fields *f)
+{
+	memset(
+	    f, 0, offsetof(struct publish_fields, data)); /* 400 bytes that most have no use for */
+	json_begin(&f->data);
+}
+
+void
 publish_fields_done(struct publish_fields *f)
 {
 	buf_done(&f->form);
 	buf_done(&f->query);
 	buf_done(&f->quoted);
-	cJSON_Delete(f->data);
+	json_done(&f->data);
 }
 
 static int
@@ -205,7 +214,7 @@ static int
 take_data(struct publish_fields *f, struct draft *d, struct refusal *why)
 {
 	struct slice text = f->values[F_DATA];
-	int r = json_parse(text, &f->data, NULL);
+	int r = json_read(text, &f->data, NULL);
 
 	if (r == JSON_E_MEMORY)
 		return refuse_memory(why); /* it may be JSON */
@@ -215,7 +224,7 @@ take_data(struct publish_fields *f, struct draft *d, struct refusal *why)
 		f->quoted = BUF_INIT(text.n * 6 + 16);
 		r = json_add_string(&f->quoted, text) < 0
 			? JSON_E_MEMORY
-			: json_parse(buf_slice(&f->quoted), &f->data, NULL);
+			: json_read(buf_slice(&f->quoted), &f->data, NULL);
 		if (r == JSON_E_MEMORY)
 			return refuse_memory(why);
 		if (r < 0)
@@ -224,8 +233,7 @@ take_data(struct publish_fields *f, struct draft *d, struct refusal *why)
 		text = buf_slice(&f->quoted);
 	}
 	d->data = text;
-	d->data_text = json_string(f->data);
-	return 0;
+	return field_text(&f->data, json_whole(&f->data), &d->data_text, why);
 }
 
 static int

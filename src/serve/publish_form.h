@@ -12,15 +12,16 @@ enum {
 	PUBLISH_FIELDS = 12
 };
 
-/* Owns the decoded values that a draft borrows. Zeroed at the start. */
+/* Owns the decoded values that a draft borrows. */
 struct publish_fields {
 	struct slice values[PUBLISH_FIELDS]; /* absent: not given */
 	struct buf form;                     /* what was decoded of the body */
 	struct buf query;                    /* … and of the query */
 	struct buf quoted;                   /* `data` that is no JSON, as a JSON string */
-	cJSON *data;
+	struct json_flat data;               /* `data`, or `quoted`, when it is given */
 };
 
+void publish_fields_begin(struct publish_fields *f);
 void publish_fields_done(struct publish_fields *f);
 /*
  * may_be_form: the body is application/x-www-form-urlencoded; it counts as a form only by the

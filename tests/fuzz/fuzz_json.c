@@ -1,12 +1,13 @@
 /*
- * JSON: what the check lets through cJSON must take, and what we write must read back. With jansson
- * there both must be of one mind about what is JSON.
+ * JSON: what the check lets through cJSON must take, what is read without a tree must be what the tree
+ * has, and what we write must read back. With jansson there both must be of one mind about what is JSON.
  */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "proto/json.h"
+#include "tests/unit/support_flat.h"
 
 #ifdef HAVE_JANSSON
 #include "tests/unit/support_jansson.h"
@@ -85,6 +86,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	require(json_parse(text, &tree, NULL) == r, "cJSON thinks otherwise");
 	if (r < 0)
 		return 0;
+	require(flat_agrees(text, tree), "another view without a tree");
 	walk(tree);
 	if (cJSON_IsObject(tree))
 		find_raw(text, tree);

@@ -8,6 +8,7 @@
 
 #include "proto/json.h"
 #include "tests/unit/mem_faults.h"
+#include "tests/unit/support_flat.h"
 #include "tests/unit/support_guard.h"
 
 #define MAX_CASES 400
@@ -320,6 +321,84 @@ START_TEST(raw_members_are_found)
 }
 END_TEST
 
+/* --- without a tree --- */
+
+static const char *const flats[] = {
+    "{}",
+    " [ ] ",
+    "null",
+    "\"\\u00e9\\n\"",
+    "[\"a\\\"b\",null,1e2,{\"x\":[]},[1],true]",
+    "{\"type\":\"chat\",\"content\":\"h\\u00e9\\ud83d\\ude00\\\"\",\"ref\":17}",
+    "{ \"a\" : null , \"b\":false,\"c\":true , \"d\":-0, \"e\" : [ 1 , \"\\\\\" ] }",
+    "{\"\\u0074ype\":\"escaped\",\"Type\":\"other\",\"typ\":1,\"type2\":2,\"\":3}",
+    "{\"n\":9007199254740991,\"o\":9007199254740992,\"p\":1e3,\"q\":2.0,\"r\":1.0000001,"
+    "\"s\":123456789012345,\"t\":1234567890123456,\"u\":1e-400,\"v\":-1,\"w\":12.5E+1}",
+    /* more members than there is room for at first */
+    "{\"a\":0,\"b\":1,\"c\":2,\"d\":3,\"e\":4,\"f\":5,\"g\":6,\"h\":7,\"i\":8,\"j\":9,\"k\":10,"
+    "\"l\":11,\"m\":12,\"n\":13,\"o\":14,\"p\":15,\"q\":16,\"r\":\"\\t\",\"s\":18,\"t\":[19]}",
+};
+
+START_TEST(the_view_without_a_tree_is_the_trees)
+{
+	struct guard g;
+	struct slice text;
+	cJSON *tree = parse(flats[_i]);
+
+	guard_init(&g, 400);
+	text = guard_copy(&g, slice_str(flats[_i]));
+	ck_assert_msg(flat_agrees(text, tree), "%s", flats[_i]);
+	cJSON_Delete(tree);
+	guard_done(&g);
+}
+END_TEST
+
+START_TEST(reading_allocates_only_what_it_must)
+{
+	unsigned long before = mem_count();
+	struct json_flat f;
+	struct slice text;
+
+	ck_assert_int_eq(json_read(SLICE("{\"type\":\"chat\",\"content\":\"hi\"}"), &f, NULL), 0);
+	ck_assert_int_eq(json_text(&f, json_get(&f, "content"), &text), 0);
+	ck_slice(text, "hi");
+	ck_assert_int_eq(json_get(&f, "Content").kind, JSON_IS_ABSENT);
+	json_done(&f);
+	ck_assert_uint_eq(mem_count(), before);
+}
+END_TEST
+
+/* Each allocation in turn fails: nothing is lost, and what is told is that there is no memory. */
+START_TEST(reading_without_memory)
+{
+	long blocks = mem_blocks();
+
+	for (size_t i = 0; i < ARRAY_LEN(flats); i++) {
+		for (long nth = 1;; nth++) {
+			struct json_flat f;
+			struct slice text;
+			bool failed;
+			int r;
+
+			mem_fail_at(nth);
+			r = json_read(slice_str(flats[i]), &f, NULL);
+			for (size_t k = 0; r == 0 && k < f.n; k++)
+				r = json_text(&f,
+				    json_find(&f, slice_of(f.text + f.members[k].name.at,
+						      f.members[k].name.n)),
+				    &text);
+			failed = !mem_fail_is_pending();
+			mem_fail_at(0);
+			ck_assert_int_eq(r, failed ? JSON_E_MEMORY : 0);
+			json_done(&f);
+			ck_assert_int_eq(mem_blocks(), blocks);
+			if (!failed)
+				break;
+		}
+	}
+}
+END_TEST
+
 /* --- writing --- */
 
 static const struct {
@@ -429,6 +508,9 @@ add_tests(TCase *tc)
 	tcase_add_test(tc, small_objects_allocate_nothing);
 	tcase_add_test(tc, members_are_found);
 	tcase_add_loop_test(tc, integers_are_exact, 0, (int)ARRAY_LEN(integers));
+	tcase_add_loop_test(tc, the_view_without_a_tree_is_the_trees, 0, (int)ARRAY_LEN(flats));
+	tcase_add_test(tc, reading_allocates_only_what_it_must);
+	tcase_add_test(tc, reading_without_memory);
 	tcase_add_loop_test(tc, raw_members_are_found, 0, (int)ARRAY_LEN(raws));
 	tcase_add_loop_test(tc, strings_are_written, 0, (int)ARRAY_LEN(strings));
 	tcase_add_test(tc, strings_come_back);

@@ -1,7 +1,7 @@
 /*
- * The JSON check and cJSON against jansson, over texts made from pieces by a generator with a fixed
- * seed: they must be of one mind about what is JSON and what it says. Without jansson nothing is
- * tested here.
+ * The JSON check and cJSON against jansson, and the view without a tree against cJSON, over texts made
+ * from pieces by a generator with a fixed seed: they must be of one mind about what is JSON and what it
+ * says. Without jansson nothing is tested here.
  */
 #include <check.h>
 #include <stdio.h>
@@ -10,10 +10,25 @@
 #include "proto/json.h"
 
 #ifdef HAVE_JANSSON
+#include "tests/unit/support_flat.h"
 #include "tests/unit/support_jansson.h"
 
 #define ROUNDS     200000
 #define MAX_PIECES 12
+
+/* As cJSON has it. */
+static bool
+is_read_well(struct slice text)
+{
+	cJSON *tree = NULL;
+	bool agrees;
+
+	if (json_parse(text, &tree, NULL) < 0)
+		return false;
+	agrees = flat_agrees(text, tree);
+	cJSON_Delete(tree);
+	return agrees;
+}
 
 static const char *const pieces[] = {"{", "}", "[", "]", ":", ",", "\"", "\"a\"", "\"b\"",
     "\"a\":", "\"\\u0061\":", "{\"a\":1", ",\"b\":2}", "[1,", "]}", "0", "1", "-", ".", "e", "E+",
@@ -46,6 +61,7 @@ START_TEST(jansson_and_we_agree)
 		r = json_check(slice_of(text, n), NULL);
 		good += r == 0;
 		ck_assert_msg(jansson_agrees(slice_of(text, n), r), "%d: %.*s", r, (int)n, text);
+		ck_assert_msg(r < 0 || is_read_well(slice_of(text, n)), "%.*s", (int)n, text);
 	}
 	ck_assert_uint_gt(good, ROUNDS / 1000);
 }

@@ -32,19 +32,19 @@ publish(struct world *w, const struct claims *who, const char *text, struct mess
 {
 	struct message_from from = {slice_str(who->user_id), slice_str(who->name)};
 	char *json = quoted(text);
-	cJSON *tree = NULL;
+	struct json_flat flat;
 	struct append_item item = {0};
 	struct draft d;
 	int r;
 
 	*why = (struct refusal){0};
 	*out = NULL;
-	ck_assert_msg(json_parse(slice_str(json), &tree, NULL) == 0, "%s", json);
-	r = draft_from_json(tree, slice_str(json), &d, why);
+	ck_assert_msg(json_read(slice_str(json), &flat, NULL) == 0, "%s", json);
+	r = draft_from_json(&flat, &d, why);
 	if (r == 0)
 		r = draft_message(&w->hubs[0], who, from, &d, 0, &item, why);
 	*out = item.message;
-	cJSON_Delete(tree);
+	json_done(&flat);
 	free(json);
 	if (r == 0) {
 		ck_assert_ptr_nonnull(*out);
