@@ -38,6 +38,26 @@ bytes16_load(const void *p)
 	return v;
 }
 
+/* The index of the first true byte; 16 when there is none. */
+static inline size_t
+bytes16_first(bytes16 v)
+{
+#ifdef __SSE2__
+	typedef char chars16 __attribute__((vector_size(16)));
+	unsigned bits = (unsigned)__builtin_ia32_pmovmskb128((chars16)v);
+
+	return bits == 0 ? 16 : (size_t)__builtin_ctz(bits);
+#else
+	uint8_t bytes[16];
+	size_t i = 0;
+
+	__builtin_memcpy(bytes, &v, sizeof(v));
+	while (i < sizeof(bytes) && bytes[i] == 0)
+		i++;
+	return i;
+#endif
+}
+
 static inline bool
 bytes16_any(bytes16 v)
 {

@@ -1,5 +1,7 @@
 #include "base/slice.h"
 
+#define SAFE_DIGITS 19 /* so many cannot overflow */
+
 static char
 lower(char c)
 {
@@ -49,10 +51,18 @@ int
 slice_to_u64(struct slice s, uint64_t *out)
 {
 	uint64_t v = 0;
+	size_t i = 0;
 
 	if (s.n == 0)
 		return -1;
-	for (size_t i = 0; i < s.n; i++) {
+	for (; i < min_size(s.n, SAFE_DIGITS); i++) {
+		unsigned digit = (unsigned)(unsigned char)s.p[i] - '0';
+
+		if (digit > 9)
+			return -1;
+		v = v * 10 + digit;
+	}
+	for (; i < s.n; i++) {
 		unsigned digit = (unsigned)(unsigned char)s.p[i] - '0';
 
 		if (digit > 9 || v > (UINT64_MAX - digit) / 10)

@@ -1,21 +1,33 @@
 #include "base/utf8.h"
 
+#define ONES      0x0101010101010101u
 #define HIGH_BITS 0x8080808080808080u
 
-/* The number of leading bytes that are ASCII, eight at a time. */
+static uint64_t
+word_at(struct slice s, size_t at)
+{
+	uint64_t word;
+
+	memcpy(&word, s.p + at, sizeof(word));
+	return word;
+}
+
+/*
+ * The number of leading bytes that are ASCII, eight at a time; the last eight overlap those before, so
+ * that no bytes are left over.
+ */
 static size_t
 ascii_run(struct slice s)
 {
 	size_t at = 0;
 
 	while (s.n - at >= 8) {
-		uint64_t word;
-
-		memcpy(&word, s.p + at, 8);
-		if ((word & HIGH_BITS) != 0)
+		if ((word_at(s, at) & HIGH_BITS) != 0)
 			break;
 		at += 8;
 	}
+	if (s.n - at < 8 && s.n >= 8 && (word_at(s, s.n - 8) & HIGH_BITS) == 0)
+		return s.n;
 	while (at < s.n && (s.p[at] & 0x80) == 0)
 		at++;
 	return at;
@@ -72,17 +84,50 @@ utf8_feed(struct utf8 *u, struct slice bytes)
 	return true;
 }
 
+/* Of eight bytes some is a control byte, DEL or none of ASCII. */
+static bool
+is_odd(uint64_t word)
+{
+	uint64_t del = word ^ ONES * 0x7f;
+
+	return (((word - ONES * 0x20) | (del - ONES) | word) & HIGH_BITS) != 0;
+}
+
+bool
+utf8_is_plain(struct slice s)
+{
+	size_t at = 0;
+
+	for (; s.n - at >= 8; at += 8) {
+		if (is_odd(word_at(s, at)))
+			return false;
+	}
+	if (s.n >= 8)
+		return !is_odd(word_at(s, s.n - 8));
+	for (; at < s.n; at++) {
+		uint8_t b = (uint8_t)s.p[at];
+
+		if (b < 0x20 || b >= 0x7f)
+			return false;
+	}
+	return true;
+}
+
 bool
 utf8_is_valid(struct slice s)
 {
 	struct utf8 u = {0};
 
+	if (ascii_run(s) == s.n)
+		return true;
 	return utf8_feed(&u, s) && utf8_is_complete(&u);
 }
 
 bool
 utf8_has_control(struct slice s)
 {
+	if (utf8_is_plain(s))
+		return false;
 	for (size_t i = 0; i < s.n; i++) {
 		uint8_t b = (uint8_t)s.p[i];
 

@@ -24,6 +24,8 @@ utf8_is_complete(const struct utf8 *u)
 }
 /* The whole of s at once. */
 MUST_CHECK bool utf8_is_valid(struct slice s);
+/* True when all bytes are printable ASCII, as most names and topics are: nothing else needs a look. */
+MUST_CHECK bool utf8_is_plain(struct slice s);
 /* True when s (valid UTF-8) holds a C0, DEL or C1 control character. */
 bool utf8_has_control(struct slice s);
 

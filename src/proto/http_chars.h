@@ -45,8 +45,14 @@ http_span_field(struct slice s)
 	for (; s.n - n >= sizeof(bytes16); n += sizeof(bytes16)) {
 		bytes16 v = bytes16_load(s.p + n);
 
-		if (bytes16_any((bytes16)(v < 0x20) | (bytes16)(v == 0x7f)))
+		size_t at = bytes16_first((bytes16)(v < 0x20) | (bytes16)(v == 0x7f));
+
+		if (at < sizeof(bytes16)) { /* as a rule the CR behind the value */
+			n += at;
+			if (s.p[n] == '\r')
+				return n;
 			break;
+		}
 	}
 	return n + http_span(slice_skip(s, n), HTTP_C_FIELD);
 }

@@ -25,8 +25,8 @@ static const uint8_t fields_by_length[][4] = {
     [17] = {HTTP_FIELD_TRANSFER_ENCODING},
 };
 
-static enum http_field
-field_of(struct slice name)
+enum http_field
+http_field_of(struct slice name)
 {
 	const uint8_t *candidates;
 
@@ -46,8 +46,12 @@ field_of(struct slice name)
 void
 http_head_add(struct http_head *h, struct slice name, struct slice value)
 {
-	enum http_field field = field_of(name);
+	http_head_put(h, http_field_of(name), name, value);
+}
 
+void
+http_head_put(struct http_head *h, enum http_field field, struct slice name, struct slice value)
+{
 	if (h->fields[field]++ == 0)
 		h->first_at[field] = (uint8_t)h->n_headers;
 	h->headers[h->n_headers++] = (struct http_header){name, value};

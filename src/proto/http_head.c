@@ -2,7 +2,9 @@
  * The request head. It is read in two passes: the first checks the request line and the ends of
  * all lines, in the order of the bytes, so that what can never become a head is refused as soon
  * as it is seen and the same head gives the same answer whatever pieces it came in; the second,
- * once the head is whole, reads the fields.
+ * once the head is whole, reads the fields. Nearly all heads come whole and well-formed: of those the
+ * second pass finds the end itself, and the first is only asked when it does not (500 of 2,700
+ * instructions of a POST).
  */
 #include "proto/http.h"
 
@@ -194,13 +196,33 @@ too_large(const struct request_line *line)
 }
 
 /*
- * The header line at the start of `lines` (RFC 9112 5.1), of which the first pass has checked that a
- * CR only stands before an LF. Returns its size with its end, or an enum http_error.
+ * The name that begins a header line: most have their colon within sixteen bytes, and are known; then
+ * its bytes need no look.
+ */
+static size_t
+span_name(struct slice lines, enum http_field *field)
+{
+	size_t n = 16;
+
+	if (lines.n >= sizeof(bytes16))
+		n = bytes16_first((bytes16)(bytes16_load(lines.p) == ':'));
+	*field = n == 16 ? HTTP_FIELD_OTHER : http_field_of(slice_of(lines.p, n));
+	if (*field != HTTP_FIELD_OTHER)
+		return n;
+	n = http_span(lines, HTTP_C_TOKEN);
+	*field = http_field_of(slice_of(lines.p, n));
+	return n;
+}
+
+/*
+ * The header line at the start of `lines` (RFC 9112 5.1). Returns its size with its end, or an enum
+ * http_error, of which HTTP_E_BAD_HEADER counts only when the first pass has found that the line ends.
  */
 static ssize_t
 parse_header(struct slice lines, struct http_head *h)
 {
-	size_t n = http_span(lines, HTTP_C_TOKEN);
+	enum http_field field;
+	size_t n = span_name(lines, &field);
 	struct slice value;
 
 	/* no name, white space before the colon, no colon, obs-fold (5.2) */
@@ -208,27 +230,34 @@ parse_header(struct slice lines, struct http_head *h)
 		return HTTP_E_BAD_HEADER;
 	value = slice_skip(lines, n + 1);
 	value.n = http_span_field(value);
-	if (n + 1 + value.n == lines.n || value.p[value.n] != '\r')
+	if (lines.n < n + 1 + value.n + 2 || memcmp(value.p + value.n, "\r\n", 2) != 0)
 		return HTTP_E_BAD_HEADER;
+	if (h->n_headers == HTTP_MAX_HEADERS)
+		return HTTP_E_TOO_MANY_HEADERS;
 	if (value.n > 0 && value.p[0] == ' ') /* as nearly always: the rest needs no trimming */
-		http_head_add(h, slice_of(lines.p, n), slice_trim(slice_skip(value, 1)));
+		http_head_put(h, field, slice_of(lines.p, n), slice_trim(slice_skip(value, 1)));
 	else
-		http_head_add(h, slice_of(lines.p, n), slice_trim(value));
+		http_head_put(h, field, slice_of(lines.p, n), slice_trim(value));
 	return (ssize_t)(n + 1 + value.n + 2);
 }
 
-/* All header lines, each with its CRLF. */
-static int
+/*
+ * All header lines up to the empty one, each with its CRLF. Returns their size with that of the empty
+ * one, or an enum http_error as parse_header.
+ */
+static ssize_t
 parse_headers(struct slice lines, struct http_head *h)
 {
-	while (lines.n > 0) {
-		ssize_t n = parse_header(lines, h);
+	size_t at = 0;
+
+	while (lines.n - at >= 2 && memcmp(lines.p + at, "\r\n", 2) != 0) {
+		ssize_t n = parse_header(slice_skip(lines, at), h);
 
 		if (n < 0)
-			return (int)n;
-		lines = slice_skip(lines, min_size((size_t)n, lines.n));
+			return n;
+		at += (size_t)n;
 	}
-	return 0;
+	return lines.n - at < 2 ? HTTP_E_BAD_HEADER : (ssize_t)(at + 2);
 }
 
 static void
@@ -405,14 +434,12 @@ read_connection(struct http_head *h)
 			http_header_has_token(h, SLICE("Connection"), SLICE("upgrade"));
 }
 
-/* The second pass: `lines` are the header lines. 0 or an enum http_error. */
+/* What the head says, once its lines are read. 0 or an enum http_error. */
 static int
-parse_whole(const struct request_line *line, struct slice lines, struct http_head *h)
+read_head(const struct request_line *line, struct http_head *h)
 {
-	int r = parse_headers(lines, h);
+	int r;
 
-	if (r < 0)
-		return r;
 	h->method_text = line->method;
 	h->method = http_method_of(line->method);
 	h->target = line->target;
@@ -436,8 +463,9 @@ http_parse_head(struct slice in, size_t max_bytes, struct http_head *out)
 	bool is_full = in.n >= max_bytes;
 	struct request_line line = {0};
 	struct http_head h UNCLEARED;
-	size_t lines_at;
+	struct slice lines;
 	ssize_t end;
+	ssize_t n;
 	int r;
 
 	if (in.n == 0)
@@ -449,16 +477,26 @@ http_parse_head(struct slice in, size_t max_bytes, struct http_head *out)
 	end = scan_request_line(in, (size_t)end, &line);
 	if (end > 0 && line.version.p[sizeof("HTTP/") - 1] != '1')
 		return HTTP_E_BAD_VERSION;
-	lines_at = (size_t)(end > 0 ? end : 0);
-	if (end > 0)
-		end = scan_header_lines(in, lines_at);
+	if (end < 0)
+		return end;
+	memset(&h, 0, offsetof(struct http_head, headers));
+	r = 0;
+	if (end > 0) {
+		lines = slice_skip(in, (size_t)end);
+		n = parse_headers(lines, &h);
+		if (n < 0) { /* what is wrong, or missing, in the order of the bytes */
+			end = scan_header_lines(in, (size_t)end);
+			r = (int)n;
+		} else {
+			end += n;
+		}
+	}
 	if (end < 0)
 		return end;
 	if (end == 0)
 		return is_full ? too_large(&line) : 0;
-
-	memset(&h, 0, offsetof(struct http_head, headers));
-	r = parse_whole(&line, slice_of(in.p + lines_at, (size_t)end - 2 - lines_at), &h);
+	if (r == 0)
+		r = read_head(&line, &h);
 	if (r < 0)
 		return r;
 	memcpy(out, &h, offsetof(struct http_head, headers) + h.n_headers * sizeof(h.headers[0]));

@@ -454,6 +454,30 @@ START_TEST(utf8_controls_are_seen)
 }
 END_TEST
 
+/* Each byte at each place of short and longer texts. */
+START_TEST(plain_text_is_seen)
+{
+	struct guard g;
+
+	guard_init(&g, 32);
+	for (size_t n = 1; n <= 20; n++) {
+		for (size_t at = 0; at < n; at++) {
+			for (unsigned byte = 0; byte < 256; byte++) {
+				char text[20];
+
+				memset(text, 'a', n);
+				text[at] = (char)byte;
+				if (utf8_is_plain(guard_copy(&g, slice_of(text, n))) !=
+				    (byte >= 0x20 && byte < 0x7f))
+					ck_abort_msg("byte %u at %zu of %zu", byte, at, n);
+			}
+		}
+	}
+	ck_assert(utf8_is_plain(SLICE("")));
+	guard_done(&g);
+}
+END_TEST
+
 /* --- base64 --- */
 
 static const struct {
@@ -555,6 +579,7 @@ main(void)
 	tcase_add_loop_test(tc, utf8_is_checked, 0, (int)ARRAY_LEN(utf8_texts));
 	tcase_add_test(tc, utf8_takes_every_character);
 	tcase_add_test(tc, utf8_controls_are_seen);
+	tcase_add_test(tc, plain_text_is_seen);
 	tcase_add_loop_test(tc, b64_there_and_back, 0, (int)ARRAY_LEN(b64_texts));
 	tcase_add_loop_test(tc, b64_refuses, 0, (int)ARRAY_LEN(bad_b64));
 	tcase_add_loop_test(tc, b64url_refuses, 0, (int)ARRAY_LEN(bad_b64url));
