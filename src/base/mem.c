@@ -5,7 +5,7 @@
 #define CLEARED_BY_HAND 1024 /* bytes that are not worth a look whether they are zero already */
 
 void
-mem_free(void *p)
+mem_release(void *p)
 {
 	free(p);
 }

@@ -8,7 +8,15 @@
 
 #include "base/slice.h"
 
-void mem_free(void *p);
+/* Of a block that is there. */
+void mem_release(void *p);
+/* NULL: nothing. Inline, since most that a request or message could own it does not: 17 of 21 calls. */
+static inline void
+mem_free(void *p)
+{
+	if (p != NULL)
+		mem_release(p);
+}
 /* n bytes, not cleared. NULL on failure. */
 MUST_CHECK void *mem_alloc(size_t n);
 /* count * size bytes, zeroed; an overflow of the product is a failure. */

@@ -38,6 +38,8 @@ slice_eq(struct slice a, struct slice b)
 	return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
 }
 
+/* slice_eq in a time that says nothing about where they differ. */
+bool slice_eq_secret(struct slice a, struct slice b);
 bool slice_eq_nocase_same_length(struct slice a, struct slice b);
 /* ASCII letters compare without case. Most names that are compared differ in length. */
 static inline bool

@@ -276,8 +276,14 @@ message_notice(const struct message_notice *in, struct slice data_text,
 		START(&d, "event");
 	else
 		START(&d, "notification");
-	(void)BUF_ADD_LIT(&d.json, ",\"event\":");
-	add_string(&d, event);
+	if (in->event.p != NULL) {
+		(void)BUF_ADD_LIT(&d.json, ",\"event\":");
+		add_string(&d, event);
+	} else if (is_event) {
+		(void)BUF_ADD_LIT(&d.json, ",\"event\":\"message\"");
+	} else {
+		(void)BUF_ADD_LIT(&d.json, ",\"event\":\"notification\"");
+	}
 	d.sse_at = d.json.n;
 	if (rule->history > 0)
 		message_add_id(&d);

@@ -260,4 +260,11 @@ MUST_CHECK int message_form_deflated(struct message *m, struct ws_deflater *z, s
  */
 int message_line(struct buf *out, const struct message *m);
 
+/* Whether its JSON has that id, in MESSAGE_ID_DIGITS digits of which the first is no zero. */
+static inline bool
+message_says_id(const struct message *m, uint64_t id)
+{
+	return m->id == id && m->id_at > 0 && m->json.p[m->id_at] != '0';
+}
+
 #endif

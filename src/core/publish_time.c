@@ -58,7 +58,12 @@ append_result(struct buf *b, const struct append_item *item, struct slice topic)
 	}
 	if (item->id != 0) {
 		(void)JSON_ADD_KEY(b, "id");
-		(void)buf_add_u64(b, item->id);
+		if (message_says_id(
+			item->message, item->id)) /* its digits are there: 100 instructions */
+			(void)buf_add(
+			    b, item->message->json.p + item->message->id_at, MESSAGE_ID_DIGITS);
+		else
+			(void)buf_add_u64(b, item->id);
 	}
 	if (item->what == APPEND_CHANGE)
 		(void)json_add_member_u64(b, "target", item->message->target);

@@ -11,7 +11,7 @@
 #define DIGEST       32   /* bytes of SHA-256 */
 #define RECENT       64   /* tokens known by their bytes */
 #define RECENT_BYTES 1024 /* longer ones are known by their digest only */
-#define RECENT_END   32   /* characters that are hashed: of all 300, 800 instructions more */
+#define RECENT_END   8    /* characters that choose its place, the last of the signature */
 
 struct cached {
 	TAILQ_ENTRY(cached) link; /* most recently used first */
@@ -24,12 +24,10 @@ TAILQ_HEAD(cached_list, cached);
 
 /*
  * A cached token that was there a moment ago, with its bytes: a script that POSTs on and on costs a
- * keyed hash of its end in place of a digest (0.7 us). Bytes are only compared behind an equal hash,
- * so the time that takes tells nothing of them: the end is of the signature, and who knows its last
- * 192 bits knows the token.
+ * comparison in place of a digest (0.7 us). All bytes are compared whatever they are, so the time that
+ * takes tells nothing of them.
  */
 struct recent {
-	uint64_t hash;
 	uint64_t generation;  /* of the configuration */
 	struct cached *entry; /* NULL: none */
 	char *token;          /* owned */
@@ -41,7 +39,7 @@ struct token_cache {
 	struct cached_list used;
 	size_t max_entries;
 	uint64_t hits;
-	struct recent recent[RECENT]; /* by the hash's low bits */
+	struct recent recent[RECENT]; /* by recent_of */
 };
 _Static_assert(RECENT - 1 <= UINT8_MAX, "a slot's number fits");
 
@@ -122,36 +120,45 @@ keep(struct token_cache *t, struct slice key, struct claims *claims)
 	TAILQ_INSERT_HEAD(&t->used, e, link);
 }
 
-static bool
-is_recent(const struct recent *r, struct slice token, uint64_t hash, uint64_t generation)
+/* Where a token may be: by its last characters, which are as good as random. */
+static unsigned
+recent_of(const struct token_cache *t, struct slice token)
 {
-	return r->entry != NULL && r->hash == hash && r->generation == generation &&
-	       slice_eq(slice_of(r->token, r->n), token);
+	uint64_t end = 0;
+
+	if (token.n >= RECENT_END)
+		memcpy(&end, token.p + token.n - RECENT_END, RECENT_END);
+	return (unsigned)((end ^ t->entries.k0) * 0x9e3779b97f4a7c15u >> 32) % RECENT;
+}
+
+static bool
+is_recent(const struct recent *r, struct slice token, uint64_t generation)
+{
+	return r->entry != NULL && r->generation == generation &&
+	       slice_eq_secret(slice_of(r->token, r->n), token);
 }
 
 /* As keep. */
 static void
-keep_recent(struct token_cache *t, struct slice token, uint64_t hash, uint64_t generation,
+keep_recent(struct token_cache *t, struct slice token, unsigned slot, uint64_t generation,
     struct cached *entry)
 {
-	struct recent *r = &t->recent[hash % RECENT];
 	char *bytes = token.n > RECENT_BYTES ? NULL : mem_strdup(token);
 
 	if (bytes == NULL)
 		return;
-	recent_drop(r);
-	*r = (struct recent){hash, generation, entry, bytes, token.n};
-	entry->slot = (uint8_t)(hash % RECENT);
+	recent_drop(&t->recent[slot]);
+	t->recent[slot] = (struct recent){generation, entry, bytes, token.n};
+	entry->slot = (uint8_t)slot;
 }
 
 int
 token_cache_check(struct token_cache *t, const struct keyring *k, const struct config *c,
     struct slice token, int64_t now_s, struct claims **out, struct token_refusal *why)
 {
-	struct slice end = slice_skip(token, token.n - min_size(token.n, RECENT_END));
-	uint64_t hash = siphash13(end.p, end.n, t->entries.k0, t->entries.k1);
-	struct recent *recent = &t->recent[hash % RECENT];
-	struct cached *e = is_recent(recent, token, hash, c->generation) ? recent->entry : NULL;
+	unsigned slot = recent_of(t, token);
+	const struct recent *recent = &t->recent[slot];
+	struct cached *e = is_recent(recent, token, c->generation) ? recent->entry : NULL;
 	uint8_t bytes[sizeof(uint64_t) + DIGEST];
 	struct slice key = slice_of((const char *)bytes, sizeof(bytes));
 	int r;
@@ -164,7 +171,7 @@ token_cache_check(struct token_cache *t, const struct keyring *k, const struct c
 			    why); /* which refuses it, or goes on uncached */
 		e = map_get(&t->entries, key);
 		if (e != NULL)
-			keep_recent(t, token, hash, c->generation, e);
+			keep_recent(t, token, slot, c->generation, e);
 	}
 	if (e == NULL) {
 		r = token_check(k, &c->auth, token, now_s, out, why);
@@ -178,8 +185,10 @@ token_cache_check(struct token_cache *t, const struct keyring *k, const struct c
 		drop(t, e);
 		return r;
 	}
-	TAILQ_REMOVE(&t->used, e, link);
-	TAILQ_INSERT_HEAD(&t->used, e, link);
+	if (TAILQ_FIRST(&t->used) != e) {
+		TAILQ_REMOVE(&t->used, e, link);
+		TAILQ_INSERT_HEAD(&t->used, e, link);
+	}
 	*out = claims_ref(e->claims);
 	return 0;
 }

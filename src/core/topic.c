@@ -121,7 +121,7 @@ ends_segment(struct slice path, size_t at)
 
 /* Byte by byte, since a rule is asked for each message: 60 instructions; cut into slices 200. */
 bool
-pattern_matches(struct slice pattern, struct slice topic)
+pattern_matches_path(struct slice pattern, struct slice topic)
 {
 	size_t p = 0;
 	size_t t = 0;

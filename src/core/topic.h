@@ -19,7 +19,15 @@ const char *pattern_error(struct slice s);
 /* No wildcard in it (s is a valid pattern). */
 bool pattern_is_topic(struct slice s);
 /* Whether a valid pattern matches a valid topic. A leading `*` or `**` never matches `user/…`. */
-bool pattern_matches(struct slice pattern, struct slice topic);
+bool pattern_matches_path(struct slice pattern, struct slice topic);
+static inline bool
+pattern_matches(struct slice pattern, struct slice topic)
+{
+	/* most rules that do not match differ at once */
+	if (pattern.n > 0 && topic.n > 0 && pattern.p[0] != '*' && pattern.p[0] != topic.p[0])
+		return false;
+	return pattern_matches_path(pattern, topic);
+}
 /* Whether everything that `inner` can match is matched by `outer` (both valid patterns). */
 bool pattern_contains(struct slice outer, struct slice inner);
 

@@ -157,6 +157,10 @@ void conn_tell_gone(struct conn *c);
 void conn_adopt(struct net *n, const struct net_accepted *a);
 size_t conn_queue_limit(const struct conn *c);
 
+/* --- conn_who.c --- */
+/* An address as conn_peer says it. */
+const char *peer_text(bool is_unix, const struct in6_addr *address, char out[64]);
+
 /* --- conn_http.c --- */
 size_t conn_http_input(struct conn *c, char *in, size_t n);
 void conn_http_answered(struct conn *c, bool keep_alive);

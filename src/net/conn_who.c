@@ -31,7 +31,7 @@ conn_last_seen_ms(const struct conn *c)
 	return (uint64_t)c->timer.seen_s * 1000;
 }
 
-/* 192.0.2.1; by hand, since each request asks and inet_ntop costs it 3 %. */
+/* 192.0.2.1; by hand, a tenth of what inet_ntop costs. */
 static const char *
 four_numbers(const uint8_t address[4], char out[64])
 {
@@ -51,22 +51,28 @@ four_numbers(const uint8_t address[4], char out[64])
 }
 
 const char *
-conn_peer(const struct conn *c, char out[64])
+peer_text(bool is_unix, const struct in6_addr *address, char out[64])
 {
 	char text[INET6_ADDRSTRLEN] = "";
 
-	if (c->is_unix) {
+	if (is_unix) {
 		uint32_t uid;
 
-		memcpy(&uid, &c->address, sizeof(uid));
+		memcpy(&uid, address, sizeof(uid));
 		(void)snprintf(out, 64, "unix:uid=%u", uid);
 		return out;
 	}
-	if (IN6_IS_ADDR_V4MAPPED(&c->address))
-		return four_numbers(&c->address.s6_addr[12], out);
-	(void)inet_ntop(AF_INET6, &c->address, text, sizeof(text));
+	if (IN6_IS_ADDR_V4MAPPED(address))
+		return four_numbers(&address->s6_addr[12], out);
+	(void)inet_ntop(AF_INET6, address, text, sizeof(text));
 	(void)snprintf(out, 64, "%s", text);
 	return out;
+}
+
+const char *
+conn_peer(const struct conn *c, char out[64])
+{
+	return peer_text(c->is_unix, &c->address, out);
 }
 
 bool

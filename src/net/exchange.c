@@ -44,7 +44,7 @@ follow_proxies(struct exchange *x, struct slice rest)
 		} else if (inet_pton(AF_INET6, text, &address) != 1) {
 			return false; /* not an address: what is left of it cannot be trusted */
 		}
-		(void)snprintf(x->peer, sizeof(x->peer), "%s", text);
+		(void)snprintf(x->proxied, sizeof(x->proxied), "%s", text);
 		if (!net_is_trusted(x->net, &address))
 			return false;
 	}
@@ -58,7 +58,9 @@ follow_proxies(struct exchange *x, struct slice rest)
 static void
 find_peer(struct exchange *x, const struct http_head *head)
 {
-	(void)conn_peer(x->conn, x->peer);
+	x->proxied[0] = '\0';
+	x->address = x->conn->address;
+	x->is_unix = x->conn->is_unix;
 	if (head == NULL || head->fields[HTTP_FIELD_FORWARDED_FOR] == 0 ||
 	    !conn_from_trusted_proxy(x->conn))
 		return;
@@ -78,7 +80,7 @@ exchange_new(struct conn *c, const struct http_head *head)
 
 	if (x == NULL)
 		return NULL;
-	memset(x, 0, offsetof(struct exchange, room));
+	memset(x, 0, offsetof(struct exchange, proxied)); /* and what is written below */
 	x->conn = c;
 	x->net = c->net;
 	x->refs = 1;
@@ -114,9 +116,9 @@ exchange_release(struct exchange *x)
 }
 
 const char *
-exchange_peer(const struct exchange *x)
+exchange_peer(const struct exchange *x, char out[EXCHANGE_PEER])
 {
-	return x->peer;
+	return x->proxied[0] != '\0' ? x->proxied : peer_text(x->is_unix, &x->address, out);
 }
 
 void

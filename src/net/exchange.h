@@ -13,6 +13,8 @@
 #ifndef NET_EXCHANGE_H
 #define NET_EXCHANGE_H
 
+#include <netinet/in.h>
+
 #include "base/buf.h"
 #include "base/slice.h"
 #include "core/error.h"
@@ -21,6 +23,7 @@
 struct conn;
 struct net;
 
+#define EXCHANGE_PEER 64  /* bytes of an address as text */
 #define EXCHANGE_ROOM 256 /* bytes of headers that need no memory of their own */
 
 struct exchange {
@@ -37,11 +40,14 @@ struct exchange {
 	bool is_answered;
 	bool has_body;                       /* a body is announced and not read yet */
 	uint64_t number;                     /* X-Request-Id, printed as 16 hex digits */
-	char peer[64];                       /* the client's address, behind trusted proxies */
+	bool is_unix;                        /* of the connection's peer */
+	struct in6_addr address;             /* as the connection has it */
 	struct buf headers;                  /* response headers added so far, bounded */
 	void (*on_gone)(struct exchange *x); /* the peer went before the answer */
 	void *data;                          /* the handler's, for answering later */
-	char room[EXCHANGE_ROOM];            /* where headers begin */
+	/* from here on nothing is cleared */
+	char proxied[EXCHANGE_PEER]; /* the client's address, behind trusted proxies; "": none */
+	char room[EXCHANGE_ROOM];    /* where headers begin */
 };
 
 /*
@@ -99,7 +105,10 @@ struct stream_ops {
 MUST_CHECK int exchange_stream_start(struct exchange *x, int status, const char *content_type,
     int64_t length, const struct stream_ops *ops, void *data);
 
-/* Client address as text (after trusted proxies), for logs and limits. Borrowed. */
-const char *exchange_peer(const struct exchange *x);
+/*
+ * Client address as text (after trusted proxies), for logs and limits; made in `out` when it is asked
+ * for, since most requests never do. Borrowed of both.
+ */
+const char *exchange_peer(const struct exchange *x, char out[EXCHANGE_PEER]);
 
 #endif

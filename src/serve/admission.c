@@ -77,6 +77,7 @@ admission_begin(
 		? 0
 		: limiter_take(s->gate->upgrades, SLICE("all"), rate, 1, x->net->now_ms);
 	char key[LIMITER_KEY_MAX];
+	char peer[EXCHANGE_PEER];
 
 	*out = (struct admission){0};
 	if (admission_room(x, why) < 0)
@@ -85,7 +86,7 @@ admission_begin(
 		return refuse_limit(why, ERROR_RATE_LIMITED, "limits.upgrades_per_second",
 		    limiter_retry_s(wait_ms) + rng_below(3),
 		    "more than %u new connections a second", limits->upgrades_per_second);
-	if (count_in(s->gate->addresses, limiter_address_key(exchange_peer(x), key),
+	if (count_in(s->gate->addresses, limiter_address_key(exchange_peer(x, peer), key),
 		limits->connections_per_address, "limits.connections_per_address", "address",
 		&out->address, why) < 0)
 		return -1;

@@ -278,14 +278,15 @@ refuse_token(const struct exchange *x, const struct token_refusal *why, struct r
 	const struct serve *s = serve_of(x);
 	bool is_told = s->config->auth.explain;
 	char quoted[DIAG_QUOTED];
+	char peer[EXCHANGE_PEER];
 
 	if (x->net->counters != NULL) {
 		counter_add(x->net->counters, COUNTER_TOKENS_REFUSED, 1);
 		counter_failed_name(x->net->counters, why->check);
 	}
 	diag_peer(s->diag, DIAG_INFO, "auth.refused", "request=%016llx peer=%s check=%s reason=%s",
-	    (unsigned long long)x->number, exchange_peer(x), why->check == NULL ? "-" : why->check,
-	    diag_quote(slice_str(why->text), quoted));
+	    (unsigned long long)x->number, exchange_peer(x, peer),
+	    why->check == NULL ? "-" : why->check, diag_quote(slice_str(why->text), quoted));
 	(void)refuse(r, code_of(why), "%s", is_told ? why->text : "the token was refused");
 	if (why->status != 0)
 		r->status = why->status;

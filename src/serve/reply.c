@@ -91,9 +91,10 @@ serve_refuse(struct exchange *x, const struct refusal *r)
 	struct buf body = BUF_INIT(PROBLEM_MAX);
 	struct refusal veiled;
 	char who[WHO_SIZE];
+	char peer[EXCHANGE_PEER];
 
 	(void)snprintf(who, sizeof(who), "request=%016llx peer=%s", (unsigned long long)x->number,
-	    exchange_peer(x));
+	    exchange_peer(x, peer));
 	r = serve_note_refusal(serve_of(x), who, r, &veiled);
 	add_challenge(x, r, status);
 	serve_retry_after(x, r->retry_after_s);

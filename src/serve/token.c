@@ -130,12 +130,13 @@ take_from_limit(const struct exchange *x, struct refusal *r)
 	uint32_t count = s->config->auth.guest_tokens_per_minute;
 	const struct rate rate = {count, 60000, count};
 	char key[LIMITER_KEY_MAX];
+	char peer[EXCHANGE_PEER];
 	uint64_t wait_ms;
 
 	if (s->guests == NULL || count == 0)
 		return 0;
 	wait_ms = limiter_take(
-	    s->guests, limiter_address_key(exchange_peer(x), key), rate, 1, x->net->now_ms);
+	    s->guests, limiter_address_key(exchange_peer(x, peer), key), rate, 1, x->net->now_ms);
 	if (wait_ms == 0)
 		return 0;
 	return refuse_limit(r, ERROR_RATE_LIMITED, "auth.guest_tokens_per_minute",

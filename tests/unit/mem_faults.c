@@ -79,10 +79,9 @@ counted(void *p)
 }
 
 void
-mem_free(void *p)
+mem_release(void *p)
 {
-	if (p != NULL)
-		(void)atomic_fetch_sub(&n_blocks, 1); /* as above */
+	(void)atomic_fetch_sub(&n_blocks, 1); /* as above */
 	free(p);
 }
 
