@@ -180,20 +180,18 @@ field_of_header(struct slice name)
 static void
 read_headers(const struct http_head *head, struct publish_fields *f)
 {
-	unsigned settled = 0; /* bits of what nothing later changes */
+	unsigned by_x = 0; /* bits of what a header without "X-" still changes */
 
-	for (size_t i = 0; i < PUBLISH_FIELDS; i++)
-		settled |= f->values[i].p == NULL ? 0 : 1U << i;
 	for (size_t i = 0; i < head->n_headers; i++) {
 		struct slice name = head->headers[i].name;
 		bool has_x = name.n > 2 && (name.p[0] | 0x20) == 'x' && name.p[1] == '-';
 		int field = field_of_header(has_x ? slice_skip(name, 2) : name);
+		unsigned bit = field < 0 ? 0 : 1U << field;
 
-		if (field < 0 || (settled & 1U << field) != 0 ||
-		    (has_x && f->values[field].p != NULL))
+		if (bit == 0 || (f->values[field].p != NULL && (has_x || (by_x & bit) == 0)))
 			continue;
 		f->values[field] = head->headers[i].value;
-		settled |= has_x ? 0 : 1U << field;
+		by_x = has_x ? by_x | bit : by_x & ~bit;
 	}
 }
 

@@ -98,7 +98,7 @@ exchange_stream_start(struct exchange *x, int status, const char *content_type, 
 }
 
 const char *
-exchange_peer(const struct exchange *x UNUSED)
+exchange_peer(const struct exchange *x UNUSED, char out[EXCHANGE_PEER] UNUSED)
 {
 	return "192.0.2.7";
 }
