@@ -320,13 +320,11 @@ wire_of_run(const struct delivery *d, enum message_form form, int *status)
  * say in it; -ENOMEM.
  */
 static int
-wire_for(struct delivery *d, enum message_form form)
+make_wire(struct delivery *d, enum message_form form)
 {
 	struct slice bytes;
 	int status;
 
-	if (d->wires[form] != NULL)
-		return 1;
 	if (d->n > 1) {
 		d->wires[form] = wire_of_run(d, form, &status);
 		return d->wires[form] == NULL ? status : 1;
@@ -344,6 +342,12 @@ is_own_device(struct subscriber *s, const struct message *m)
 {
 	return s->ops->claims != NULL &&
 	       slice_eq(slice_str(s->ops->claims(s)->user_id), m->user_id);
+}
+
+static inline int
+wire_for(struct delivery *d, enum message_form form)
+{
+	return d->wires[form] != NULL ? 1 : make_wire(d, form);
 }
 
 /*

@@ -31,6 +31,16 @@ append_new(unsigned n)
 	return a;
 }
 
+struct append *
+append_begin(struct append *a)
+{
+	memset(a, 0, sizeof(*a));
+	a->is_borrowed = true;
+	a->n = 1;
+	a->items = &a->one;
+	return a;
+}
+
 void
 append_free(struct append *a)
 {
@@ -43,7 +53,8 @@ append_free(struct append *a)
 	if (a->items != &a->one)
 		mem_free(a->items);
 	mem_free(a->ref);
-	mem_free(a);
+	if (!a->is_borrowed)
+		mem_free(a);
 }
 
 const char *

@@ -61,7 +61,8 @@ struct append {
 	unsigned worker; /* origin */
 	unsigned n;
 	int status;
-	int64_t now_ms; /* wall clock when it was made */
+	bool is_borrowed; /* memory of its maker's: append_begin */
+	int64_t now_ms;   /* wall clock when it was made */
 	void (*done)(struct append *a);
 	void *owner;               /* whoever waits; set to NULL by it when it goes first */
 	LIST_ENTRY(append) link;   /* in the owner's list */
@@ -81,6 +82,11 @@ append_is_published(const struct append_item *item)
 
 /* Room for n messages; messages are set by the caller. NULL on no memory. */
 MUST_CHECK struct append *append_new(unsigned n);
+/*
+ * The same for one message, in memory of the caller's that stays until append_free: a block less for each
+ * POST /publish, of which a turn has more under way than malloc keeps spare ones of a size.
+ */
+struct append *append_begin(struct append *a);
 /* Unreferences the messages. */
 void append_free(struct append *a);
 

@@ -201,10 +201,8 @@ is_reserved_event(struct slice event)
 }
 
 static int
-check_text(const char *name, struct slice s, size_t max, bool one_line, struct refusal *why)
+check_given(const char *name, struct slice s, size_t max, bool one_line, struct refusal *why)
 {
-	if (s.p == NULL)
-		return 0;
 	if (!utf8_is_valid(s))
 		return refuse(why, ERROR_BAD_FIELD, "%s is not UTF-8", name);
 	if (memchr(s.p, '\0', s.n) != NULL) /* JSON may not bring one either */
@@ -215,6 +213,13 @@ check_text(const char *name, struct slice s, size_t max, bool one_line, struct r
 	if (one_line && utf8_has_control(s))
 		return refuse(why, ERROR_BAD_FIELD, "%s has a control character", name);
 	return 0;
+}
+
+/* Most are not given. */
+static inline int
+check_text(const char *name, struct slice s, size_t max, bool one_line, struct refusal *why)
+{
+	return s.p == NULL ? 0 : check_given(name, s, max, one_line, why);
 }
 
 static int

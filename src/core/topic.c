@@ -102,29 +102,43 @@ is_private(struct slice path)
 	return slice_has_prefix(path, SLICE("user/"));
 }
 
-/* How many bytes of stars the segment at `at` is made of: 1 or 2 when it is a wildcard, else 0. */
-static size_t
-wildcard_at(struct slice pattern, size_t at)
-{
-	size_t n = 0;
-
-	while (n < 3 && at + n < pattern.n && pattern.p[at + n] == '*')
-		n++;
-	return n < 3 && (at + n == pattern.n || pattern.p[at + n] == '/') ? n : 0;
-}
-
 static bool
 ends_segment(struct slice path, size_t at)
 {
 	return at == path.n || path.p[at] == '/';
 }
 
-/* Byte by byte, since a rule is asked for each message: 60 instructions; cut into slices 200. */
+/* How many bytes of stars the segment at `at` is made of: 1 or 2 when it is a wildcard, else 0. */
+static inline size_t
+wildcard_at(struct slice pattern, size_t at)
+{
+	if (at == pattern.n || pattern.p[at] != '*')
+		return 0;
+	if (ends_segment(pattern, at + 1))
+		return 1;
+	return pattern.p[at + 1] == '*' && ends_segment(pattern, at + 2) ? 2 : 0;
+}
+
+/* Where the first segment begins in which they differ, or that is a wildcard's. */
+static size_t
+same_segments(struct slice pattern, struct slice topic)
+{
+	size_t n = min_size(pattern.n, topic.n);
+	size_t at = 0;
+
+	while (at < n && pattern.p[at] == topic.p[at])
+		at++;
+	while (at > 0 && pattern.p[at - 1] != '/')
+		at--;
+	return at;
+}
+
+/* Byte by byte, since rules and grants are asked for each message: cut into slices it is thrice as much. */
 bool
 pattern_matches_path(struct slice pattern, struct slice topic)
 {
-	size_t p = 0;
-	size_t t = 0;
+	size_t p = same_segments(pattern, topic);
+	size_t t = p;
 
 	if (wildcard_at(pattern, 0) > 0 && is_private(topic))
 		return false;

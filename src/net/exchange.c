@@ -80,7 +80,7 @@ exchange_new(struct conn *c, const struct http_head *head)
 
 	if (x == NULL)
 		return NULL;
-	memset(x, 0, offsetof(struct exchange, proxied)); /* and what is written below */
+	memset(x, 0, offsetof(struct exchange, scratch)); /* and what is written below */
 	x->conn = c;
 	x->net = c->net;
 	x->refs = 1;

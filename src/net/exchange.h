@@ -23,7 +23,9 @@
 struct conn;
 struct net;
 
-#define EXCHANGE_PEER 64  /* bytes of an address as text */
+#define EXCHANGE_PEER 64 /* bytes of an address as text */
+#define EXCHANGE_SCRATCH                                                                           \
+	192 /* bytes of the handler's that live as long as the exchange: an append's */
 #define EXCHANGE_ROOM 256 /* bytes of headers that need no memory of their own */
 
 struct exchange {
@@ -46,6 +48,7 @@ struct exchange {
 	void (*on_gone)(struct exchange *x); /* the peer went before the answer */
 	void *data;                          /* the handler's, for answering later */
 	/* from here on nothing is cleared */
+	_Alignas(max_align_t) char scratch[EXCHANGE_SCRATCH]; /* the handler's */
 	char proxied[EXCHANGE_PEER]; /* the client's address, behind trusted proxies; "": none */
 	char room[EXCHANGE_ROOM];    /* where headers begin */
 };

@@ -1,5 +1,5 @@
 /*
- * What the JSON files share: scanning eight bytes at a time, and the bytes that a string with
+ * What the JSON files share: scanning sixteen or eight bytes at a time, and the bytes that a string with
  * escapes stands for. Private to json*.c. Pure. Any thread.
  */
 #ifndef PROTO_JSON_TEXT_H
@@ -66,6 +66,17 @@ json_plain_run(const char *p, size_t n, bool *is_ascii)
 	uint64_t seen = 0;
 	size_t at = 0;
 
+	for (; n - at >= 16; at += 16) {
+		bytes16 v = bytes16_load(p + at);
+		size_t more =
+		    bytes16_first((bytes16)(v == '"') | (bytes16)(v == '\\') | (bytes16)(v < 0x20));
+		size_t odd = bytes16_first((bytes16)(v >= 0x80));
+
+		if (odd < more)
+			*is_ascii = false;
+		if (more < 16)
+			return at + more;
+	}
 	for (; n - at >= 8; at += 8) {
 		uint64_t v = json_load(p + at);
 		uint64_t marks = json_marks_equal(v, '"') | json_marks_equal(v, '\\') |

@@ -60,8 +60,8 @@ answer(struct append *a, bool is_array)
 		serve_json(
 		    x, !is_array && a->items[0].what == APPEND_LATER ? 202 : 200, buf_slice(&b));
 	buf_done(&b);
+	append_free(a); /* it may be in x */
 	exchange_release(x);
-	append_free(a);
 }
 
 static void
@@ -130,15 +130,13 @@ make(struct work *w, struct draft *d, struct append *a, unsigned i)
 static struct append *
 make_one(struct work *w, struct draft *d)
 {
-	struct append *a = append_new(1);
+	struct append *a = append_begin((struct append *)(void *)w->x->scratch);
 
-	if (a == NULL) {
-		(void)append_refusal(-ENOMEM, &w->why);
-	} else if (make(w, d, a, 0) < 0) {
-		append_free(a);
-		a = NULL;
-	}
-	return a;
+	_Static_assert(sizeof(*a) <= EXCHANGE_SCRATCH, "an append fits");
+	if (make(w, d, a, 0) == 0)
+		return a;
+	append_free(a);
+	return NULL;
 }
 
 static unsigned
