@@ -18,6 +18,7 @@
 #define SQLITE_QUEUE_BYTES   ((size_t)64 * 1024 * 1024)
 #define SQLITE_BATCH_MAX     512 /* appends of one transaction */
 #define SQLITE_BATCH_BYTES   ((size_t)16 * 1024 * 1024)
+#define SQLITE_JOINS_MAX     4 /* times that a transaction takes in what came while it was written */
 #define SQLITE_ROWS_MAX      512     /* messages that one statement writes */
 #define SQLITE_READERS       2       /* the second is for searches */
 #define SQLITE_STALL_US      2000000 /* a disk that answers no sooner is stalled */
@@ -124,7 +125,11 @@ TAILQ_HEAD(changed_list, changed);
 struct batch {
 	struct append *appends[SQLITE_BATCH_MAX];
 	unsigned n;
+	unsigned n_ready; /* of them: prepared */
+	size_t bytes;
 	size_t n_items;
+	size_t n_items_ready;
+	size_t room;               /* for items, once it was prepared; 0: as many as come */
 	struct log_topic **topics; /* of each item, in order; NULL: none */
 	struct disk_topic_list touched;
 	struct changed_list changed;
@@ -203,12 +208,14 @@ struct sqlite_store {
 	uint64_t last;    /* newest id given */
 	uint64_t indexed; /* messages up to this id are in the search index */
 	uint64_t n_keys;
-	uint64_t n_free;     /* unused pages of the file */
+	uint64_t n_free; /* unused pages of the file */
+	uint64_t measured_us;
 	int64_t fact_end_ms; /* no fact ends before; 0: none ends */
 	unsigned n_sweeps;
 	unsigned wipe;    /* enum sqlite_wipe: what a deletion has left to do */
 	bool must_reopen; /* the disk or the file has failed */
 	bool is_secure;   /* pages that are given up are overwritten at this moment */
+	bool is_beside;   /* this transaction is none of the publishers' */
 	bool is_lazy;     /* the connection does not wait for the disk at this moment */
 	struct batch batch;
 	struct rows rows;
@@ -255,6 +262,20 @@ bool sqlite_is_shared(const struct log_topic *t);
 MUST_CHECK int sqlite_write_topics(struct sqlite_store *s, const struct batch *b);
 /* The topic is in the batch from here on. */
 struct change *sqlite_touch(struct batch *b, struct log_topic *t);
+
+/* --- sqlite_batch.c --- */
+/* A new one of what is queued. Under the store's lock. */
+void sqlite_batch_begin(struct sqlite_store *s, struct batch *b);
+/*
+ * Make sure that nothing can fail once its transaction is committed. What cannot be has its status then;
+ * negative: nothing can. There is room for some more to join.
+ */
+MUST_CHECK int sqlite_batch_prepare(struct sqlite_store *s, struct batch *b);
+/*
+ * What came while the others were written: who was answered after the last transaction has said more by
+ * now, and need not wait for the next one.
+ */
+void sqlite_batch_join(struct sqlite_store *s, struct batch *b);
 
 /* --- sqlite_publish.c --- */
 /* The batch's transaction is over: 0, or negative: nothing of it was kept. */

@@ -11,6 +11,8 @@
  * gathers. Nothing is waited for, so a lone message is as fast as the disk, and a crowd shares it.
  */
 
+#define MEASURE_EVERY_US 20000
+
 /* --- transactions --- */
 
 static void
@@ -70,9 +72,17 @@ sqlite_begin(struct sqlite_store *s, bool is_lazy)
 	}
 	s->db.has_indexed = false;
 	s->rows.n = 0; /* of one that has failed */
+	s->is_beside = is_lazy;
 	if (be_lazy(s, is_lazy) < 0)
 		return -1;
 	return db_run(&s->db, db_stmt(&s->db, DB_BEGIN_WRITE));
+}
+
+/* SQLite prepares these two questions anew each time: traffic asks now and then. */
+static bool
+is_time_to_measure(const struct sqlite_store *s)
+{
+	return s->is_beside || atomic_load(&s->busy_since_us) - s->measured_us > MEASURE_EVERY_US;
 }
 
 static void
@@ -85,6 +95,7 @@ measure(struct sqlite_store *s)
 	    db_u64(&s->db, db_stmt(&s->db, DB_FREE_COUNT), &free) == 0 && pages >= free)
 		atomic_store(&s->n_bytes, (pages - free) * DB_PAGE);
 	s->n_free = free;
+	s->measured_us = atomic_load(&s->busy_since_us);
 }
 
 int
@@ -93,7 +104,8 @@ sqlite_end(struct sqlite_store *s, int status)
 	int code;
 
 	if (status == 0) {
-		measure(s); /* here it costs no locks of its own */
+		if (is_time_to_measure(s))
+			measure(s); /* here it costs no locks of its own */
 		status = db_run(&s->db, db_stmt(&s->db, DB_COMMIT));
 	}
 	code = s->db.code;
@@ -115,104 +127,7 @@ sqlite_end(struct sqlite_store *s, int status)
 	return 0;
 }
 
-/* --- the batch --- */
-
-static void
-take_queued(struct sqlite_store *s, struct batch *b)
-{
-	size_t bytes = 0;
-
-	b->n = 0;
-	b->n_items = 0;
-	while (s->n_queued > 0 && b->n < SQLITE_BATCH_MAX && bytes < SQLITE_BATCH_BYTES) {
-		struct append *a = s->queue[s->queue_at];
-
-		s->queue_at = (s->queue_at + 1) % SQLITE_QUEUE_MAX;
-		s->n_queued--;
-		for (unsigned i = 0; i < a->n; i++)
-			bytes += message_memory(a->items[i].message);
-		b->n_items += a->n;
-		b->now_ms = a->now_ms;
-		b->appends[b->n++] = a;
-	}
-	s->queue_bytes -= min_size(bytes, s->queue_bytes);
-}
-
-/* The topic of an item, with room for the message in memory. Under the log's lock. */
-static int
-prepare_topic(struct sqlite_store *s, struct slice name, struct log_topic **out)
-{
-	int r = 0;
-	struct log_topic *t = log_topic_get(s->store.log, name, &r);
-	struct disk_topic *d;
-
-	if (t == NULL)
-		return r;
-	if (t->stored == NULL) {
-		d = mem_calloc(1, sizeof(*d));
-		if (d == NULL)
-			return -ENOMEM;
-		d->topic = t;
-		t->stored = d;
-	}
-	d = disk_of(t);
-	if (ring_reserve(&d->shelf.ring, d->n_planned + 1) < 0)
-		return -ENOMEM;
-	d->n_planned++;
-	t->is_held = true; /* it is not forgotten while the batch is under way */
-	*out = t;
-	return 0;
-}
-
-static int
-prepare_item(struct sqlite_store *s, const struct message *m, struct log_topic **out)
-{
-	struct log_topic *also;
-	int r = prepare_topic(s, m->topic, out);
-
-	if (r == 0 && m->also_n > 0)
-		r = prepare_topic(s, message_also(m), &also);
-	return r;
-}
-
-static int
-prepare_any(struct sqlite_store *s, const struct append *a, struct append_item *item,
-    struct log_topic **out)
-{
-	item->duplicate = false;
-	if (item->what == APPEND_LATER)
-		return schedule_prepare(s->store.log, item, a->now_ms);
-	if (!item->message->is_logged || !append_is_published(item))
-		return 0;
-	return prepare_item(s, item->message, out);
-}
-
-/* Make sure that nothing can fail once the transaction is committed. */
-static int
-prepare(struct sqlite_store *s, struct batch *b)
-{
-	size_t at = 0;
-	int r = 0;
-
-	TAILQ_INIT(&b->touched);
-	TAILQ_INIT(&b->changed);
-	b->topics = mem_calloc(b->n_items, sizeof(struct log_topic *));
-	if (b->topics == NULL)
-		return -ENOMEM;
-	log_lock(s->store.log);
-	r = ring_reserve(&s->hot.all, b->n_items);
-	for (unsigned i = 0; i < b->n; i++) {
-		struct append *a = b->appends[i];
-
-		a->status = r;
-		for (unsigned k = 0; k < a->n; k++, at++) {
-			if (a->status == 0)
-				a->status = prepare_any(s, a, &a->items[k], &b->topics[at]);
-		}
-	}
-	log_unlock(s->store.log);
-	return r;
-}
+/* --- topics --- */
 
 bool
 sqlite_is_shared(const struct log_topic *t)
@@ -480,27 +395,44 @@ sqlite_write_topics(struct sqlite_store *s, const struct batch *b)
 	return 0;
 }
 
+/* The appends from the `first` on, whose items begin at *at. */
 static int
-write_all(struct sqlite_store *s, struct batch *b)
+write_some(struct sqlite_store *s, struct batch *b, unsigned first, size_t *at)
 {
-	size_t at = 0;
-
-	for (unsigned i = 0; i < b->n; i++) {
+	for (unsigned i = first; i < b->n; i++) {
 		struct append *a = b->appends[i];
 
-		for (unsigned k = 0; k < a->n; k++, at++) {
-			if (a->status == 0 && write_item(s, b, a, &a->items[k], b->topics[at]) < 0)
+		for (unsigned k = 0; k < a->n; k++, (*at)++) {
+			if (a->status == 0 && write_item(s, b, a, &a->items[k], b->topics[*at]) < 0)
 				return -1;
 		}
 	}
 	return sqlite_rows_write(s);
 }
 
+static int
+write_all(struct sqlite_store *s, struct batch *b)
+{
+	unsigned n_written = 0;
+	size_t at = 0;
+
+	for (unsigned i = 0; n_written < b->n; i++) {
+		unsigned first = n_written;
+
+		n_written = b->n;
+		if (write_some(s, b, first, &at) < 0)
+			return -1;
+		if (i < SQLITE_JOINS_MAX)
+			sqlite_batch_join(s, b);
+	}
+	return 0;
+}
+
 static void
 write_batch(struct sqlite_store *s, struct batch *b)
 {
 	uint64_t start_us = clock_mono_us();
-	int r = prepare(s, b);
+	int r = sqlite_batch_prepare(s, b);
 
 	if (r < 0) {
 		sqlite_publish(s, b, r);
@@ -564,7 +496,7 @@ look(struct sqlite_store *s, struct batch *b, struct agenda *next, bool is_idle)
 		(void)pthread_cond_wait(&s->work, &s->lock);
 	}
 	s->is_resting = false;
-	take_queued(s, b);
+	sqlite_batch_begin(s, b);
 	if (s->sweep_ms != 0) {
 		next->sweep_ms = s->sweep_ms;
 		next->sweep = (struct sweep){0};
