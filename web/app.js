@@ -224,6 +224,7 @@ function lost(place, words) {
 	places.here = null;
 	if (next === undefined || next === place || words !== '') {
 		door.roomBox.value = place.kind === 'room' ? place.feed.name : '';
+		history.replaceState(null, '', location.pathname);      // a reload does not lead back
 		return door.open(words);
 	}
 	show(next.key);
@@ -290,7 +291,10 @@ function listenToPage() {
 	byId('leave').addEventListener('click', leave);
 	byId('close').addEventListener('click', leave);
 	talk.people.onperson = (user, button) => personMenu(user, button, {
-		place: places.here, chat, direct, mention: (one) => talk.composer.insert(`@${nameOf(one)}`),
+		place: places.here, chat, direct, mention: (one) => {
+			panels.close();
+			talk.composer.insert(`@${nameOf(one)}`);
+		},
 	});
 	notices.onnew = (/** @type {import('./belfry.d.ts').TopicMessage} */ message) => {
 		panels.count();

@@ -39,6 +39,12 @@ async function visit(url, options) {
 	return page;
 }
 
+/** In the page: does the log show its newest row? */
+const atEnd = () => {
+	const log = document.getElementById('log');
+	return log.scrollHeight > log.clientHeight && log.scrollHeight - log.scrollTop - log.clientHeight < 2 && document.getElementById('newer').hidden;
+};
+
 /** How often a text stands in the conversation. */
 const count = (page, text) => page.getByRole('log').getByText(text, { exact: true }).count();
 
@@ -324,6 +330,7 @@ test('a restart of a daemon that keeps nothing: the gap is shown, what was unsen
 		const token = daemon.token('ben', 'Ben');
 		const ben = await visit(`${daemon.url}/?room=lobby#token=${token}`);
 		await connected(ben);
+		await ada.setViewportSize({ width: 1280, height: 420 });
 		await say(ada, 'before the storm');
 		await reads(ben, ['before the storm']);
 		await say(ben, 'all quiet');
@@ -338,9 +345,11 @@ test('a restart of a daemon that keeps nothing: the gap is shown, what was unsen
 			await page.getByRole('log').locator('.gap').filter({ hasText: 'missing' }).waitFor();
 			assert.equal(await page.getByRole('log').locator('.gap').count(), 1);
 		}
+		assert.ok(await ada.waitForFunction(atEnd), 'it still follows');
 		await reads(ben, ['before the storm', 'all quiet', 'written in the dark']);
 		await say(ben, 'light again');
 		await reads(ada, ['before the storm', 'all quiet', 'written in the dark', 'light again']);
+		await ada.setViewportSize({ width: 1280, height: 720 });
 		await shoot(ada, 'gap');
 	} finally {
 		await daemon.end();

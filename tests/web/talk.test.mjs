@@ -282,6 +282,10 @@ test('a name behind @ is completed: by keys, by a finger, from either side, and 
 		await box.press('Tab');
 		await box.press('Enter');
 		await reads(ben, ['dear @Ada Lovelace hello', '@נועה כהן', '@adam', 'a@b @Ada Lovelace']);
+		await ben.getByText('@adam', { exact: true }).tap();
+		await ben.getByRole('button', { name: 'React' }).tap();
+		await ben.getByRole('menuitem', { name: '👍' }).tap();
+		await ben.getByRole('button', { name: '👍 1: you' }).waitFor();
 		await ben.reload();
 		await connected(ben);
 		await ben.locator('.mention').nth(3).waitFor();

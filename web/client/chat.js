@@ -51,6 +51,7 @@ export class Chat extends Asking {
 	/** @type {Life} */
 	#life;
 	#probe = () => this.retryNow();
+	#doubt = () => this.state === 'open' && this.#life.ask();
 
 	/** @param {string | URL} [url] @param {ChatOptions} [options] */
 	constructor(url, options = {}) {
@@ -86,6 +87,7 @@ export class Chat extends Asking {
 		const opened = opening(this, signal);
 
 		globalThis.addEventListener?.('online', this.#probe);
+		globalThis.addEventListener?.('offline', this.#doubt);
 		if (this.#socket === null)
 			this.#begin('first connection');
 		return opened;
@@ -385,6 +387,7 @@ export class Chat extends Asking {
 
 		clearTimeout(this.#retryTimer);
 		globalThis.removeEventListener?.('online', this.#probe);
+		globalThis.removeEventListener?.('offline', this.#doubt);
 		this.#detach();
 		if (socket !== null) {
 			socket.onclose = socket.onmessage = null;

@@ -90,6 +90,7 @@ export class Rows {
 		if (at < 0)
 			return;
 		this.hide(row);
+		this.shrunk();
 		this.all.splice(at, 1);
 		if (at < this.first)
 			this.first--;
@@ -140,6 +141,7 @@ export class Rows {
 	changed(change) {
 		if (this.following) {
 			change();
+			this.shrunk();
 			this.follow();
 		} else {
 			this.still(change);
@@ -235,10 +237,17 @@ export class Rows {
 		if (this.isDue)
 			return;
 		this.isDue = true;
+		this.shrunk();
 		if (document.hidden)
 			setTimeout(act, 100);
 		else
 			requestAnimationFrame(act);
+	}
+
+	/** Less in the box, or more room for it, moves it down as far as it goes: nobody has scrolled up. */
+	shrunk() {
+		if (this.following)
+			this.endTop = Math.min(this.endTop, this.box.scrollTop);
 	}
 
 	toEnd() {

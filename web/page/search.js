@@ -93,6 +93,13 @@ export function openSearch(title, history, goTo) {
 		event.preventDefault();
 		(to < 0 ? input : all[Math.min(to, all.length - 1)]).focus();
 	});
+	input.addEventListener('keydown', (event) => {
+		if (event.key !== 'Escape' || event.isComposing)
+			return;
+		event.preventDefault();         // or it would empty the box first
+		event.stopPropagation();
+		dialog.close();
+	});
 	input.focus();
 }
 

@@ -39,8 +39,8 @@ export class Tools {
 		window.addEventListener('resize', () => this.settle());
 		for (const type of ['pointerover', 'focusin', 'click'])
 			this.box.addEventListener(type, (event) => this.over(/** @type {Event} */ (event)));
-		this.box.addEventListener('pointerleave', () => {
-			if (!this.bar.contains(document.activeElement) && this.bar.querySelector('[aria-expanded="true"]') === null)
+		this.box.addEventListener('pointerleave', ({ pointerType }) => {        // a finger leaves before its click comes
+			if (pointerType !== 'touch' && !this.bar.contains(document.activeElement) && this.bar.querySelector('[aria-expanded="true"]') === null)
 				this.bar.remove();
 		});
 		this.box.addEventListener('click', (event) => this.clicked(/** @type {HTMLElement} */ (event.target)));
@@ -63,6 +63,8 @@ export class Tools {
 	over(event) {
 		const row = this.rowOf(/** @type {Element} */ (event.target));
 
+		if (row === undefined && event.type === 'click')
+			this.bar.remove();
 		if (row === undefined || !this.isOpen(row))
 			return;
 		this.row = row;
