@@ -162,6 +162,8 @@ command_run(struct session *s, struct caller *c, struct slice text)
 	size_t at = 0;
 	int r;
 
+	/* only a POST can come before an earlier join is done */
+	session_hurry(s, UINT64_MAX);
 	if (command_rate(s, &why) < 0) {
 		c->ops->refused(c, &why, peek_ref(text));
 		return;
@@ -186,6 +188,7 @@ command_say(struct session *s, struct caller *c, struct slice content)
 	struct draft d UNCLEARED;
 	struct refusal why UNCLEARED;
 
+	session_hurry(s, UINT64_MAX);
 	draft_begin(&d, "room");
 	d.text = content;
 	if (command_rate(s, &why) < 0 ||

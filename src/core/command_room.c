@@ -4,12 +4,10 @@
 #include "core/command_list.h"
 #include "core/config.h"
 #include "core/moderation.h"
-#include "core/read_marker.h"
 #include "core/topic.h"
 #include "proto/json.h"
 
 #define LAST_ON_JOIN 50 /* stored messages on joining, when nothing else is asked */
-#define ROOMS_LISTED 1000
 
 /* --- members of a command --- */
 
@@ -105,6 +103,7 @@ joined_room(struct session *s, struct slice room, struct sub **out, struct refus
 int
 command_join(struct session *s, struct caller *c, const struct command *cmd, struct refusal *why)
 {
+	struct session_join how;
 	struct position from;
 	struct slice room;
 
@@ -123,7 +122,8 @@ command_join(struct session *s, struct caller *c, const struct command *cmd, str
 			from = (struct position){.kind = POSITION_NONE};
 		buf_done(&topic);
 	}
-	return session_join(s, c, room, &from, cmd->ref, why);
+	how = (struct session_join){.room = room, .from = &from, .ref = cmd->ref};
+	return session_join(s, c, &how, why);
 }
 
 int
@@ -145,8 +145,11 @@ chat_room(struct session *s, struct slice room, struct sub **out, struct refusal
 	struct position none = {.kind = POSITION_NONE};
 
 	if (room.p == NULL && s->who.n_rooms == 0) {
+		struct session_join how = {.from = &none, .is_at_once = true};
+
 		room = slice_str(s->who.hub->config->chat.default_room);
-		if (session_join(s, &s->caller, room, &none, SLICE_NONE, why) < 0)
+		how.room = room;
+		if (session_join(s, &s->caller, &how, why) < 0)
 			return -1;
 	}
 	return joined_room(s, room, out, why);
@@ -272,58 +275,6 @@ command_members(struct session *s, struct caller *c, const struct command *cmd, 
 	(void)json_add_member_raw(&b, "members", buf_slice(&members));
 	caller_answer(c, "members", &b);
 	buf_done(&members);
-	return 0;
-}
-
-struct room_list {
-	const struct hub *hub;
-	const struct claims *claims;
-	struct slice bound; /* from some rooms he may be banned; absent: from none */
-	struct buf *out;
-	size_t n;
-};
-
-static bool
-add_room(const struct log_room_info *info, void *ctx)
-{
-	const struct log_topic_info *t = &info->topic;
-	struct room_list *list = ctx;
-	struct slice room = topic_room(t->name);
-
-	if (!claims_may_subscribe(list->claims, t->name) ||
-	    (list->bound.p != NULL &&
-		moderation_bars(list->hub->log, t->name, list->bound, list->hub->now_ms)))
-		return true;
-	if (list->n++ > 0)
-		(void)buf_add_char(list->out, ',');
-	(void)buf_add_char(list->out, '{');
-	(void)json_add_member_string(list->out, "room", room);
-	(void)json_add_member_u64(list->out, "count", t->members);
-	(void)json_add_member_u64(list->out, "latest", t->last_id);
-	if (info->has_marker)
-		(void)json_add_member_u64(list->out, "unread", info->unread);
-	(void)buf_add_char(list->out, '}');
-	return list->n < ROOMS_LISTED && !list->out->failed;
-}
-
-int
-command_rooms(struct session *s, struct caller *c, const struct command *cmd, struct refusal *why)
-{
-	struct room_list list = {.hub = s->who.hub,
-	    .claims = s->claims,
-	    .bound = moderation_bound(s->who.hub, s->claims)};
-	struct buf b;
-
-	(void)why;
-	answer_start(&b, "rooms", cmd->ref);
-	b.max = ROOMS_LISTED * (2 * TOPIC_MAX + 100);
-	list.out = &b;
-	(void)json_add_key(&b, "rooms");
-	(void)buf_add_char(&b, '[');
-	log_each_room(
-	    s->who.hub->log, slice_str(s->claims->user_id), s->who.hub->now_ms, add_room, &list);
-	(void)buf_add_char(&b, ']');
-	caller_answer(c, "rooms", &b);
 	return 0;
 }
 

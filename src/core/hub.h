@@ -26,6 +26,8 @@ struct slow;
 struct refusal;
 struct measure;
 TAILQ_HEAD(reader_list, reader);
+struct joining; /* a join that waits until what is unread is counted; core/session_room.c */
+LIST_HEAD(joining_list, joining);
 
 /* A subscription: one pattern of one subscriber. */
 struct sub {
@@ -101,6 +103,7 @@ struct subscriber {
 	bool is_stream : 1;      /* one merged cursor for all its subscriptions (SSE) */
 	/* moderation_withholds is to be asked before a room's message comes by a pattern */
 	bool may_be_banned : 1;
+	bool is_joining : 1; /* of a session; core/session_room.c */
 };
 _Static_assert(sizeof(struct subscriber) == 64, "a subscriber is one cache line");
 
@@ -119,6 +122,7 @@ struct hub {
 	size_t n_patterns;
 	struct reader_list ready; /* readers with something to do */
 	struct map sessions;      /* chats over SSE by session id */
+	struct joining_list joinings;
 	/* limits.publishes_per_second, by user; borrowed, NULL: no limit */
 	struct limiter *publishes;
 	struct slow *slow;            /* slow mode; borrowed, NULL: there is none */

@@ -160,6 +160,15 @@ enum log_read_mode {
 	 */
 	LOG_SEEK_LAST,
 	LOG_SEEK_TIME, /* reached = the cursor before the first message whose time is >= time_ms */
+	LOG_COUNT,     /* only `counts`, each up to `count`: of a store whose unread says -1 */
+};
+
+/* How many of a topic's messages somebody has not read. */
+struct log_count {
+	struct slice topic;   /* both borrowed until done */
+	struct slice user_id; /* his own do not count */
+	uint64_t after;
+	unsigned n; /* the result */
 };
 
 struct log_read {
@@ -178,6 +187,8 @@ struct log_read {
 	/* a user's id: rooms from which he is banned are left out; borrowed until done; absent: none */
 	struct slice bound;
 	struct log *log; /* set by log_read */
+	struct log_count *counts;
+	size_t n_counts;
 	bool may_skip;   /* what a disk will not give is passed over, not a failure; `lost` tells */
 	unsigned worker; /* where done is called */
 	/* results */
@@ -361,10 +372,10 @@ struct store_ops {
 	/* Its own metrics as Prometheus reads them; any thread. May be NULL. */
 	void (*metrics)(struct store *s, struct buf *out);
 	/*
-	 * Under the lock: how many messages of a topic somebody has not read, as far down as memory
-	 * reaches. May be NULL.
+	 * Under the lock: how many messages of a topic somebody has not read; -1 when what is in
+	 * memory does not tell: LOG_COUNT does. May be NULL.
 	 */
-	unsigned (*unread)(struct store *s, const struct log_topic *t, struct log_unread *u);
+	int (*unread)(struct store *s, const struct log_topic *t, struct log_unread *u);
 	void (*free)(struct store *s);
 };
 

@@ -8,11 +8,11 @@
 #include "core/topic.h"
 #include "proto/json.h"
 
-#define KEY_MAX     (FACT_SCOPE_MAX + 1 + FACT_SUBJECT_MAX)
-#define AT_ONCE     256 /* told and written in one go */
-#define GOES        16  /* of one tick */
-#define LAST_GOES   (2 * MARKERS_MAX / AT_ONCE)
-#define ROOMS_LOOKS 20000 /* messages looked at to count what is unread in all rooms */
+#define KEY_MAX   (FACT_SCOPE_MAX + 1 + FACT_SUBJECT_MAX)
+#define AT_ONCE   256 /* told and written in one go */
+#define GOES      16  /* of one tick */
+#define LAST_GOES (2 * MARKERS_MAX / AT_ONCE)
+#define LOOKS     20000 /* messages looked at to count what is unread in a room */
 
 struct marker {
 	TAILQ_ENTRY(marker)
@@ -246,51 +246,46 @@ markers_load(struct markers *m, const struct fact *f)
 
 /* --- what is unread --- */
 
-/* Under the log's lock. */
-static unsigned
-count_unread(struct log *l, const struct log_topic *t, struct log_unread *u)
-{
-	if (t == NULL || t->last_id <= u->after || l->store->ops->unread == NULL)
-		return 0;
-	return l->store->ops->unread(l->store, t, u);
-}
-
 void
-marker_add(struct buf *b, struct log *l, struct slice topic, struct slice user_id, int64_t now_ms)
+marker_look(struct log *l, struct slice topic, struct slice user_id, int64_t now_ms,
+    struct marker_state *out)
 {
-	uint64_t id = marker_get(l, topic, user_id);
-	struct log_unread u = {id, user_id, now_ms, MARKER_UNREAD, ROOMS_LOOKS};
-	unsigned n;
+	struct log_unread u = {
+	    marker_get(l, topic, user_id), user_id, now_ms, MARKER_UNREAD, LOOKS};
+	const struct log_topic *t;
 
-	if (id == 0)
+	*out = (struct marker_state){.id = u.after};
+	if (u.after == 0)
 		return;
 	log_lock(l);
-	n = count_unread(l, log_topic_find(l, topic), &u);
+	t = log_topic_find(l, topic);
+	if (t != NULL && t->last_id > u.after && l->store->ops->unread != NULL)
+		out->unread = l->store->ops->unread(l->store, t, &u);
 	log_unlock(l);
-	(void)json_add_member_u64(b, "unread", n);
-	(void)json_add_member_u64(b, "read", id);
 }
 
 void
-log_each_room(struct log *l, struct slice user_id, int64_t now_ms,
-    bool (*each)(const struct log_room_info *r, void *ctx), void *ctx)
+marker_add(struct buf *b, const struct marker_state *m)
 {
-	struct log_unread u = {0, user_id, now_ms, MARKER_UNREAD, ROOMS_LOOKS};
+	if (m->id != 0 && m->unread >= 0)
+		(void)json_add_member_u64(b, "unread", (uint64_t)m->unread);
+	if (m->id != 0)
+		(void)json_add_member_u64(b, "read", m->id);
+}
+
+void
+log_each_room(struct log *l, bool (*each)(const struct log_topic_info *t, void *ctx), void *ctx)
+{
 	struct log_topic *t;
 	size_t at = 0;
 
 	log_lock(l);
 	while ((t = map_next(&l->topics, &at)) != NULL) {
-		struct log_room_info info = {
-		    .topic = {t->name, t->n_stored, presence_count(t->room), t->last_id}};
+		struct log_topic_info info = {
+		    t->name, t->n_stored, presence_count(t->room), t->last_id};
 
-		if ((t->n_stored == 0 && info.topic.members == 0) || topic_room(t->name).p == NULL)
-			continue;
-		u.after = marker_get(l, t->name, user_id);
-		info.has_marker = u.after != 0;
-		if (info.has_marker)
-			info.unread = count_unread(l, t, &u);
-		if (!each(&info, ctx))
+		if ((info.messages > 0 || info.members > 0) && topic_room(t->name).p != NULL &&
+		    !each(&info, ctx))
 			break;
 	}
 	log_unlock(l);

@@ -35,22 +35,23 @@ struct marker_move {
 MUST_CHECK int marker_move(struct log *l, const struct marker_move *move, int64_t now_ms);
 /* Where it stands; 0: there is none. */
 uint64_t marker_get(struct log *l, struct slice topic, struct slice user_id);
-/* Members `unread` and `read`, when there is a marker. Failures stick to b. */
-void marker_add(
-    struct buf *b, struct log *l, struct slice topic, struct slice user_id, int64_t now_ms);
+struct marker_state {
+	uint64_t id; /* 0: there is none, nor anything unread */
+	int unread;  /* up to MARKER_UNREAD; -1: that is on the disk (LOG_COUNT) */
+};
+/* Where it stands, and how much of others is above it. */
+void marker_look(struct log *l, struct slice topic, struct slice user_id, int64_t now_ms,
+    struct marker_state *out);
+/* Members `unread`, unless it is -1, and `read`, when there is a marker. Failures stick to b. */
+void marker_add(struct buf *b, const struct marker_state *m);
 
 /* Tell and write those that moved; several times a second, main thread. */
 void markers_tick(struct log *l, int64_t now_ms);
 /* Write what is not written yet: before the store stops. */
 void markers_flush(struct log *l);
 
-/* As log_each_topic, but rooms only, and how much of each the user has not read. */
-struct log_room_info {
-	struct log_topic_info topic;
-	bool has_marker;
-	unsigned unread;
-};
-void log_each_room(struct log *l, struct slice user_id, int64_t now_ms,
-    bool (*each)(const struct log_room_info *r, void *ctx), void *ctx);
+/* As log_each_topic, but rooms only. */
+void log_each_room(
+    struct log *l, bool (*each)(const struct log_topic_info *t, void *ctx), void *ctx);
 
 #endif

@@ -92,12 +92,29 @@ void session_gap(struct subscriber *who, struct sub *sub, const struct log_resum
 const struct claims *session_claims(struct subscriber *who);
 void session_level(struct subscriber *who, struct sub *sub, bool presence_skipped);
 
+struct session_join {
+	struct slice room;
+	const struct position *from;
+	struct slice ref; /* JSON text, or absent */
+	bool
+	    is_at_once; /* what comes next counts on it: `unread` is left out rather than waited for */
+};
 /*
- * Join a room as the query or a command asked. Answers `joined` through caller. ref: JSON text
- * or absent. 0, or -1 with *why.
+ * Join a room as the query or a command asked. Answers `joined` through caller; later, when the
+ * disk has to be asked for what is unread, and until then session_is_joining. 0, or -1 with *why.
  */
-MUST_CHECK int session_join(struct session *s, struct caller *c, struct slice room,
-    const struct position *from, struct slice ref, struct refusal *why);
+MUST_CHECK int session_join(
+    struct session *s, struct caller *c, const struct session_join *how, struct refusal *why);
+static inline bool
+session_is_joining(const struct session *s)
+{
+	return s->who.is_joining;
+}
+#define SESSION_JOIN_MS 1000 /* that it waits, and at most twice that */
+/* It waits no longer if it has since upto_ms (monotonic): it joins without `unread`. */
+void session_hurry(struct session *s, uint64_t upto_ms);
+/* The session ends. */
+void session_give_up_joining(struct session *s);
 /* reason absent: the client asked. */
 void session_leave(
     struct session *s, struct caller *c, struct sub *sub, const char *reason, struct slice ref);

@@ -11,8 +11,8 @@ static const char marker[] = "\"content\":\"#";
 static void
 add_words(struct buf *to, size_t n)
 {
-	static const char syllables[16][3] = {"ba", "ne", "ro", "ti", "lu", "ka", "so", "me", "di", "gu",
-	    "pa", "el", "or", "an", "is", "ut"};
+	static const char syllables[16][3] = {"ba", "ne", "ro", "ti", "lu", "ka", "so", "me", "di",
+	    "gu", "pa", "el", "or", "an", "is", "ut"};
 	uint64_t dice = 1;
 	size_t end = to->n + n;
 

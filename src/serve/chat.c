@@ -129,8 +129,9 @@ on_lost(struct caller *caller)
 static void
 update_hold(struct chat *c)
 {
-	bool hold =
-	    c->session.caller.n_pending >= SESSION_PENDING_MAX || !conn_has_room(chat_conn(c));
+	/* what follows a join may count on it */
+	bool hold = c->session.caller.n_pending >= SESSION_PENDING_MAX ||
+		    session_is_joining(&c->session) || !conn_has_room(chat_conn(c));
 
 	conn_hold_reading(chat_conn(c), hold);
 }
@@ -269,6 +270,7 @@ on_tick(struct conn *conn, void *data, uint64_t now_ms)
 	uint64_t beat_ms = c->session.who.hub->config->chat.heartbeat_ms;
 
 	session_typing_tick(&c->session, now_ms);
+	session_hurry(&c->session, now_ms - SESSION_JOIN_MS);
 	if (!chat_token_lives(c)) {
 		conn_ws_close(
 		    conn, WS_CLOSE_TOKEN_ENDED, SLICE("the token has ended"), CLOSE_TOKEN);
@@ -373,12 +375,14 @@ form_of(enum chat_format format, bool deflate)
 static bool
 join_first(struct chat *c, const struct chat_request *request)
 {
+	struct session_join how = {.room = buf_slice(&request->room), .from = &request->from};
 	struct refusal why = {0};
 
 	if (request->room.n == 0 ||
-	    session_join(&c->session, &c->session.caller, buf_slice(&request->room), &request->from,
-		SLICE_NONE, &why) == 0)
+	    session_join(&c->session, &c->session.caller, &how, &why) == 0) {
+		update_hold(c);
 		return true;
+	}
 	on_refuse(&c->session.caller, &why, SLICE_NONE);
 	if (why.code != ERROR_UNAVAILABLE)
 		return true;

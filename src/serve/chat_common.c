@@ -136,6 +136,8 @@ chat_next_deadline(const struct chat *c)
 	uint64_t typing_ms = session_typing_due(&c->session);
 	uint64_t at_ms = lifetime_deadline(&c->lifetime, c->session.who.hub, c->session.claims);
 
+	if (session_is_joining(&c->session))
+		at_ms = min_u64(at_ms, c->session.who.hub->mono_us / 1000 + SESSION_JOIN_MS);
 	return typing_ms == 0 ? at_ms : min_u64(at_ms, typing_ms);
 }
 

@@ -179,6 +179,7 @@ on_tick(struct conn *conn, void *data, uint64_t now_ms)
 	const struct config *c = s->who.hub->config;
 
 	session_typing_tick(&st->chat.session, now_ms);
+	session_hurry(&st->chat.session, now_ms - SESSION_JOIN_MS);
 	if (!chat_token_lives(&st->chat)) {
 		end_expired(st);
 		return;
@@ -277,6 +278,7 @@ open_stream(struct exchange *x, const struct chat_request *request, struct claim
 	struct hub *h = serve->hub;
 	struct chat_stream *st = mem_calloc(1, sizeof(*st));
 	struct conn *conn = x->conn;
+	struct session_join how;
 	struct session *s;
 	struct refusal why = {0};
 	int r;
@@ -320,8 +322,8 @@ open_stream(struct exchange *x, const struct chat_request *request, struct claim
 	conn_count_as(conn, COUNTER_CONN_CHAT_SSE);
 	say_hello(st);
 	(void)chat_token_lives(&st->chat); /* it does; one with little time left is told at once */
-	if (session_join(
-		s, &s->caller, buf_slice(&request->room), &request->from, SLICE_NONE, &why) < 0) {
+	how = (struct session_join){.room = buf_slice(&request->room), .from = &request->from};
+	if (session_join(s, &s->caller, &how, &why) < 0) {
 		on_refuse(&s->caller, &why, SLICE_NONE);
 		if (why.code ==
 		    ERROR_UNAVAILABLE) { /* as over WebSocket; it comes back by itself */

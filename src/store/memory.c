@@ -434,11 +434,10 @@ memory_read(struct store *store, struct log_read *r)
 
 /* --- life --- */
 
-static unsigned
+static int
 memory_unread(struct store *store, const struct log_topic *t, struct log_unread *u)
 {
-	(void)store;
-	return t->stored == NULL ? 0 : shelf_unread(shelf_of(t), u);
+	return t->stored == NULL ? 0 : shelf_unread(&of(store)->shelves, shelf_of(t), u);
 }
 
 static void

@@ -241,8 +241,8 @@ shelves_drop(struct shelves *s, struct log *l, uint64_t id)
 
 /* --- reading --- */
 
-unsigned
-shelf_unread(const struct shelf *shelf, struct log_unread *u)
+int
+shelf_unread(const struct shelves *s, const struct shelf *shelf, struct log_unread *u)
 {
 	unsigned n = 0;
 
@@ -254,9 +254,10 @@ shelf_unread(const struct shelf *shelf, struct log_unread *u)
 		    !slice_eq(m->user_id, u->user_id))
 			n++;
 	}
-	if (shelf->cold_id > u->after && n < u->max)
-		n++; /* there are more, how many is not known here */
-	return n;
+	/* all that is newer than the newest cold one of all topics is here */
+	if (min_u64(shelf->cold_id, s->cold_id) > u->after && n < u->max)
+		return -1;
+	return (int)n;
 }
 
 bool
@@ -463,6 +464,8 @@ shelves_read(const struct shelves *s, struct log *l, struct log_read *r)
 		return seek_last(r, &p);
 	case LOG_SEEK_TIME:
 		return seek_time(r, &p);
+	case LOG_COUNT:
+		return false; /* shelf_unread does, as far as it can */
 	}
 	return true;
 }

@@ -88,8 +88,8 @@ shelf_count(const struct shelf *shelf)
 	return shelf->ring.n - shelf->n_holes;
 }
 
-/* Of the shelf's messages those that somebody has not read; what lies below the shelf counts as one. */
-unsigned shelf_unread(const struct shelf *shelf, struct log_unread *u);
+/* Of the shelf's messages those that somebody has not read; -1 when there may be more of them below. */
+int shelf_unread(const struct shelves *s, const struct shelf *shelf, struct log_unread *u);
 
 /*
  * Answer a read (without r->trimmed and without calling done), as far down as this part reaches.

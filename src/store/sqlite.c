@@ -148,6 +148,20 @@ is_for_index(const struct log_read *r)
 	return r->search.p != NULL && search_kind(r->search) == SEARCH_WORDS;
 }
 
+/*
+ * Somebody waits with joining for a count: it goes first. Counts of many rooms go beside the replays.
+ * Under the store's lock.
+ */
+static void
+enqueue_read(struct sqlite_store *s, struct log_read *r, bool is_search)
+{
+	if (r->mode == LOG_COUNT && r->n_counts == 1)
+		TAILQ_INSERT_HEAD(&s->readers[0].queue, r, link);
+	else
+		TAILQ_INSERT_TAIL(
+		    &s->readers[is_search || r->mode == LOG_COUNT ? 1 : 0].queue, r, link);
+}
+
 static void
 sqlite_read(struct store *store, struct log_read *r)
 {
@@ -156,7 +170,7 @@ sqlite_read(struct store *store, struct log_read *r)
 	bool is_search = is_for_index(r);
 	bool is_done = false;
 
-	if (!is_search) {
+	if (!is_search && r->mode != LOG_COUNT) {
 		log_lock(l);
 		is_done = shelves_read(&s->hot, l, r);
 		if (is_done && r->mode == LOG_FORWARD)
@@ -170,7 +184,7 @@ sqlite_read(struct store *store, struct log_read *r)
 			r->status = -ECANCELED;
 			is_done = true;
 		} else {
-			TAILQ_INSERT_TAIL(&s->readers[is_search ? 1 : 0].queue, r, link);
+			enqueue_read(s, r, is_search);
 		}
 		(void)pthread_mutex_unlock(&s->lock);
 		(void)pthread_cond_broadcast(&s->reads);
@@ -181,11 +195,10 @@ sqlite_read(struct store *store, struct log_read *r)
 
 /* --- what is known --- */
 
-static unsigned
+static int
 sqlite_unread(struct store *store, const struct log_topic *t, struct log_unread *u)
 {
-	(void)store;
-	return t->stored == NULL ? 0 : shelf_unread(shelf_of(t), u);
+	return t->stored == NULL ? 0 : shelf_unread(&sqlite_of(store)->hot, shelf_of(t), u);
 }
 
 static void

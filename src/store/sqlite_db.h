@@ -145,6 +145,10 @@
 	X(SCAN_DOWN, DB_MESSAGES " WHERE m.id > ?2 AND m.id <= ?3 ORDER BY m.id DESC")             \
 	X(FIND_UP, DB_FOUND)                                                                       \
 	X(FIND_DOWN, DB_FOUND " DESC")                                                             \
+	/* 4: what was deleted; see sqlite_row.c */                                                \
+	X(UNREAD, "SELECT count(*) FROM (SELECT 1 FROM messages WHERE tid = ?1 AND id > ?2"        \
+		" AND target IS NULL AND flags & 4 = 0 AND (ends = 0 OR ends > ?3)"                 \
+		" AND user IS NOT ?4 LIMIT ?5)")                                                   \
 	X(SINCE, "SELECT id FROM messages WHERE id > ?1 AND time >= ?2 ORDER BY id LIMIT 1")
 /* clang-format on */
 

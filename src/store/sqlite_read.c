@@ -346,6 +346,43 @@ seek_time(struct reader_thread *t, struct log_read *r)
 	return 0;
 }
 
+/* --- what is unread --- */
+
+static int64_t
+tid_of(struct log *l, struct slice topic)
+{
+	const struct log_topic *t;
+	int64_t tid;
+
+	log_lock(l);
+	t = log_topic_find(l, topic);
+	tid = t == NULL || disk_of(t) == NULL ? 0 : disk_of(t)->tid;
+	log_unlock(l);
+	return tid;
+}
+
+static int
+count_all(struct reader_thread *t, struct log_read *r)
+{
+	for (size_t i = 0; i < r->n_counts; i++) {
+		struct log_count *c = &r->counts[i];
+		sqlite3_stmt *s = db_stmt(&t->db, DB_UNREAD);
+		uint64_t n = 0;
+
+		if (s == NULL)
+			return -EIO;
+		(void)sqlite3_bind_int64(s, 1, tid_of(t->store->store.log, c->topic));
+		db_bind_u64(s, 2, c->after);
+		(void)sqlite3_bind_int64(s, 3, r->now_ms);
+		db_bind_text(s, 4, c->user_id);
+		(void)sqlite3_bind_int64(s, 5, r->count);
+		if (db_u64(&t->db, s, &n) < 0)
+			return -EIO;
+		c->n = (unsigned)n;
+	}
+	return 0;
+}
+
 /* --- what retention took, in the same snapshot --- */
 
 static int
@@ -429,6 +466,8 @@ answer(struct reader_thread *t, struct log_read *r, const struct plan *p)
 		return seek_last(t, r, p);
 	case LOG_SEEK_TIME:
 		return seek_time(t, r);
+	case LOG_COUNT:
+		return count_all(t, r);
 	}
 	return status;
 }
@@ -570,7 +609,7 @@ sqlite_reader(void *arg)
 		(void)pthread_mutex_unlock(&s->lock);
 		r->status = -ECANCELED;
 		if (!is_over)
-			carry_out(t, r, t == &s->readers[1]);
+			carry_out(t, r, t == &s->readers[1] && r->mode != LOG_COUNT);
 		log_read_done(s->store.log, r);
 		(void)pthread_mutex_lock(&s->lock);
 	}

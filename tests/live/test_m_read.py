@@ -133,6 +133,52 @@ def test_restart(tmp_path, workers):
         d.kill()
 
 
+@pytest.mark.parametrize("workers", [1, 3])
+def test_unread_is_on_the_disk(tmp_path, workers):
+    """Exact at every door, though the cache has next to nothing of it; with what is said right behind a join."""
+    d = Daemon(tmp_path, {"workers": workers, "limits": {"messages_per_second": 0},
+                          "storage": {"backend": "sqlite", "path": "data/belfry.db", "cache": "16K"}}).start()
+    try:
+        rooms_of = {f"r{n}": (n * 7, n * 3) for n in range(1, 9)}  # said, and read of it
+        ada, bob = d.ws(sub="ada"), d.ws(sub="bob")
+        for room, (said, read) in rooms_of.items():
+            ids = d.publish_many(f"chat/{room}", [f"m{n} " + "x" * 200 for n in range(said)], token=d.token("bob"))
+            ada.ok("publish", "ack", topic=f"chat/{room}", message="my own")
+            ada.send({"type": "read", "room": room, "id": ids[read - 1]})
+        for part in range(3):
+            d.publish_many("chat/many", ["m"] * 500, token=d.token("bob"))
+        ada.send({"type": "read", "room": "many", "id": ids[0]})
+        ada.send({"type": "read", "room": "r8", "id": ids[30]})
+        i = ids[40]
+        assert bob.ok("join", "joined", room="r8", last=0) and bob.ok("delete", "ack", target=i)
+        ada.sync()
+        d.stop()
+        d.configure({"listen": ({"address": "127.0.0.1", "port": d.port},)})
+        d.lines.clear()
+        d.start()
+        d.publish_many("elsewhere", ["y" * 300] * 200)  # what was brought back goes again
+        ada = d.ws(sub="ada")
+        want = {room: said - read for room, (said, read) in rooms_of.items()} | {"r8": 56 - 31 - 1, "many": 1000}
+        assert {r["room"]: r.get("unread") for r in ada.ok("rooms", "rooms")["rooms"] if r["room"] in want} == want
+        for room, n in want.items():
+            assert ada.ok("join", "joined", room=room, last=0)["unread"] == n
+            with d.ws(sub="ada", room=room, last=0) as ws:
+                assert ws.expect("joined")["unread"] == n
+            stream = d.chat_sse(room, sub="ada", last=0)
+            assert json.loads(stream.until("joined").data)["unread"] == n
+            stream.close()
+        with d.ws(sub="ada") as ws:
+            ws.send({"type": "join", "room": "r7", "last": 0, "ref": 1})
+            ws.send({"type": "chat", "content": "said at once", "ref": 2})
+            assert ws.expect("joined")["unread"] == want["r7"]
+            ack = ws.expect("ack", ref=2)["id"]
+        found = d.http("GET", "/history?topic=chat/r7&limit=1", token=d.token("ada")).ok().json()["messages"]
+        assert [m["id"] for m in found] == [ack]
+        d.stop()
+    finally:
+        d.kill()
+
+
 def stored(path):
     import sqlite3
     db = sqlite3.connect(f"file:{path}?mode=ro", uri=True)

@@ -289,7 +289,7 @@ store_health(struct store *s, char *text, size_t n)
 	return inner->ops->health == NULL ? 0 : inner->ops->health(inner, text, n);
 }
 
-static unsigned
+static int
 store_unread(struct store *s, const struct log_topic *t, struct log_unread *u)
 {
 	return store_of(s)->inner->ops->unread(store_of(s)->inner, t, u);

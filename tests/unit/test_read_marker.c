@@ -123,6 +123,122 @@ move(struct world *w, const char *user, uint64_t n)
 	ck_assert_int_eq(marker_move(w->log, &m, w->now_ms), 0);
 }
 
+/* Of every store the same: none of his own, of what was deleted, has ended, or changes others. */
+START_TEST(what_is_unread)
+{
+	static const struct world_rule rules[] = {{"chat/*", 2000, 0, true}};
+	static const struct world_options options = {.rules = rules, .n_rules = 1};
+	struct world w;
+	struct peer ada;
+	struct peer bob;
+
+	ck_assert(world_init(&w, &options));
+	ck_assert(peer_open(&w, 0, &ada, "ada") && peer_open(&w, 0, &bob, "bob"));
+	peer_do(&bob, "{'type':'join','room':'a'}");
+	for (unsigned i = 0; i < 5; i++) {
+		peer_do(&bob, "{'type':'chat','content':'m'}");
+		world_turn(&w);
+	}
+	peer_do(&bob, "{'type':'delete','target':%llu}", (unsigned long long)world_id(&w, 4));
+	peer_do(&bob, "{'type':'react','target':%llu,'emoji':'x'}",
+	    (unsigned long long)world_id(&w, 5));
+	peer_do(&bob, "{'type':'edit','target':%llu,'content':'n'}",
+	    (unsigned long long)world_id(&w, 3));
+	world_turn(&w);
+	ck_assert_int_eq(world_say_ttl(&w, "chat/a", "ends", 5), 0);
+	ck_assert_int_eq(world_say_ttl(&w, "chat/a", "ends later", 500), 0);
+	peer_do(&ada, "{'type':'publish','topic':'chat/a','message':'own'}");
+	world_turn(&w);
+	move(&w, "ada", 2);
+	world_pass(&w, 6000);
+	tick(&w);
+	(void)peer_take(&ada);
+	peer_do(&ada, "{'type':'join','room':'a','last':0}");
+	world_turn(&w);
+	ck_assert(strstr(peer_take(&ada), " unread 3") != NULL); /* 3, 5, "ends later" */
+	ck_assert_int_eq(world_say_often(&w, "chat/a", "n", 1005), 0);
+	peer_do(&ada, "{'type':'leave'}");
+	peer_do(&ada, "{'type':'join','room':'a','last':0}");
+	world_turn(&w);
+	ck_assert(strstr(peer_take(&ada), " unread 1000") != NULL);
+	peer_close(&ada, false);
+	peer_close(&bob, false);
+	world_done(&w);
+}
+END_TEST
+
+/* It is on the disk: who joins waits for it, but not for ever, and what comes next does not. */
+START_TEST(unread_on_disk)
+{
+	static const struct world_options cold = {.cache = 1};
+	struct peer ada;
+	struct world w;
+
+	if (!world_is_sqlite())
+		return;
+	ck_assert(world_init(&w, &cold));
+	for (unsigned i = 0; i < 9; i++)
+		ck_assert_int_eq(world_say(&w, "chat/a", "m"), 0);
+	move(&w, "ada", 2);
+	ck_assert(peer_open(&w, 0, &ada, "ada"));
+	w.store->is_slow = true;
+	peer_do(&ada, "{'type':'join','room':'a','last':0}");
+	world_turn(&w);
+	GOT(&ada, "");
+	ck_assert(session_is_joining(&ada.session) && ada.session.caller.n_pending == 1);
+	world_answer_reads(&w);
+	world_turn(&w);
+	GOT(&ada, "joined a 1 [ada] #9 unread 7");
+	ck_assert(!session_is_joining(&ada.session) && ada.session.caller.n_pending == 0);
+	/* again, and something comes behind it; the disk's answer is too late */
+	peer_do(&ada, "{'type':'leave'}");
+	peer_do(&ada, "{'type':'join','room':'a','last':0}");
+	peer_do(&ada, "{'type':'chat','content':'x'}");
+	world_turn(&w);
+	GOT(&ada, "left a; joined a 1 [ada] #9; ack #10");
+	/* its time is over */
+	peer_do(&ada, "{'type':'join','room':'a','last':0}");
+	session_hurry(&ada.session, w.hubs[0].mono_us / 1000 - 1);
+	GOT(&ada, "");
+	session_hurry(&ada.session, w.hubs[0].mono_us / 1000);
+	GOT(&ada, "joined a 1 [ada] #10");
+	/* the disk fails; he is sent away meanwhile; he goes */
+	world_answer_reads(&w);
+	w.store->is_slow = false;
+	w.store->status = -EIO;
+	peer_do(&ada, "{'type':'join','room':'a','last':0}");
+	peer_do(&ada, "{'type':'rooms'}");
+	world_turn(&w);
+	GOT(&ada, "joined a 1 [ada] #10; rooms [a]");
+	w.store->status = 0;
+	w.store->is_slow = true;
+	peer_do(&ada, "{'type':'leave'}");
+	peer_do(&ada, "{'type':'join','room':'a','last':0}");
+	{
+		struct fact f = {.kind = FACT_BAN, .scope = SLICE("*"), .subject = SLICE("ada")};
+		int status = 0;
+		struct append *a = fact_put(w.log, &f, &status);
+
+		ck_assert_ptr_nonnull(a);
+		a->worker = LOG_NO_WORKER;
+		ck_assert_int_eq(log_append(w.log, a, LOG_NO_WORKER), 0);
+		world_turn(&w);
+		world_answer_reads(&w);
+		GOT(&ada, "left a; error banned");
+		a = fact_end(w.log, FACT_BAN, f.scope, f.subject, &status);
+		a->worker = LOG_NO_WORKER;
+		ck_assert_int_eq(log_append(w.log, a, LOG_NO_WORKER), 0);
+	}
+	peer_do(&ada, "{'type':'join','room':'a','last':0}");
+	peer_do(&ada, "{'type':'rooms'}");
+	peer_do(&ada, "{'type':'join','room':'a','last':0}");
+	peer_close(&ada, true);
+	world_answer_reads(&w);
+	world_turn(&w);
+	world_done(&w);
+}
+END_TEST
+
 START_TEST(kept)
 {
 	struct world w;
@@ -211,7 +327,8 @@ END_TEST
 int
 main(void)
 {
-	const TTest *const tests[] = {forward_once_a_second, crowds, kept, NULL};
+	const TTest *const tests[] = {
+	    forward_once_a_second, crowds, what_is_unread, unread_on_disk, kept, NULL};
 	const TTest *const memory_only[] = {without_memory, many, NULL};
 
 	return world_run_tests("read_marker", tests, memory_only);
