@@ -251,6 +251,8 @@ MUST_CHECK int sqlite_wal_reopen(struct sqlite_store *s);
 /* BEGIN, and COMMIT or ROLLBACK; note how the disk is. 0 or -1. */
 MUST_CHECK int sqlite_begin(struct sqlite_store *s, bool is_lazy);
 MUST_CHECK int sqlite_end(struct sqlite_store *s, int status);
+/* How large the database is. */
+void sqlite_measure(struct sqlite_store *s);
 /* Give the item's message its id, and write it under its topic and the second one. 0 or -1. */
 MUST_CHECK int sqlite_write_message(struct sqlite_store *s, struct batch *b, const struct append *a,
     struct append_item *item, struct log_topic *t);

@@ -445,15 +445,18 @@ bool
 sqlite_sweep_step(struct sqlite_store *s, int64_t now_ms, struct sweep *at)
 {
 	struct batch b = {.now_ms = now_ms, .last = s->last, .n_keys = s->n_keys};
-	bool is_over = s->options.max_size != 0 && atomic_load(&s->n_bytes) > s->options.max_size;
+	bool is_over;
 	bool more = true;
 	int r;
 
 	TAILQ_INIT(&b.touched);
 	TAILQ_INIT(&b.changed);
-	if (!at->is_tidied)
+	if (!at->is_tidied) {
 		tidy(s, &b);
+		sqlite_measure(s);
+	}
 	at->is_tidied = true;
+	is_over = s->options.max_size != 0 && atomic_load(&s->n_bytes) > s->options.max_size;
 	if (!is_over) {
 		more = collect(s, &b, &at->topic);
 		if (TAILQ_EMPTY(&b.touched))

@@ -85,8 +85,8 @@ is_time_to_measure(const struct sqlite_store *s)
 	return s->is_beside || atomic_load(&s->busy_since_us) - s->measured_us > MEASURE_EVERY_US;
 }
 
-static void
-measure(struct sqlite_store *s)
+void
+sqlite_measure(struct sqlite_store *s)
 {
 	uint64_t pages = 0;
 	uint64_t free = 0;
@@ -95,7 +95,7 @@ measure(struct sqlite_store *s)
 	    db_u64(&s->db, db_stmt(&s->db, DB_FREE_COUNT), &free) == 0 && pages >= free)
 		atomic_store(&s->n_bytes, (pages - free) * DB_PAGE);
 	s->n_free = free;
-	s->measured_us = atomic_load(&s->busy_since_us);
+	s->measured_us = clock_mono_us();
 }
 
 int
@@ -105,7 +105,7 @@ sqlite_end(struct sqlite_store *s, int status)
 
 	if (status == 0) {
 		if (is_time_to_measure(s))
-			measure(s); /* here it costs no locks of its own */
+			sqlite_measure(s); /* here it costs no locks of its own */
 		status = db_run(&s->db, db_stmt(&s->db, DB_COMMIT));
 	}
 	code = s->db.code;
@@ -557,7 +557,7 @@ sqlite_writer(void *arg)
 
 	if (db_u64(&s->db, db_stmt(&s->db, DB_KEY_COUNT), &s->n_keys) < 0)
 		note_trouble(s, db_text(&s->db));
-	measure(s);
+	sqlite_measure(s);
 	for (;;) {
 		bool has_traffic;
 
