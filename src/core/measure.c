@@ -113,7 +113,6 @@ measure_new(const struct hub *h, const struct measure_request *r)
 	m->before_s = r->before_s;
 	if (r->seconds != 0)
 		m->until_ms = h->now_ms + (int64_t)r->seconds * 1000;
-	m->home = h->worker;
 	make_text(m);
 	return m;
 }

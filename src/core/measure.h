@@ -39,9 +39,7 @@ struct measure_request {
 };
 
 struct measure {
-	struct inbox_item item; /* on its way */
-	unsigned at;            /* the worker it visits */
-	unsigned home;
+	struct tour tour; /* to every worker's connections */
 	enum measure_kind kind;
 	bool is_admin;
 	struct slice scope; /* these behind the struct */

@@ -12,6 +12,7 @@
 #include "proto/json.h"
 #include "proto/url.h"
 #include "serve/serve.h"
+#include "serve/tour.h"
 
 /* /api (CONTRACT 8): role admin, or a local socket's allowed peer. */
 
@@ -136,18 +137,14 @@ get_scheduled(struct exchange *x, struct slice tail)
 /* --- connections: a request that visits each worker in turn and comes home --- */
 
 struct visit {
-	struct inbox_item item;
+	struct tour tour;
 	struct exchange *x; /* held; touched at home only */
-	unsigned home;
-	unsigned at;     /* the worker it visits */
-	uint64_t number; /* to end; 0: list them */
+	uint64_t number;    /* to end; 0: list them */
 	size_t n;
 	bool more;
 	bool found;
 	struct buf out;
 };
-
-static void visit_next(struct serve *s, struct visit *v);
 
 static bool
 list_conn(struct conn *c, void *ctx)
@@ -164,9 +161,9 @@ list_conn(struct conn *c, void *ctx)
 }
 
 static void
-come_home(struct serve *s, struct inbox_item *item)
+come_home(struct serve *s, struct tour *t)
 {
-	struct visit *v = CONTAINER(item, struct visit, item);
+	struct visit *v = CONTAINER(t, struct visit, tour);
 	struct refusal why = {0};
 
 	(void)s;
@@ -187,9 +184,9 @@ come_home(struct serve *s, struct inbox_item *item)
 }
 
 static void
-visit_here(struct serve *s, struct inbox_item *item)
+visit_here(struct serve *s, struct tour *t)
 {
-	struct visit *v = CONTAINER(item, struct visit, item);
+	struct visit *v = CONTAINER(t, struct visit, tour);
 	struct conn *c;
 
 	if (v->number == 0) {
@@ -197,21 +194,9 @@ visit_here(struct serve *s, struct inbox_item *item)
 	} else {
 		c = net_find(s->net, v->number);
 		v->found = v->found || c != NULL;
-		if (c != NULL && (v->at != v->home || c != v->x->conn))
+		if (c != NULL && (t->at != t->home || c != v->x->conn))
 			conn_end_by_admin(c);
 	}
-	v->at++;
-	visit_next(s, v);
-}
-
-static void
-visit_next(struct serve *s, struct visit *v)
-{
-	const struct serve_process *process = s->process;
-	bool is_done = v->at == process->n_workers;
-
-	v->item.run = is_done ? come_home : visit_here;
-	process->post(process->ctx, is_done ? v->home : v->at, &v->item);
 }
 
 static void
@@ -226,12 +211,13 @@ visit_start(struct exchange *x, uint64_t number)
 		return;
 	}
 	v->x = exchange_hold(x);
-	v->home = serve_of(x)->hub->worker;
+	v->tour.visit = visit_here;
+	v->tour.end = come_home;
 	v->number = number;
 	v->out = BUF_INIT(ANSWER_MAX);
 	if (number == 0)
 		(void)BUF_ADD_LIT(&v->out, "{\"connections\":["); /* a failure sticks */
-	visit_next(serve_of(x), v);
+	tour_start(serve_of(x), &v->tour);
 }
 
 static void

@@ -10,6 +10,7 @@
 #include "net/conn.h"
 #include "proto/json.h"
 #include "serve/serve.h"
+#include "serve/tour.h"
 
 /*
  * Measures on their way through the workers, and the part of /api that begins them and lists what they
@@ -20,8 +21,6 @@
 #define LIST_BYTES ((size_t)4 * 1024 * 1024)
 
 /* --- from worker to worker --- */
-
-static void go_on(struct serve *s, struct measure *m);
 
 static void
 note(const struct serve *s, const struct measure *m)
@@ -36,9 +35,9 @@ note(const struct serve *s, const struct measure *m)
 }
 
 static void
-come_home(struct serve *s, struct inbox_item *item)
+come_home(struct serve *s, struct tour *t)
 {
-	struct measure *m = CONTAINER(item, struct measure, item);
+	struct measure *m = CONTAINER(t, struct measure, tour);
 
 	note(s, m);
 	m->done(m);
@@ -52,23 +51,9 @@ visit(struct conn *c, void *ctx)
 }
 
 static void
-visit_here(struct serve *s, struct inbox_item *item)
+visit_here(struct serve *s, struct tour *t)
 {
-	struct measure *m = CONTAINER(item, struct measure, item);
-
-	net_each(s->net, visit, m);
-	m->at++;
-	go_on(s, m);
-}
-
-static void
-go_on(struct serve *s, struct measure *m)
-{
-	const struct serve_process *process = s->process;
-	bool is_over = m->at == process->n_workers;
-
-	m->item.run = is_over ? come_home : visit_here;
-	process->post(process->ctx, is_over ? m->home : m->at, &m->item);
+	net_each(s->net, visit, CONTAINER(t, struct measure, tour));
 }
 
 void
@@ -76,10 +61,12 @@ serve_reach(struct hub *h, struct measure *m)
 {
 	struct serve *s = h->owner;
 
+	m->tour.visit = visit_here;
+	m->tour.end = come_home;
 	if (h->is_leaving || !measure_is_live(m))
-		come_home(s, &m->item);
+		come_home(s, &m->tour);
 	else
-		go_on(s, m);
+		tour_start(s, &m->tour);
 }
 
 /* --- POST /api/kick and the like --- */

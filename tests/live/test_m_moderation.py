@@ -1,6 +1,7 @@
 """Moderation (CONTRACT 4 and 8): kick, ban, mute, revoke; at every door, on every worker, over restarts."""
 
 import json
+import threading
 import time
 import urllib.parse
 
@@ -425,6 +426,58 @@ def test_revoke_sub(daemons):
     assert [r["before"] for r in listed(daemons, "revocations") if r.get("sub") == sub] == [said["before"]]
     api(daemons, "unrevoke", sub=sub)
     assert daemons.http("GET", "/token", token=old).status == 200
+
+
+# -- tours -------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.workers
+def test_tours_cross(start):
+    """Many go from worker to worker at once, from every home, while connections come and go: each comes home, with all it was sent for."""
+    d = start({"workers": 3, "limits": {"connections_per_address": 0}})
+    stays = [someone(d, f"s{i}", "stays") for i in range(9)]
+    admin = token("root", "admin")
+    wrong = []
+
+    def lister():
+        with d.conn() as c:
+            for _ in range(25):
+                got = c.request("GET", "/api/connections", {"Authorization": f"Bearer {admin}"}).ok().json()["connections"]
+                users = [x.get("user", {}).get("id", "") if isinstance(x.get("user"), dict) else x.get("user", "") for x in got]
+                if len({u for u in users if u.startswith("s")}) != 9:
+                    wrong.append(got)
+
+    def kicker(name):
+        for i in range(8):
+            ws = someone(d, f"{name}{i}", "goes")
+            if api(d, "kick", room="goes", user=f"{name}{i}")["reached"] != 1:
+                wrong.append((name, i))
+            ws.expect("left")
+
+    def ender(name):
+        for i in range(8):
+            ws = someone(d, f"{name}{i}", "goes")
+            got = d.http("GET", "/api/connections", token=admin).ok().json()["connections"]
+            mine = [x["id"] for x in got if f"{name}{i}" in json.dumps(x)]
+            if len(mine) != 1 or d.http("DELETE", f"/api/connections/{mine[0]}", token=admin).status != 204:
+                wrong.append((name, i))
+            ws.expect_close(4403)
+
+    def caught(run, *args):
+        try:
+            run(*args)
+        except BaseException as e:  # noqa: BLE001
+            wrong.append(repr(e))
+
+    threads = [threading.Thread(target=caught, args=a) for a in
+               [(lister,), (lister,), (kicker, "k"), (kicker, "l"), (ender, "e"), (ender, "f")]]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert not wrong, wrong[:3]
+    for ws in stays:
+        ws.say("still here")
 
 
 # -- slow mode ---------------------------------------------------------------------------------------------------------------
