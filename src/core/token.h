@@ -5,8 +5,8 @@
 #ifndef CORE_TOKEN_H
 #define CORE_TOKEN_H
 
+#include "base/buf.h"
 #include "base/map.h"
-#include "base/slice.h"
 #include "core/config.h"
 
 #define TOKEN_MAX      8192 /* bytes of a token */
@@ -137,6 +137,8 @@ struct token_request { /* what `belfryctl token` and guest tokens ask for */
 /* The wire name of an algorithm ("HS256"); alg < ALG_COUNT. */
 const char *token_algorithm_name(unsigned alg);
 
+/* Append "name":[…], as a token's claims and what is told of them have it. Failures stick. */
+void token_add_list(struct buf *out, const char *name, const struct strings *list);
 /*
  * Sign with a config's own key (HMAC secrets only). Owned text, or NULL with the reason in
  * error.

@@ -72,8 +72,8 @@ add_optional(struct buf *out, const char *name, const char *value)
 		(void)json_add_member_string(out, name, slice_str(value)); /* failures stick */
 }
 
-static void
-add_list(struct buf *out, const char *name, const struct strings *list)
+void
+token_add_list(struct buf *out, const char *name, const struct strings *list)
 {
 	(void)json_add_key(out, name); /* failures stick */
 	(void)buf_add_char(out, '[');
@@ -99,9 +99,9 @@ add_claims(struct buf *out, const struct token_request *q)
 	if (q->with_grants) {
 		(void)json_add_key(out, "belfry");
 		(void)buf_add_char(out, '{');
-		add_list(out, "subscribe", &q->subscribe);
-		add_list(out, "publish", &q->publish);
-		add_list(out, "direct", &q->direct);
+		token_add_list(out, "subscribe", &q->subscribe);
+		token_add_list(out, "publish", &q->publish);
+		token_add_list(out, "direct", &q->direct);
 		add_optional(out, "role", q->role);
 		(void)buf_add_char(out, '}');
 	}

@@ -384,7 +384,8 @@ link_wait(struct link *l, struct pollfd *others, unsigned n, uint64_t ms)
 			others[i].revents = while_connecting[i].revents;
 		return;
 	}
-	memcpy(fds, others, n * sizeof(*others));
+	for (unsigned i = 0; i < n; i++)
+		fds[i] = others[i];
 	if (l->state != LINK_DOWN &&
 	    curl_easy_getinfo(l->handle, CURLINFO_ACTIVESOCKET, &socket) == CURLE_OK &&
 	    socket != CURL_SOCKET_BAD)

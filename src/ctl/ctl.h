@@ -72,7 +72,7 @@ int ctl_usage(const struct ctl_args *a, const char *fmt, ...) PRINTF(2, 3);
 int ctl_fail(int exit_code, const char *fmt, ...) PRINTF(2, 3);
 int ctl_no_memory(void);
 /*
- * Print s for people: control characters as spaces, further lines indented, so that a terminal
+ * Print s for people as ctl/chat_text.h makes it safe, further lines indented, so that a terminal
  * shows text and nothing else.
  */
 void ctl_print_text(FILE *out, struct slice s);
@@ -119,6 +119,8 @@ MUST_CHECK int ctl_catch_signals(const int *signals, size_t n, int *out);
 
 /* --- HTTP --- */
 
+/* Append ?name=value, or &name=value, to a path; nothing for a value of NULL. Failures stick. */
+void ctl_add_parameter(struct buf *path, const char *name, const char *value);
 /*
  * A handle for url_path (path and query), with the token among *headers. NULL on no memory; the
  * caller frees both.

@@ -341,14 +341,9 @@ static void
 open_link(struct chat *c)
 {
 	struct buf path = BUF_INIT(PATH_SIZE);
-	char *name = NULL;
 
 	(void)BUF_ADD_LIT(&path, "/chat"); /* failures stick */
-	if (c->values[NAME] != NULL) {
-		name = curl_easy_escape(NULL, c->values[NAME], 0);
-		(void)buf_printf(&path, "?name=%s", name == NULL ? "" : name);
-	}
-	curl_free(name);
+	ctl_add_parameter(&path, "name", c->values[NAME]);
 	(void)buf_add_char(&path, '\0');
 	c->code = path.failed ? ctl_no_memory() : link_open(&c->link, &c->target, path.p, now());
 	c->is_given_up = c->code != 0;

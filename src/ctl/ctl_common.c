@@ -10,11 +10,14 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "core/token.h"
+#include "ctl/chat_text.h"
 #include "daemon/config_read.h"
 #include "proto/json.h"
 
 #define TARGET_TOKEN_S 3600 /* how long a token of our own is good */
 #define URL_MAX_BYTES  2048
+#define SAFE_GROWTH    8 /* a byte that is made visible takes no more than that */
+#define INDENT         4 /* columns, of all lines but the first */
 
 /* --- saying things --- */
 
@@ -41,19 +44,14 @@ ctl_no_memory(void)
 void
 ctl_print_text(FILE *out, struct slice s)
 {
-	for (size_t i = 0; i < s.n; i++) {
-		unsigned char c = (unsigned char)s.p[i];
+	struct buf safe = BUF_INIT(s.n * SAFE_GROWTH);
+	struct buf lines = BUF_INIT(s.n * SAFE_GROWTH * 2);
 
-		/* C1 has two bytes in UTF-8, and terminals obey it too */
-		if (c == 0xc2 && i + 1 < s.n && (unsigned char)s.p[i + 1] < 0xa0) {
-			i++;
-			c = ' ';
-		}
-		if (c == '\n')
-			(void)fputs("\n    ", out);
-		else
-			(void)fputc(c < ' ' || c == 0x7f ? ' ' : c, out);
-	}
+	if (s.n > 0 && text_add_safe(&safe, s, true) == 0 &&
+	    text_add_wrapped(&lines, buf_slice(&safe), INDENT, 0) == 0)
+		(void)fwrite(lines.p, 1, lines.n, out); /* the caller asks ferror */
+	buf_done(&safe);
+	buf_done(&lines);
 }
 
 int64_t
@@ -260,6 +258,20 @@ ctl_add_header(struct curl_slist **headers, const char *line)
 		return -ENOMEM;
 	*headers = more;
 	return 0;
+}
+
+void
+ctl_add_parameter(struct buf *path, const char *name, const char *value)
+{
+	struct slice so_far = buf_slice(path);
+	char *escaped = value == NULL ? NULL : curl_easy_escape(NULL, value, 0);
+
+	if (value == NULL)
+		return;
+	path->failed = path->failed || escaped == NULL;
+	(void)buf_printf(path, "%c%s=%s", memchr(so_far.p, '?', so_far.n) == NULL ? '?' : '&', name,
+	    escaped == NULL ? "" : escaped); /* sticks */
+	curl_free(escaped);
 }
 
 CURL *

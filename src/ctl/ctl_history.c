@@ -40,19 +40,6 @@ static const struct ctl_option options[N_OPTIONS] = {
 };
 
 static void
-add_parameter(struct buf *path, const char *name, const char *value)
-{
-	char *escaped = value == NULL ? NULL : curl_easy_escape(NULL, value, 0);
-
-	if (value == NULL)
-		return;
-	(void)buf_add_char(path, path->n == 8 ? '?' : '&'); /* behind "/history"; failures stick */
-	(void)buf_printf(path, "%s=%s", name, escaped == NULL ? "" : escaped);
-	path->failed = path->failed || escaped == NULL;
-	curl_free(escaped);
-}
-
-static void
 print_message(const cJSON *m, struct slice text)
 {
 	struct slice type = json_string(json_member(m, "type"));
@@ -96,11 +83,11 @@ run(const char *const value[N_OPTIONS], const char *topic)
 	int code = ctl_target_find(value[CONFIG], &target);
 
 	(void)BUF_ADD_LIT(&path, "/history"); /* failures stick */
-	add_parameter(&path, "topic", topic);
-	add_parameter(&path, "after", value[AFTER]);
-	add_parameter(&path, "before", value[BEFORE]);
-	add_parameter(&path, "limit", value[LIMIT]);
-	add_parameter(&path, "q", value[QUERY]);
+	ctl_add_parameter(&path, "topic", topic);
+	ctl_add_parameter(&path, "after", value[AFTER]);
+	ctl_add_parameter(&path, "before", value[BEFORE]);
+	ctl_add_parameter(&path, "limit", value[LIMIT]);
+	ctl_add_parameter(&path, "q", value[QUERY]);
 	(void)buf_add_char(&path, '\0');
 	if (code == EX_OK && path.failed)
 		code = ctl_no_memory();

@@ -187,39 +187,17 @@ on_bytes(char *data, size_t size, size_t n, void *arg)
 
 /* --- one connection --- */
 
-static void
-add_parameter(CURL *h, struct buf *out, const char *name, const char *value)
-{
-	char *escaped = curl_easy_escape(h, value, 0);
-
-	if (escaped == NULL)
-		out->failed = true;
-	else
-		(void)buf_printf(out, "%c%s=%s", memchr(out->p, '?', out->n) == NULL ? '?' : '&',
-		    name, escaped); /* sticks */
-	curl_free(escaped);
-}
-
 static int
-make_path(struct listen_command *l, struct buf *out)
+make_path(const struct listen_command *l, struct buf *out)
 {
-	CURL *h = curl_easy_init();
+	bool has_cursor = l->reader.id[0] != '\0'; /* it is newer than where it began */
 
 	(void)buf_add_str(out, "/events"); /* failures stick */
-	if (h == NULL || out->failed) {
-		curl_easy_cleanup(h);
-		return -1;
-	}
 	for (size_t i = 0; i < l->topics.n; i++)
-		add_parameter(h, out, "topic", l->topics.v[i]);
-	/* a cursor of its own is newer than where it began */
-	if (l->reader.id[0] == '\0' && l->after != NULL)
-		add_parameter(h, out, "after", l->after);
-	if (l->reader.id[0] == '\0' && l->last != NULL)
-		add_parameter(h, out, "last", l->last);
-	(void)buf_add_char(out, '\0');
-	curl_easy_cleanup(h);
-	return out->failed ? -1 : 0;
+		ctl_add_parameter(out, "topic", l->topics.v[i]);
+	ctl_add_parameter(out, "after", has_cursor ? NULL : l->after);
+	ctl_add_parameter(out, "last", has_cursor ? NULL : l->last);
+	return buf_add_char(out, '\0');
 }
 
 /* The handle of a new request; NULL without memory. */

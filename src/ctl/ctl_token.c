@@ -221,19 +221,6 @@ print_claims(const struct claims *c, int64_t now_s)
 	print_list("may write to", &c->direct);
 }
 
-static void
-add_list(struct buf *out, const char *name, const struct strings *list)
-{
-	(void)json_add_key(out, name); /* failures stick */
-	(void)buf_add_char(out, '[');
-	for (size_t i = 0; i < list->n; i++) {
-		if (i > 0)
-			(void)buf_add_char(out, ',');
-		(void)json_add_string(out, slice_str(list->v[i]));
-	}
-	(void)buf_add_char(out, ']');
-}
-
 /* c, or the refusal when it is NULL. */
 static int
 print_json(const struct claims *c, const struct token_refusal *why)
@@ -255,9 +242,9 @@ print_json(const struct claims *c, const struct token_refusal *why)
 		(void)json_add_member_string(&out, "role", slice_str(role_name(c->role)));
 		if (c->exp != 0)
 			(void)json_add_member_i64(&out, "expires", c->exp);
-		add_list(&out, "subscribe", &c->subscribe);
-		add_list(&out, "publish", &c->publish);
-		add_list(&out, "direct", &c->direct);
+		token_add_list(&out, "subscribe", &c->subscribe);
+		token_add_list(&out, "publish", &c->publish);
+		token_add_list(&out, "direct", &c->direct);
 	}
 	(void)buf_add_char(&out, '}');
 	if (out.failed)

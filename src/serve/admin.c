@@ -25,14 +25,7 @@
 static void
 reply(struct exchange *x, struct buf *b)
 {
-	struct refusal why;
-
-	if (b->failed) {
-		(void)append_refusal(-ENOMEM, &why);
-		serve_refuse(x, &why);
-	} else {
-		serve_json(x, 200, buf_slice(b));
-	}
+	serve_json_buf(x, 200, b);
 	buf_done(b);
 }
 

@@ -27,12 +27,7 @@ on_history(void *ctx, int status, struct slice messages, bool more)
 		(void)json_add_member_raw(&b, "messages", messages);
 		(void)json_add_member_bool(&b, "more", more);
 		(void)buf_add_char(&b, '}');
-		if (b.failed) {
-			(void)append_refusal(-ENOMEM, &why);
-			serve_refuse(x, &why);
-		} else {
-			serve_json(x, 200, buf_slice(&b));
-		}
+		serve_json_buf(x, 200, &b);
 	}
 	buf_done(&b);
 	exchange_release(x);

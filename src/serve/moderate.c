@@ -71,20 +71,6 @@ serve_reach(struct hub *h, struct measure *m)
 
 /* --- POST /api/kick and the like --- */
 
-static void
-reply(struct exchange *x, int status, struct buf *b)
-{
-	struct refusal why;
-
-	if (b->failed) {
-		(void)refuse_memory(&why);
-		serve_refuse(x, &why);
-	} else {
-		serve_json(x, status, buf_slice(b));
-	}
-	buf_done(b);
-}
-
 static bool
 is_revocation(enum measure_kind kind)
 {
@@ -148,8 +134,9 @@ on_done(struct measure *m)
 		serve_refuse(x, &why);
 	} else {
 		describe(&b, m);
-		reply(x, 200, &b);
+		serve_json_buf(x, 200, &b);
 	}
+	buf_done(&b);
 	exchange_release(x);
 	measure_free(m);
 }
@@ -326,7 +313,8 @@ list_facts(struct exchange *x, const char *name, enum fact_kind kind, enum fact_
 	(void)buf_add_char(&b, ']');
 	(void)json_add_member_bool(&b, "more", list.more);
 	(void)buf_add_char(&b, '}');
-	reply(x, 200, &b);
+	serve_json_buf(x, 200, &b);
+	buf_done(&b);
 }
 
 void

@@ -113,6 +113,19 @@ serve_json(struct exchange *x, int status, struct slice json)
 	exchange_json(x, status, json);
 }
 
+void
+serve_json_buf(struct exchange *x, int status, const struct buf *json)
+{
+	struct refusal why;
+
+	if (!json->failed) {
+		serve_json(x, status, buf_slice(json));
+		return;
+	}
+	(void)refuse_memory(&why);
+	serve_refuse(x, &why);
+}
+
 int
 serve_media(const struct exchange *x, struct slice *out, struct refusal *r)
 {

@@ -144,11 +144,6 @@ serve_scheduled(struct exchange *x)
 	(void)buf_add_char(&b, ']');
 	(void)json_add_member_bool(&b, "more", list.more);
 	(void)buf_add_char(&b, '}');
-	if (b.failed) {
-		(void)append_refusal(-ENOMEM, &why);
-		serve_refuse(x, &why);
-	} else {
-		serve_json(x, 200, buf_slice(&b));
-	}
+	serve_json_buf(x, 200, &b);
 	buf_done(&b);
 }

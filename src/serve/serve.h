@@ -118,6 +118,8 @@ const struct refusal *serve_note_refusal(
     const struct serve *s, const char *who, const struct refusal *r, struct refusal *veiled);
 /* Answer with JSON that nobody stores (Cache-Control: no-store). */
 void serve_json(struct exchange *x, int status, struct slice json);
+/* The same with what was written into a buf, or 503 when that failed. */
+void serve_json_buf(struct exchange *x, int status, const struct buf *json);
 
 /*
  * The body's media type without its parameters, borrowed; absent when nothing is said. 0, or -1

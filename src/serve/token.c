@@ -20,19 +20,6 @@ add_user(struct buf *out, struct slice id, struct slice name)
 	(void)buf_add_char(out, '}');
 }
 
-static void
-answer(struct exchange *x, struct buf *json)
-{
-	struct refusal r;
-
-	if (!json->failed) {
-		serve_json(x, 200, buf_slice(json));
-		return;
-	}
-	(void)refuse_limit(&r, ERROR_UNAVAILABLE, NULL, 1, "out of memory");
-	serve_refuse(x, &r);
-}
-
 /* GET: who am I, and how does one get a token here. */
 static void
 tell(struct exchange *x)
@@ -59,7 +46,7 @@ tell(struct exchange *x)
 	(void)json_add_member_bool(&json, "guests", auth->guests);
 	(void)json_add_member_string(&json, "login_url", slice_str(auth->login_url));
 	(void)buf_add_char(&json, '}');
-	answer(x, &json);
+	serve_json_buf(x, 200, &json);
 	buf_done(&json);
 	claims_unref(claims);
 }
@@ -199,7 +186,7 @@ sign(struct exchange *x, const struct claims *old, const char *name, struct refu
 	(void)json_add_member_i64(
 	    &json, "expires", serve_now_s(s) + (int64_t)(auth->guest_ttl_ms / 1000));
 	(void)buf_add_char(&json, '}');
-	answer(x, &json);
+	serve_json_buf(x, 200, &json);
 	buf_done(&json);
 	mem_free(token);
 	return 0;
