@@ -106,7 +106,7 @@ function showState({ state, reason, error }) {
 	pill.textContent = again ? 'reconnecting…' : 'connecting…';
 	pill.dataset.state = again ? 'away' : 'idle';
 	away.hidden = !again;
-	byId('away-words').textContent = 'No line to the server at the moment. Go on writing: it is sent as soon as the line is back.';
+	byId('away-words').textContent = 'No line to the server. Go on writing: it is sent as soon as the line is back.';
 }
 
 function opened() {

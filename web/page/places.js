@@ -78,7 +78,7 @@ export class Places {
 
 	show() {
 		const elsewhere = [...this.all.values()].filter((place) => place !== this.here).reduce((sum, { feed }) => sum + feed.unread, 0);
-		const free = this.known.filter(({ name }) => !this.all.has(`#${name}`));
+		const free = this.known.filter(({ name }) => !this.all.has(`#${name}`)).sort((a, b) => order.compare(a.name, b.name));
 
 		fill(this.rooms, this.of('room').map((place) => this.item(place)));
 		fill(this.directs, this.of('direct').map((place) => this.item(place)));
