@@ -51,12 +51,13 @@ announce() {
 
 Belfry serves on $url/ (Control-C ends it). Open it in two windows and talk.
 
-For the two lines below, in other terminals:
+For the lines below, in other terminals:
 
 export T=$token
 
 curl -N -H "Authorization: Bearer \$T" "$url/events?topic=ops/**"
 curl -d 'Backup done' -H "Authorization: Bearer \$T" $url/publish/ops/backup
+BELFRY_URL=$url BELFRY_TOKEN=\$T $PWD/belfryctl chat lobby
 
 END
 			return 0

@@ -5,6 +5,8 @@
 #include "ctl/ctl.h"
 #include "proto/json.h"
 
+#define US_FIRST UINT64_C(1000000000000000) /* ids of the log have 16 digits */
+
 /* The daemon's own words about the stream. */
 static const char *const notices[] = {
     "gap", "denied", "closing", "expiring", "expired", "heartbeat", "error"};
@@ -50,7 +52,7 @@ parse(const struct event *e)
 /* --- for people --- */
 
 static void
-print_time(FILE *out, const cJSON *data, int64_t now_s)
+print_time(FILE *out, const struct event *e, const cJSON *data, int64_t now_s)
 {
 	const cJSON *timestamp = json_member(data, "timestamp");
 	const cJSON *time_ms = json_member(data, "time");
@@ -63,6 +65,8 @@ print_time(FILE *out, const cJSON *data, int64_t now_s)
 		at = (time_t)v;
 	else if (json_u64(time_ms, &v) == 0)
 		at = (time_t)(v / 1000);
+	else if (slice_to_u64(e->id, &v) == 0 && v >= US_FIRST)
+		at = (time_t)(v / 1000000); /* plain data says no time, its id does */
 	if (localtime_r(&at, &tm) != NULL && strftime(text, sizeof(text), "%H:%M:%S ", &tm) > 0)
 		(void)fputs(text, out);
 }
@@ -142,7 +146,7 @@ event_print(FILE *out, const struct event *e, int64_t now_s)
 		cJSON_Delete(data);
 		return; /* tells people nothing */
 	}
-	print_time(out, data, now_s);
+	print_time(out, e, data, now_s);
 	if (event_is_notice(e)) {
 		print_notice(out, e, data);
 	} else if (slice_eq(e->name, SLICE("notification")) || is_notification(e, data)) {

@@ -248,6 +248,22 @@ def test_listen_json(daemon, topic):
         assert json.loads(p.lines(1)[0])["id"] == live
 
 
+def test_history_and_listen_say_the_same(daemon, topic):
+    daemon.publish(topic, data={"a": 1}, event="price")
+    daemon.publish(topic, data="plain text")
+    daemon.publish(topic, message="m", title="T", event="deploy")
+    stored = ctl("history", topic, env=here(daemon))
+    assert stored.returncode == 0, stored
+    with Listener(daemon, "listen", "--after", "all", topic) as p:
+        assert p.lines(3) == stored.stdout.splitlines()
+    assert [x.split(" ", 1)[1] for x in stored.stdout.splitlines()] == ['price {"a": 1}', "message plain text", f"{topic} (deploy)  T: m"]
+
+
+def test_bidirectional_text_is_seen(daemon, topic):
+    daemon.publish(topic, "abc\u202etxt")
+    assert "abc<U+202E>txt" in ctl("history", topic, env=here(daemon)).stdout
+
+
 def test_listen_several_topics(daemon):
     a, b = mark("a"), mark("b")
     for t in (a, f"{b}/x"):
