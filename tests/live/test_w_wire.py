@@ -116,7 +116,8 @@ def test_event_stream_examples(daemon):
     denied = json.loads(daemon.sse("/events", topic=["ops/**", "secret/**"],
                                    token=daemon.token("ada", subscribe=["ops/**"])).until("denied").data)
     listed = re.search(r"^\| `denied` \| `\{(.*)\}`", section("Event streams"), re.M)[1]
-    assert set(denied) == set(json.loads(f"[{listed}]"))
+    names = re.findall(r'"(\w+)"(\??)', listed)
+    assert {name for name, may_lack in names if not may_lack} <= set(denied) <= {name for name, _ in names}
 
 
 def test_feed_example(daemon):
