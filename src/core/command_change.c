@@ -126,6 +126,7 @@ check_target(const struct asking *q, const struct message *m, struct slice to, s
 
 /* The record of a change to a direct message goes to both users, also when one's topic has lost it. */
 struct places {
+	struct slice to;
 	struct buf topic, also;
 	char topic_room[TOPIC_MAX], also_room[TOPIC_MAX];
 };
@@ -142,6 +143,7 @@ add_user_topic(struct buf *b, struct slice user_id)
 static int
 find_places(const struct message *m, struct slice to, struct places *out)
 {
+	out->to = to;
 	out->topic = BUF_ON(out->topic_room, 4 * TOPIC_MAX);
 	out->also = BUF_ON(out->also_room, 4 * TOPIC_MAX);
 	if (add_user_topic(&out->topic, to) < 0 || add_user_topic(&out->also, m->user_id) < 0)
@@ -151,12 +153,17 @@ find_places(const struct message *m, struct slice to, struct places *out)
 	return 0;
 }
 
-/* Of what is said now; a direct message has no members to name. */
+/* Of what is said now. to: of a direct message the receiver. */
 static int
-find_mentions(const struct asking *q, const struct message *target, struct buf *out)
+find_mentions(
+    const struct asking *q, const struct message *target, struct slice to, struct buf *out)
 {
-	if (target->kind != MESSAGE_CHAT || q->content.p == NULL)
+	struct message_from sender = {target->user_id, target->name};
+
+	if (q->content.p == NULL)
 		return 0;
+	if (target->kind == MESSAGE_DIRECT)
+		return mention_find_direct(q->hub->log, sender, to, q->content, out);
 	return mention_find(q->hub->log, target->topic, q->content, out);
 }
 
@@ -177,7 +184,7 @@ append(struct asking *q, struct caller *c, const struct message *target, struct 
 	if (q->ref.p != NULL && a != NULL)
 		a->ref = mem_strdup(q->ref);
 	if (a == NULL || (q->ref.p != NULL && a->ref == NULL) ||
-	    find_mentions(q, target, &mentions) < 0)
+	    find_mentions(q, target, places->to, &mentions) < 0)
 		goto out;
 	if (mentions.n > 0)
 		change.mentions = buf_slice(&mentions);
@@ -208,6 +215,7 @@ carry_out(struct asking *q, struct caller *c, const struct message *m, struct re
 	int r = 0;
 
 	places.topic = places.also = BUF_INIT(0);
+	places.to = SLICE_NONE;
 	if (m != NULL && m->kind == MESSAGE_DIRECT &&
 	    (change_receiver(m, &to) < 0 || find_places(m, buf_slice(&to), &places) < 0))
 		r = append_refusal(-ENOMEM, why);

@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "core/facts.h"
+#include "core/known_name.h"
 #include "core/log_private.h"
 #include "core/read_marker.h"
 #include "core/topic.h"
@@ -74,10 +75,12 @@ log_new(const struct log_options *options, struct store *store)
 		l->ring = mem_calloc(RING_FIRST_CAP, sizeof(*l->ring));
 		l->facts = facts_new();
 		l->markers = markers_new();
+		l->names = known_names_new();
 	}
 	if (l == NULL || l->ring == NULL || l->facts == NULL || l->markers == NULL ||
-	    store == NULL) {
+	    l->names == NULL || store == NULL) {
 		if (l != NULL) {
+			known_names_free(l->names);
 			markers_free(l->markers);
 			facts_free(l->facts);
 			mem_free(l->ring);
@@ -156,6 +159,7 @@ log_free(struct log *l)
 	mem_free(l->patterns);
 	l->store->ops->free(l->store);
 	facts_free(l->facts);
+	known_names_free(l->names);
 	markers_free(l->markers);
 	mem_free(l->ring);
 	(void)pthread_mutex_destroy(&l->lock);

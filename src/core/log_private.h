@@ -11,6 +11,7 @@
 #include "core/log.h"
 
 struct facts;
+struct known_names;
 struct markers;
 struct room;
 TAILQ_HEAD(leaving_list, room_member);
@@ -89,6 +90,7 @@ struct log {
 
 	struct facts *facts; /* have locks of their own */
 	struct markers *markers;
+	struct known_names *names;
 
 	struct scheduled_list scheduled; /* by time, then number */
 	size_t n_scheduled;              /* those on their way to being written too */

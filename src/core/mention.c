@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "base/mem.h"
+#include "core/known_name.h"
 #include "core/name.h"
 #include "core/presence_private.h"
 #include "proto/json.h"
@@ -213,6 +214,108 @@ find_all(struct room *room, const struct parts *p, struct buf *out)
 	if (f.n > 0)
 		(void)buf_add_char(out, ']');
 }
+
+/* --- between two people --- */
+
+#define TWO 2
+
+struct person {
+	struct slice user_id;
+	struct buf keys[TWO]; /* of his id and of his name; empty: none */
+	bool is_found;
+};
+
+static int
+person_init(struct person *p, struct slice user_id, struct slice name)
+{
+	*p = (struct person){.user_id = user_id};
+	p->keys[0] = BUF_INIT(NAME_KEY_MAX);
+	p->keys[1] = BUF_INIT(NAME_KEY_MAX);
+	return name_key(user_id, &p->keys[0]) == -ENOMEM || name_key(name, &p->keys[1]) == -ENOMEM
+		   ? -ENOMEM
+		   : 0;
+}
+
+static void
+person_done(struct person *p)
+{
+	buf_done(&p->keys[0]);
+	buf_done(&p->keys[1]);
+}
+
+static bool
+is_called(const struct person *p, struct slice key)
+{
+	return slice_eq(buf_slice(&p->keys[0]), key) || slice_eq(buf_slice(&p->keys[1]), key);
+}
+
+/* Those who are called so and were not found yet. False when nobody is called so. */
+static bool
+add_called(struct person people[TWO], unsigned n, struct slice key, struct buf *out)
+{
+	bool is_name = false;
+
+	for (unsigned i = 0; i < n; i++) {
+		struct person *p = &people[i];
+
+		if (!is_called(p, key))
+			continue;
+		is_name = true;
+		if (p->is_found)
+			continue;
+		p->is_found = true;
+		(void)buf_add_char(out, out->n == 0 ? '[' : ','); /* failures stick */
+		(void)json_add_string(out, p->user_id);
+	}
+	return is_name;
+}
+
+static int
+find_between(struct person people[TWO], unsigned n, struct slice text, struct buf *out)
+{
+	struct parts p UNCLEARED;
+	bool is_done = false; /* with this `@` */
+	int r;
+
+	p.n = 0;
+	p.keys = BUF_INIT(ATS_MAX * WORDS_MAX * NAME_KEY_MAX);
+	r = cut_parts(text, &p);
+	for (unsigned i = 0; r == 0 && i < p.n; i++) {
+		const struct part *part = &p.all[i];
+
+		is_done = is_done && !part->is_longest;
+		if (!is_done)
+			is_done =
+			    add_called(people, n, slice_of(p.keys.p + part->at, part->n), out);
+	}
+	if (out->n > 0)
+		(void)buf_add_char(out, ']');
+	buf_done(&p.keys);
+	return r < 0 || out->failed ? -ENOMEM : 0;
+}
+
+int
+mention_find_direct(
+    struct log *l, struct message_from sender, struct slice to, struct slice text, struct buf *out)
+{
+	unsigned n = slice_eq(sender.user_id, to) ? 1 : TWO;
+	struct person people[TWO];
+	char room[KNOWN_NAME_MAX];
+	int r;
+
+	if (text.n == 0 || memchr(text.p, '@', text.n) == NULL)
+		return 0;
+	r = person_init(&people[0], sender.user_id, sender.name);
+	if (person_init(&people[1], to, known_name_of(l, to, room)) < 0)
+		r = -ENOMEM;
+	if (r == 0)
+		r = find_between(people, n, text, out);
+	person_done(&people[0]);
+	person_done(&people[1]);
+	return r;
+}
+
+/* --- in a room --- */
 
 int
 mention_find(struct log *l, struct slice topic, struct slice text, struct buf *out)

@@ -1,5 +1,6 @@
 /*
- * Mentions: the members of a room whose names stand behind an `@` in what is said there. Any thread.
+ * Mentions: the members of a room whose names stand behind an `@` in what is said there; in a direct
+ * message the two between whom it is. Any thread.
  */
 #ifndef CORE_MENTION_H
 #define CORE_MENTION_H
@@ -15,5 +16,11 @@
  * counts. 0 or -ENOMEM.
  */
 MUST_CHECK int mention_find(struct log *l, struct slice topic, struct slice text, struct buf *out);
+/*
+ * The same between two people: by their ids, by the sender's name, and by the name with which the
+ * receiver was here last.
+ */
+MUST_CHECK int mention_find_direct(
+    struct log *l, struct message_from sender, struct slice to, struct slice text, struct buf *out);
 
 #endif

@@ -300,6 +300,7 @@ make_direct(const struct draft *d, const struct claims *who, struct message_from
 	struct slice own = slice_str(who->user_topic);
 	char to_room[256];
 	struct buf to = BUF_ON(to_room, 8 * TOKEN_SUB_MAX);
+	struct buf mentions = BUF_INIT(MENTIONS_BYTES);
 	struct message_chat direct = {.topic = d->topic,
 	    .from = from,
 	    .content = d->text,
@@ -309,10 +310,14 @@ make_direct(const struct draft *d, const struct claims *who, struct message_from
 
 	if (own.n <= TOPIC_MAX && !slice_eq(own, d->topic))
 		direct.also = own;
-	if (json_add_string(&to, d->to) == 0) {
+	if (json_add_string(&to, d->to) == 0 &&
+	    mention_find_direct(h->log, from, d->to, d->text, &mentions) == 0) {
 		direct.to = buf_slice(&to);
+		if (mentions.n > 0)
+			direct.mentions = buf_slice(&mentions);
 		*out = message_chat(&direct, rule, time_of(h, d), origin);
 	}
+	buf_done(&mentions);
 	buf_done(&to);
 }
 

@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "core/config.h"
+#include "core/known_name.h"
 #include "core/moderation.h"
 #include "core/publish.h"
 #include "core/read_marker.h"
@@ -154,6 +155,7 @@ session_init(struct session *s, struct hub *h, const struct session_ops *ops, st
 	s->who.may_be_banned = moderation_bound(h, claims).p != NULL;
 	s->claims = claims;
 	s->name = copy;
+	known_name_note(h->log, session_user(s));
 	return 0;
 }
 

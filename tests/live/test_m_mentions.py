@@ -82,3 +82,28 @@ def test_after_an_edit(daemons, room):
     ada.ok("delete", "ack", target=id)
     (now,) = ada.ok("history", "history", room=room)["messages"]
     assert "mentions" not in now
+
+
+def test_direct(daemons):
+    """Of the two between whom it is, whoever else may have the name; also when it is edited, and by POST."""
+    ada_id, bob_id = (f"{n}{daemons.port}" for n in ("a", "b"))
+    grants = {"subscribe": ["**", "user/*"], "publish": ["**", "user/*"], "direct": ["*"]}
+    tokens = [daemons.token(i, name=n, belfry=grants) for i, n in ((ada_id, "Ada"), (bob_id, "Bob Builder"))]
+    ada = daemons.ws(token=tokens[0])
+    daemons.ws(sub="other", name="Eve").close()
+    cases = [("@Bob Builder", []), ("hi @%s and @Ada" % bob_id, [bob_id, ada_id]), ("@Eve", []), ("no one", [])]
+    for content, _ in cases:
+        ada.ok("direct", "ack", to=bob_id, content=content)
+    bob = daemons.ws(token=tokens[1])
+    bob.ok("subscribe", "subscribed", topic=f"user/{bob_id}", last=4)
+    for content, want in cases:
+        assert bob.expect("direct", content=content).get("mentions", []) == want
+    i = ada.ok("direct", "ack", to=bob_id, content="@bob builder, @bob, @BobBuilder! @ada")["id"]
+    assert bob.expect("direct", id=i)["mentions"] == [bob_id, ada_id]
+    ada.ok("edit", "ack", target=i, content="@ADA alone")
+    edited = bob.expect("edited", target=i)
+    (m,) = bob.ok("history", "history", topic=f"user/{bob_id}", limit=1)["messages"]
+    assert m["mentions"] == [ada_id] and edited.get("mentions") == [ada_id]
+    j = ada.ok("direct", "ack", to=ada_id, content="@Ada @ada")["id"]
+    (m,) = ada.ok("history", "history", topic=f"user/{ada_id}", limit=1)["messages"]
+    assert m["id"] == j and m["mentions"] == [ada_id]

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/known_name.h"
 #include "core/mention.h"
 #include "proto/json.h"
 #include "tests/unit/mem_faults.h"
@@ -518,12 +519,60 @@ START_TEST(mentions)
 }
 END_TEST
 
+static void
+check_direct(struct world *w, const char *to, const char *text, const char *want)
+{
+	struct message_from sender = {SLICE("a1"), SLICE("Ada")};
+	struct buf out = BUF_INIT(MENTIONS_BYTES);
+
+	ck_assert_int_eq(
+	    mention_find_direct(w->log, sender, slice_str(to), slice_str(text), &out), 0);
+	ck_assert_msg(slice_eq(buf_slice(&out), slice_str(want)), "%s: %.*s, not %s", text,
+	    SLICE_ARG(buf_slice(&out)), want);
+	buf_done(&out);
+}
+
+static void
+note_name(struct world *w, const char *user_id, const char *name)
+{
+	known_name_note(w->log, (struct message_from){slice_str(user_id), slice_str(name)});
+}
+
+START_TEST(mentions_between_two)
+{
+	char room[KNOWN_NAME_MAX];
+	char id[16];
+	struct world w;
+
+	ck_assert(world_init(&w, NULL));
+	check_direct(&w, "b1", "@ada, @bob, @B1, @a1", "[\"a1\",\"b1\"]");
+	check_direct(&w, "b1", "@Bob Builder @eve", "");
+	note_name(&w, "b1", "Bob");
+	note_name(&w, "b1", "Bob Builder");
+	note_name(&w, "e1", "Eve");
+	check_direct(&w, "b1", "@bob @eve", "");
+	check_direct(&w, "b1", "(@bob  builder) @Ada's @ada", "[\"b1\",\"a1\"]");
+	check_direct(&w, "a1", "@ada @a1", "[\"a1\"]");
+	check_direct(&w, "b1", "a@ada", "");
+	/* as many as there may be: who was not noted again goes */
+	for (unsigned i = 0; i < KNOWN_NAMES_MAX - 1; i++) {
+		(void)snprintf(id, sizeof(id), "u%u", i);
+		note_name(&w, id, "U");
+		note_name(&w, "b1", "Bob Builder");
+	}
+	ck_assert(known_name_of(w.log, SLICE("e1"), room).p == NULL);
+	ck_assert(slice_eq(known_name_of(w.log, SLICE("b1"), room), SLICE("Bob Builder")));
+	ck_assert(known_name_of(w.log, SLICE("a1"), room).p == NULL);
+	world_done(&w);
+}
+END_TEST
+
 int
 main(void)
 {
 	const TTest *const tests[] = {edited, deleted, reactions, reactions_of_many, direct_parts,
 	    keys, told, replayed, counted_apart, kept_as_long, direct, over_a_restart, mentions,
-	    NULL};
+	    mentions_between_two, NULL};
 
 	return world_run_tests("change", tests, NULL);
 }
