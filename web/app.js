@@ -39,6 +39,8 @@ const pill = byId('connection');
 let chat = null;
 /** @type {Threads | null} */
 let threads = null;
+/** @type {Place | null} where one was before */
+let before = null;
 /** @type {string} whose own topic we listen to */
 let listeningAs = '';
 
@@ -195,6 +197,7 @@ function show(key) {
 
 	if (place === undefined)
 		return;
+	before = place === places.here ? before : places.here;
 	places.here = place;
 	const query = place.kind === 'room' ? `?room=${encodeURIComponent(place.feed.name)}` : `?with=${encodeURIComponent(place.feed.name)}`;
 	history.replaceState(null, '', query);
@@ -215,7 +218,7 @@ function remember() {
 function lost(place, words) {
 	if (places.all.get(place.key) !== place)
 		return;
-	const next = places.here === place ? places.neighbour(1) : null;
+	const next = places.here !== place ? null : before !== null && before !== place && places.all.get(before.key) === before ? before : places.neighbour(1);
 
 	places.remove(place.key);
 	remember();

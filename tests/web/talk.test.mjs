@@ -129,8 +129,7 @@ test('with the keyboard alone: through the messages, react, edit the last, help'
 	for (const key of ['ArrowUp', 'ArrowUp', '+', 'Enter'])
 		await ben.keyboard.press(key);
 	await row(ada, 'two').getByRole('button', { name: '👍 1: Ben' }).waitFor();
-	await ben.getByRole('log').focus();
-	for (const key of ['ArrowUp', 'r'])
+	for (const key of ['ArrowDown', 'r'])
 		await ben.keyboard.press(key);
 	await ben.getByText('Answer to Ada').waitFor();
 	await ben.keyboard.press('Escape');
@@ -259,6 +258,7 @@ test('a name behind @ is completed: by keys, by a finger, from either side, and 
 		await box.pressSequentially('hello');
 		await box.press('Enter');
 		await reads(ben, ['dear @Ada Lovelace hello']);
+		assert.equal(await ben.locator('.mention').textContent(), '@Ada Lovelace');
 
 		await box.pressSequentially('@ad');
 		await list.waitFor();

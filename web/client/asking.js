@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: ISC
 /* What one asks of a connection and sends over it, beside rooms and topics. */
 
-import { BelfryError, BelfryEvent, baseOf, newKey } from './common.js';
+import { BelfryError, BelfryEvent, baseOf, bodyOf, newKey } from './common.js';
 import { Outbox, Outgoing, Shelf } from './outbox.js';
 import { echoOf } from './records.js';
 
@@ -72,7 +72,7 @@ export class Asking extends EventTarget {
 
 	/** To one person, who has it in all of his places; offline it waits. @param {string} to @param {string | Json} message @returns {Outgoing} */
 	direct(to, message) {
-		const body = typeof message === 'string' ? { content: message } : message;
+		const body = bodyOf(message);
 		const outgoing = new Outgoing(body.key ?? newKey(this.random), { ...body, type: 'direct', to });
 
 		this.dispatchEvent(new BelfryEvent('sending', outgoing));
@@ -82,7 +82,7 @@ export class Asking extends EventTarget {
 
 	/** Of a direct: another wording. @param {number} target @param {string | {content?: string, data?: unknown}} message */
 	edit(target, message) {
-		return this.#change({ type: 'edit', target, ...(typeof message === 'string' ? { content: message } : message) });
+		return this.#change({ type: 'edit', target, ...bodyOf(message) });
 	}
 
 	/** Of a direct: taken back. @param {number} target */

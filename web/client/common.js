@@ -118,6 +118,9 @@ export function baseOf(url) {
 	return base;
 }
 
+/** A text alone is its content. @param {string | Json} message @returns {Json} */
+export const bodyOf = (message) => typeof message === 'string' ? { content: message } : message;
+
 /** @param {() => number} random @returns {string} 20 characters that nobody has used before */
 export function newKey(random) {
 	const part = () => Math.floor(random() * 36 ** 6).toString(36).padStart(6, '0');

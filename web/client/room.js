@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: ISC
 /* A chat room: messages in, messages out, what becomes of them, who is there, what is unread. */
 
-import { BelfryError, BelfryEvent, ENDED, RECEIVE, START, newKey } from './common.js';
+import { BelfryError, BelfryEvent, ENDED, RECEIVE, START, bodyOf, newKey } from './common.js';
 import { Feed } from './feeds.js';
 import { Outbox, Outgoing, Shelf } from './outbox.js';
 import { MessageList, RECORDS, echoOf, isNamed } from './records.js';
@@ -62,7 +62,7 @@ export class Room extends Feed {
 	 * @returns {Outgoing}
 	 */
 	send(message) {
-		const body = typeof message === 'string' ? { content: message } : message;
+		const body = bodyOf(message);
 		const outgoing = new Outgoing(body.key ?? newKey(this.chat.random), { ...body, type: 'chat', room: this.name });
 
 		this.dispatchEvent(new BelfryEvent('sending', outgoing));
@@ -72,7 +72,7 @@ export class Room extends Feed {
 
 	/** Another wording. @param {number} target @param {string | {content?: string, data?: unknown}} message */
 	edit(target, message) {
-		return this.#change({ type: 'edit', target, ...(typeof message === 'string' ? { content: message } : message) });
+		return this.#change({ type: 'edit', target, ...bodyOf(message) });
 	}
 
 	/** Take a message back: nothing of it is left, here and on the server. @param {number} target */

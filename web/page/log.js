@@ -46,6 +46,8 @@ export class LogView {
 		this.quotes = new Map();
 		/** @type {(id: string) => User | undefined} */
 		this.person = () => undefined;
+		/** @type {() => User[]} who else is here */
+		this.present = () => [];
 		/** @type {(id: number) => Promise<any>} a message that is not among the rows */
 		this.lookUp = async () => undefined;
 		/** @type {Map<Outgoing, LogRow>} */
@@ -155,7 +157,7 @@ export class LogView {
 
 	/** @returns {import('./message.js').Surroundings} */
 	around() {
-		return { me: this.me, person: this.person, quoted: (id) => this.quoted(id) };
+		return { me: this.me, person: this.person, quoted: (id) => this.quoted(id), present: () => this.present() };
 	}
 
 	/** What is answered, from the rows or from the server. @param {number} id */

@@ -17,6 +17,7 @@ const full = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle
  * @property {string} me
  * @property {(id: number) => {name: string, text: string} | null | undefined} quoted null: being looked up
  * @property {(id: string) => User | undefined} person
+ * @property {() => User[]} present who may be meant in what one has just written
  */
 
 /** @param {LogRow} row @param {Surroundings} around @returns {HTMLElement} */
@@ -48,7 +49,7 @@ export function updateMessage(row, node, around) {
 	if (message.deleted)
 		text.replaceChildren('This was taken back.');
 	else
-		text.replaceChildren(...withMentions(row.text || (message.data === undefined ? '' : JSON.stringify(message.data)), message, around));
+		text.replaceChildren(...withMentions(row, around));
 	for (const old of node.querySelectorAll('.quote, .edited'))
 		old.remove();
 	const replyTo = message.reply_to ?? row.outgoing?.body.reply_to;
@@ -84,10 +85,13 @@ function reactions(all, around, more) {
 	}), ...more);
 }
 
-/** Links, and the names of those who are meant. @param {string} text @param {any} message @param {Surroundings} around */
-function withMentions(text, message, around) {
+/** Links, and the names of those who are meant; of what is one's own the server does not say. @param {LogRow} row @param {Surroundings} around */
+function withMentions(row, around) {
+	const message = row.message ?? {};
+	const text = row.text || (message.data === undefined ? '' : JSON.stringify(message.data));
 	const me = around.person(around.me) ?? null;
-	const names = (message.mentions ?? (isNamed(message, me) ? [around.me] : [])).flatMap((/** @type {string} */ id) => {
+	const meant = message.mentions ?? (row.state !== undefined ? around.present().map(({ id }) => id) : isNamed(message, me) ? [around.me] : []);
+	const names = meant.flatMap((/** @type {string} */ id) => {
 		const name = around.person(id)?.name;
 		return [[`@${id}`, id], ...(name ? [[`@${name}`, id]] : [])];
 	}).sort((/** @type {string[]} */ a, /** @type {string[]} */ b) => b[0].length - a[0].length);
@@ -98,7 +102,8 @@ function withMentions(text, message, around) {
 /** @param {string} text @param {string[][]} names @param {string} me @returns {Array<HTMLElement | string>} */
 function named(text, names, me) {
 	const lower = text.toLowerCase();
-	const found = names.map(([name, id]) => ({ at: lower.indexOf(name.toLowerCase()), name, id })).filter(({ at }) => at >= 0)
+	const found = names.map(([name, id]) => ({ at: lower.indexOf(name.toLowerCase()), name, id }))
+		.filter(({ at, name }) => at >= 0 && !/[\p{L}\p{N}_]/u.test(lower[at + name.length] ?? ''))
 		.sort((a, b) => a.at - b.at || b.name.length - a.name.length)[0];
 
 	if (found === undefined || lower.length !== text.length)

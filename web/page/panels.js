@@ -8,6 +8,7 @@ export class Panels {
 		this.unseen = 0;
 		for (const id of ['places', 'panels'])
 			byId(`${id}-toggle`).addEventListener('click', () => this.isShown(id) ? this.close() : this.open(id));
+		byId('talk').addEventListener('pointerdown', () => this.close());        // beside it
 	}
 
 	/** @param {string} id */
@@ -31,6 +32,8 @@ export class Panels {
 		const open = ['places', 'panels'].filter((id) => this.isShown(id));
 
 		for (const id of open) {
+			if (byId(id).contains(document.activeElement))
+				byId(`${id}-toggle`).focus();
 			byId(id).classList.remove('shown');
 			byId(`${id}-toggle`).setAttribute('aria-expanded', 'false');
 		}

@@ -33,6 +33,7 @@ export class Talk {
 		this.composer = new Composer((text, about) => this.send(text, about), (isTyping) => this.place?.feed.typing(isTyping));
 		this.composer.onup = () => this.editLast();
 		this.mentions = new Mentions(byId('mentions'), this.composer.box, () => this.present());
+		this.log.present = () => this.present();
 		this.composer.onkey = (event) => this.mentions.key(event);
 		this.tools = new Tools(this.log, (deed, row, more) => this.act(deed, row, more), (deed, row) => this.may(deed, row));
 		this.log.onread = () => this.place?.feed.read();

@@ -158,11 +158,13 @@ export class Tools {
 		const target = /** @type {HTMLElement} */ (event.target);
 		const row = this.rowOf(target);
 
-		if ((target !== this.box && !target.matches('.message')) || event.ctrlKey || event.altKey || event.metaKey)
+		const isBar = this.bar.contains(target);
+
+		if ((target !== this.box && !target.matches('.message') && !isBar) || event.ctrlKey || event.altKey || event.metaKey)
 			return;
 		if (event.key === 'ArrowUp' || event.key === 'ArrowDown')
 			this.step(row, event.key === 'ArrowUp' ? -1 : 1);
-		else if (row === undefined || !this.isOpen(row) || !this.letter(event.key, row))
+		else if (isBar || row === undefined || !this.isOpen(row) || !this.letter(event.key, row))
 			return;
 		event.preventDefault();
 	}
