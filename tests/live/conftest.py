@@ -12,6 +12,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 from support import config  # noqa: E402
 from support.daemon import Daemon, mark  # noqa: E402
+from support.stores import STORES  # noqa: E402
 
 
 def pytest_make_parametrize_id(val):
@@ -61,8 +62,8 @@ def _living(d):
         pytest.fail(f"the daemon died: exit {status}; log:\n{d.log()[-8000:]}", pytrace=False)
 
 
-def _shared(request, tmp_path_factory, workers):
-    conf = config.merge(getattr(request.module, "CONF", {}), {"workers": workers})
+def _shared(request, tmp_path_factory, workers, store=None):
+    conf = config.merge(config.merge(getattr(request.module, "CONF", {}), store or {}), {"workers": workers})
     d = Daemon(tmp_path_factory.mktemp("belfryd"), conf)
     prepare = getattr(request.module, "prepare", None)
     if prepare:
@@ -100,6 +101,25 @@ def start(tmp_path):
     finally:
         for d in started:
             d.kill()
+
+
+@pytest.fixture(scope="module", params=[("memory", 1), ("memory", 3), ("sqlite", 1), ("sqlite", 3)], ids=lambda p: f"{p[0]}-w{p[1]}")
+def _stored(request, tmp_path_factory):
+    store, workers = request.param
+    yield from _shared(request, tmp_path_factory, workers, STORES[store])
+
+
+@pytest.fixture
+def stored(_stored):
+    """The module's daemon with each store, once with one worker and once with three."""
+    yield from _living(_stored)
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def own(request, start):
+    """Starts a daemon of the test's own, on the module's configuration, with each store."""
+    base = config.merge(getattr(request.module, "CONF", {}), STORES[request.param])
+    return lambda conf: start(config.merge(base, conf))
 
 
 @pytest.fixture

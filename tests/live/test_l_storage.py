@@ -41,13 +41,6 @@ def history(d, topic, token, **query):
     return d.http("GET", "/history?" + q, {"Authorization": "Bearer " + token}).ok().json()["messages"]
 
 
-def again(d):
-    """The same daemon on the same port and file."""
-    d.configure({"listen": ({"address": "127.0.0.1", "port": d.port},)})
-    d.lines.clear()
-    return d.start()
-
-
 class Publisher(threading.Thread):
     """Publishes under keys; what got no answer is sent again until it has one."""
 
@@ -138,7 +131,7 @@ def test_kill(disk):
         time.sleep(random.uniform(0.02, 0.4))
         d.process.kill()
         d.process.wait()
-        again(d)
+        d.again()
     time.sleep(0.3)
     stop.set()
     for t in writers:
@@ -169,7 +162,7 @@ def test_restart(disk):
     key = mark("k")
     first = publish(d, "few/b", "x", t, key=key).ok().json()["id"]
     d.stop()
-    again(d)
+    d.again()
     assert [m["id"] for m in history(d, "few/a", t)] == ids[2:]
     r = publish(d, "few/b", "x", t, key=key).ok().json()
     assert r["duplicate"] and r["id"] == first
@@ -191,7 +184,7 @@ def test_storm_after_restart(disk):
     ids = [publish(d, f"storm/{i % 10}", f"number {i}", t).ok().json()["id"] for i in range(200)]
     d.process.kill()
     d.process.wait()
-    again(d)
+    d.again()
     ends = []
     try:
         for i in range(150):
@@ -242,7 +235,7 @@ def test_damage(disk):
     assert d.spawn().wait() == 65
     assert "storage.recover = true" in d.log()
     d.configure({"storage": {"recover": True}})
-    again(d)
+    d.again()
     assert "storage.recover" in d.log()
     assert [p for p in db.parent.iterdir() if ".corrupt-" in p.name]
     with d.ws(token=t) as ws:
@@ -278,7 +271,7 @@ def test_full_disk(disk):
     assert [m["id"] for m in history(d, "a", t)] == acked
     d.process.kill()
     d.process.wait()
-    again(d)
+    d.again()
     assert [m["id"] for m in history(d, "a", t)] == acked
     d.stop()
 
@@ -382,7 +375,7 @@ def test_scheduled(tmp_path, backend):
             d.process.kill()
             d.process.wait()
             time.sleep(3.1)
-            again(d)
+            d.again()
             with d.sse(token=other, topic="c", after="all") as s:
                 late = s.until("notification").json()
                 assert late["message"] == "soon" and abs(late["timestamp"] - late["id"] / 1e6) < 2

@@ -7,41 +7,15 @@ import time
 import urllib.parse
 
 import pytest
-from support import config
-from support.daemon import WAIT, Daemon, mark
+from support.daemon import WAIT, mark
+from support.stores import CHAT, DISK
 
-CONF = {
-    "topics": (
-        {"match": "chat/few*", "history": 0},
-        {"match": "chat/*", "history": 5000, "presence": True},
-        {"match": "**", "history": 1000},
-    ),
-    "limits": {"messages_per_second": 0},
-}
-DISK = {"storage": {"backend": "sqlite", "path": "data/belfry.db"}}
-STORES = {"memory": {"storage": {"backend": "memory"}}, "sqlite": DISK}
-
-
-@pytest.fixture(scope="module", params=[("memory", 1), ("memory", 3), ("sqlite", 1), ("sqlite", 3)], ids=lambda p: f"{p[0]}-w{p[1]}")
-def _stored(request, tmp_path_factory):
-    store, workers = request.param
-    d = Daemon(tmp_path_factory.mktemp("belfryd"), config.merge(CONF, {**STORES[store], "workers": workers}))
-    try:
-        yield d.start()
-        d.stop()
-    finally:
-        d.kill()
+CONF = CHAT
 
 
 @pytest.fixture
-def d(_stored):
-    return _stored
-
-
-@pytest.fixture(params=["memory", "sqlite"])
-def own(request, start):
-    """Starts a daemon of the test's own on each store."""
-    return lambda conf: start(config.merge(config.merge(CONF, conf), STORES[request.param]))
+def d(stored):
+    return stored
 
 
 def pair(d, room):
@@ -559,12 +533,6 @@ def test_who_is_slow(d, room):
 # -- on the disk ------------------------------------------------------------------------------------------------------------
 
 
-def again(d):
-    d.configure({"listen": ({"address": "127.0.0.1", "port": d.port},)})
-    d.lines.clear()
-    return d.start()
-
-
 @pytest.mark.parametrize("end", ["stop", "kill"])
 def test_over_a_restart(start, room, end):
     d = start({**CONF, **DISK})
@@ -575,7 +543,7 @@ def test_over_a_restart(start, room, end):
     ada.ok("delete", "ack", target=ids[2])
     before = history(d, f"chat/{room}")
     getattr(d, end)()
-    again(d)
+    d.again()
     assert history(d, f"chat/{room}") == before
     ada, bob = pair(d, room)
     assert bob.ok("react", "ack", target=ids[1], emoji="👍") | {"ref": 0} == {"type": "ack", "ref": 0, "id": reaction, "target": ids[1], "duplicate": True}

@@ -5,29 +5,16 @@ import urllib.parse
 
 import pytest
 from support import config
-from support.daemon import Daemon, mark
-from test_m_changes import CONF, DISK, STORES, again
+from support.daemon import mark
+from support.stores import CHAT, DISK
 
 
-@pytest.fixture(scope="module", params=[("memory", 1), ("memory", 3), ("sqlite", 1), ("sqlite", 3)], ids=lambda p: f"{p[0]}-w{p[1]}")
-def _stored(request, tmp_path_factory):
-    store, workers = request.param
-    d = Daemon(tmp_path_factory.mktemp("belfryd"), config.merge(CONF, {**STORES[store], "workers": workers}))
-    try:
-        yield d.start()
-        d.stop()
-    finally:
-        d.kill()
+CONF = CHAT
 
 
 @pytest.fixture
-def d(_stored):
-    return _stored
-
-
-@pytest.fixture(params=["memory", "sqlite"])
-def own(request, start):
-    return lambda conf: start(config.merge(config.merge(CONF, conf), STORES[request.param]))
+def d(stored):
+    return stored
 
 
 class Someone:
@@ -264,7 +251,7 @@ def test_over_a_restart(start, end, cache):
     before = ada.history()
     assert before == bob.history() and len(before) == 4
     getattr(d, end)()
-    again(d)
+    d.again()
     assert ada.history() == bob.history() == before
     a, b, c = ada.ws(), bob.ws(), Someone(d, "Cid")
     assert b.ok("react", "ack", target=ids[3], emoji="👍")["duplicate"] is True
@@ -274,7 +261,7 @@ def test_over_a_restart(start, end, cache):
     assert [m["content"] for m in bob.history()] == ["edited"] + [f"c{i}" for i in range(5)]
     assert [m["id"] for m in ada.history()] == ids
     getattr(d, end)()
-    again(d)
+    d.again()
     assert [m["content"] for m in bob.history()] == ["edited"] + [f"c{i}" for i in range(5)]
     assert [m["id"] for m in ada.history()] == ids
     ws = ada.ws(listen=False)

@@ -43,9 +43,7 @@ def post(d, path, body, sub, role=None):
 def again(d):
     """The same daemon on the same port and file, after a clean end."""
     d.stop()
-    d.configure({"listen": ({"address": "127.0.0.1", "port": d.port},)})
-    d.lines.clear()
-    return d.start()
+    return d.again()
 
 
 @pytest.fixture(params=[1, 3], ids=["w1", "w3"])

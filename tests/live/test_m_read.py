@@ -121,9 +121,7 @@ def test_restart(tmp_path, workers):
                     assert time.monotonic() < end
                     time.sleep(0.05)
             how()
-            d.configure({"listen": ({"address": "127.0.0.1", "port": d.port},)})
-            d.lines.clear()
-            d.start()
+            d.again()
             again = joined(d, "lobby", "ada")
             assert (again["read"], again["unread"]) == (ids[n], 4 - n)
             ada, bob = d.join("lobby", sub="ada"), d.join("lobby", sub="bob")
@@ -153,9 +151,7 @@ def test_unread_is_on_the_disk(tmp_path, workers):
         assert bob.ok("join", "joined", room="r8", last=0) and bob.ok("delete", "ack", target=i)
         ada.sync()
         d.stop()
-        d.configure({"listen": ({"address": "127.0.0.1", "port": d.port},)})
-        d.lines.clear()
-        d.start()
+        d.again()
         d.publish_many("elsewhere", ["y" * 300] * 200)  # what was brought back goes again
         ada = d.ws(sub="ada")
         want = {room: said - read for room, (said, read) in rooms_of.items()} | {"r8": 56 - 31 - 1, "many": 1000}

@@ -139,6 +139,12 @@ class Daemon:
             self.process.wait()
         self.process = None
 
+    def again(self):
+        """After its end, however that was: the same daemon on the same port and file."""
+        self.configure({"listen": ({"address": "127.0.0.1", "port": self.port},)})
+        self.lines.clear()
+        return self.start()
+
     def log(self):
         with self._more:
             return "\n".join(self.lines)
