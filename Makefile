@@ -11,7 +11,7 @@ SOAK_BUILD = plain
 
 ifeq ($(wildcard config.mk),)
 
-TARGETS = all check check-unit check-live check-web autobahn bench soak bench-churn bench-scaling bench-durable install uninstall dist fuzz lint format run
+TARGETS = all check check-unit check-live check-web autobahn bench soak bench-churn bench-scaling bench-durable bench-start install uninstall dist fuzz lint format run
 .PHONY: $(TARGETS) clean distclean deps deps-check deps-ci help
 .DEFAULT_GOAL := all
 
@@ -83,7 +83,7 @@ V = 0
 say = $(if $(filter 0,$(V)),@echo '  $(1)	$(patsubst $(srcdir)/%,%,$(2))';)
 
 .PHONY: all check check-unit check-live check-web tests fuzzers run install uninstall clean distclean dist fuzz lint format \
-	autobahn bench soak bench-churn bench-scaling bench-durable deps deps-check deps-ci help
+	autobahn bench soak bench-churn bench-scaling bench-durable bench-start deps deps-check deps-ci help
 .DEFAULT_GOAL := all
 ifeq ($(MAKELEVEL),0)
 MAKEFLAGS += -j$(NPROC)
@@ -168,6 +168,8 @@ bench-scaling: all bench/floor	## how cost grows with connections, topics and me
 bench-durable: bench/durable	## messages a second with storage.sync = full, against a bare loop of SQLite transactions, 2 min
 	@mkdir -p bench/durable.d && bench/durable bench/durable.d
 	@echo 'The same where each flush takes 2 ms:' && bench/durable -f 2 bench/durable.d
+bench-start: all	## how long a start takes with 100,000 topics and 1,000,000 messages, 1 min
+	@mkdir -p bench && $(srcdir)/tests/bench/start.py
 bench/durable: $(srcdir)/tests/bench/durable.c libbelfry.a
 	@mkdir -p $(@D)
 	$(LINK) $(ALL_CPPFLAGS) $< libbelfry.a $(DAEMON_LIBS) $(LIBS)

@@ -276,6 +276,7 @@ store_new(const struct opening *at)
 	s->store.ops = &sqlite_ops;
 	s->lock_fd = -1;
 	s->options = *at->o;
+	s->opened_us = clock_mono_us();
 	s->config = config_ref(at->o->config);
 	s->path = mem_strdup(slice_str(at->path));
 	s->vfs = at->o->vfs == NULL ? NULL : mem_strdup(slice_str(at->o->vfs));

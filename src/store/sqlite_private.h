@@ -162,7 +162,8 @@ struct sqlite_store {
 	int lock_fd;
 	struct config *config;
 	struct sqlite_options options; /* its pointers are the fields above */
-	bool has_gap;                  /* an unclean end may have lost something */
+	uint64_t opened_us;
+	bool has_gap; /* an unclean end may have lost something */
 
 	/* under the log's lock */
 	struct shelves hot;

@@ -7,6 +7,8 @@
  * traffic. It goes from the newest down, until storage.cache is full or something was pushed out.
  */
 
+#define LEAST_SHARE 3 /* of the time is left for it, whatever the start did before */
+
 /* Messages as they are on the disk, from the newest down. */
 struct page {
 	struct message *messages[SQLITE_STEP_WARM];
@@ -141,7 +143,8 @@ sqlite_warm_step(struct sqlite_store *s, struct db *db)
 void
 sqlite_warm(struct sqlite_store *s)
 {
-	uint64_t until = clock_mono_us() + s->options.warm_us;
+	uint64_t share = s->options.warm_us / LEAST_SHARE;
+	uint64_t until = max_u64(s->opened_us + s->options.warm_us, clock_mono_us() + share);
 
 	s->is_warming = true;
 	while (s->is_warming && clock_mono_us() < until)
