@@ -1,16 +1,13 @@
 #include <errno.h>
 #include <fcntl.h>
-#include <sqlite3.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/buf.h"
 #include "ctl/ctl.h"
+#include "ctl/ctl_storage.h"
 
-/*
- * backup and check work on the database itself, beside a running daemon or without one: both only
- * read, in one snapshot.
- */
+/* backup works on the database itself, beside a running daemon or without one: it only reads. */
 
 #define STEP_PAGES 1024 /* copied between two looks at the terminal */
 #define BUSY_MS    10000
@@ -19,13 +16,6 @@ static const char backup_help[] =
     "usage: belfryctl backup [OPTION]... FILE\n"
     "\n"
     "Copies the log's database as it is at one moment, beside the running daemon; FILE must not exist.\n"
-    "\n"
-    "  -c, --config FILE    the daemon's configuration: says where the database is\n";
-
-static const char check_help[] =
-    "usage: belfryctl check [OPTION]... [FILE]\n"
-    "\n"
-    "Looks for damage in the log's database, or in FILE, a backup. Exit code 65: there is some.\n"
     "\n"
     "  -c, --config FILE    the daemon's configuration: says where the database is\n";
 
@@ -64,8 +54,8 @@ take_args(int argc, char **argv, const char *help, const char **config, const ch
 	}
 }
 
-static int
-find_database(const char *config, struct config **out)
+int
+ctl_find_database(const char *config, struct config **out)
 {
 	int code = ctl_load_config(config, out);
 
@@ -76,8 +66,8 @@ find_database(const char *config, struct config **out)
 	return EX_OK;
 }
 
-static int
-open_database(const char *path, sqlite3 **out)
+int
+ctl_open_database(const char *path, sqlite3 **out)
 {
 	if (sqlite3_open_v2(path, out, SQLITE_OPEN_READWRITE, NULL) != SQLITE_OK &&
 	    sqlite3_open_v2(path, out, SQLITE_OPEN_READONLY, NULL) != SQLITE_OK)
@@ -140,7 +130,7 @@ backup(const char *database, const char *path)
 	if (fd < 0)
 		return ctl_fail(EX_CANTCREAT, "%s: %s", path, strerrordesc_np(errno));
 	(void)close(fd);
-	code = open_database(database, &from);
+	code = ctl_open_database(database, &from);
 	if (code == EX_OK && sqlite3_open_v2(path, &to, SQLITE_OPEN_READWRITE, NULL) != SQLITE_OK)
 		code = ctl_fail(EX_CANTCREAT, "%s: %s", path, sqlite3_errmsg(to));
 	if (code == EX_OK)
@@ -167,92 +157,9 @@ ctl_backup(int argc, char **argv)
 		return code;
 	if (path == NULL)
 		return ctl_fail(EX_USAGE, "backup: the file to write is missing");
-	code = find_database(file, &config);
+	code = ctl_find_database(file, &config);
 	if (code == EX_OK)
 		code = backup(config->storage.path, path);
-	config_unref(config);
-	return code;
-}
-
-/* --- check --- */
-
-struct checking {
-	unsigned steps;
-};
-
-static int
-on_progress(void *arg)
-{
-	struct checking *c = arg;
-
-	if (isatty(STDERR_FILENO))
-		(void)fprintf(stderr, "\rchecking %c", "|/-\\"[c->steps++ % 4]);
-	return 0;
-}
-
-/* Each row of the check that is not "ok" is a finding. */
-static int
-run_check(sqlite3 *db, const char *path, const char *sql)
-{
-	sqlite3_stmt *s = NULL;
-	int code = EX_OK;
-	int r = sqlite3_prepare_v2(db, sql, -1, &s, NULL);
-
-	while (r == SQLITE_OK || r == SQLITE_ROW) {
-		const char *text;
-
-		r = sqlite3_step(s);
-		if (r != SQLITE_ROW)
-			break;
-		text = (const char *)sqlite3_column_text(s, 0);
-		if (text != NULL && strcmp(text, "ok") != 0)
-			code = ctl_fail(EX_DATAERR, "%s: %s", path, text);
-	}
-	if (r != SQLITE_DONE && r != SQLITE_ROW)
-		code = ctl_fail(EX_DATAERR, "%s: %s", path, sqlite3_errmsg(db));
-	(void)sqlite3_finalize(s);
-	return code;
-}
-
-static int
-check(const char *path)
-{
-	static const char orphans[] =
-	    "SELECT 'messages without a topic: ' || count(*) FROM messages"
-	    " WHERE tid NOT IN (SELECT tid FROM topics) HAVING count(*) > 0";
-	struct checking c = {0};
-	sqlite3 *db = NULL;
-	int code = open_database(path, &db);
-
-	if (code == EX_OK) {
-		sqlite3_progress_handler(db, 10000000, on_progress, &c);
-		code = run_check(db, path, "PRAGMA integrity_check(20)");
-		if (code == EX_OK)
-			code = run_check(db, path, orphans);
-	}
-	if (c.steps > 0)
-		(void)fputs("\r           \r", stderr);
-	(void)sqlite3_close(db);
-	if (code == EX_OK)
-		(void)printf("%s is sound\n", path);
-	return code;
-}
-
-int
-ctl_check(int argc, char **argv)
-{
-	struct config *config = NULL;
-	const char *file = NULL;
-	const char *path = NULL;
-	bool is_over;
-	int code = take_args(argc, argv, check_help, &file, &path, &is_over);
-
-	if (is_over)
-		return code;
-	if (path == NULL)
-		code = find_database(file, &config);
-	if (code == EX_OK)
-		code = check(path == NULL ? config->storage.path : path);
 	config_unref(config);
 	return code;
 }

@@ -87,6 +87,7 @@ def fill():
     db.executemany(f"INSERT INTO messages ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})", rows())
     db.executemany("INSERT INTO topics (tid, name, trimmed, used, messages, first, last) VALUES (?, ?, 0, ?, ?, ?, ?)", topics())
     db.execute("INSERT INTO meta VALUES ('indexed', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value", (model["id"],))
+    db.execute("UPDATE meta SET value = ? WHERE name = 'begin'", (first - 1,))
     db.execute("COMMIT")
     db.close()
 

@@ -25,10 +25,13 @@ CYCLES = int(os.environ.get("BELFRY_KILL_CYCLES", "8"))
 
 
 @pytest.fixture
-def disk(tmp_path):
+def disk(tmp_path, request):
     d = Daemon(tmp_path, {**STORAGE, **RULES})
     yield d
     d.kill()
+    if "damage" not in request.node.name and (d.folder / "data" / "belfry.db").exists():
+        r = ctl("check", str(d.folder / "data" / "belfry.db"))
+        assert r.returncode == 0, r.stderr
 
 
 def publish(d, topic, text, token, **fields):
@@ -419,3 +422,59 @@ def test_ctl(disk, tmp_path):
     copy.write_bytes(bad)
     assert ctl("check", str(copy)).returncode == 65
     d.stop()
+
+
+# What is done to a database, and what `belfryctl check` then says of it.
+DAMAGE = [
+    ("UPDATE topics SET messages = messages + 1 WHERE name = CAST('few/a' AS BLOB)", "topic.messages", "few/a"),
+    ("UPDATE topics SET changes = 0 WHERE name = CAST('chat/r' AS BLOB)", "topic.messages", "chat/r"),
+    ("UPDATE topics SET first = last WHERE name = CAST('few/a' AS BLOB)", "topic.first", "few/a"),
+    ("UPDATE topics SET last = first WHERE name = CAST('few/a' AS BLOB)", "topic.last", "few/a"),
+    ("UPDATE topics SET ends = 0 WHERE name = CAST('ends' AS BLOB)", "topic.ends", "ends"),
+    ("UPDATE topics SET trimmed = 9007199254740991 WHERE name = CAST('few/a' AS BLOB)", "topic.floor", "few/a"),
+    ("UPDATE topics SET name = CAST('few//a' AS BLOB) WHERE name = CAST('few/a' AS BLOB)", "topic.name", "few//a"),
+    ("DELETE FROM topics WHERE name = CAST('few/a' AS BLOB)", "topic.messages", None),
+    ("UPDATE messages SET also = 999 WHERE also IS NOT NULL", "topic.messages", None),
+    ("UPDATE meta SET value = 9007199254740991 WHERE name = 'begin'", "log.begin", None),
+    ("DELETE FROM meta WHERE name = 'last'", "log.begin", None),
+    ("UPDATE keys SET id = 9007199254740991", "key.id", None),
+    ("UPDATE messages SET key = NULL", "key.id", "few/a"),
+    ("UPDATE facts SET kind = 99 WHERE kind = 1", "fact", "chat/r"),
+    ("UPDATE facts SET number = 9007199254740991 WHERE kind = 5", "fact.read", "chat/r"),
+    ("UPDATE messages SET json = replace(json, id, id + 1) WHERE target IS NULL", "message", "few/a"),
+    ("UPDATE messages SET json = x''", "message", "chat/r"),
+    ("UPDATE scheduled SET sse_at = 100000", "message", "later"),
+]
+
+
+def test_damage_of_contents(disk, tmp_path):
+    """What the store believes at its start is looked at by belfryctl check, each thing by its name."""
+    d = disk.start()
+    t = d.token("ada", belfry={"publish": ["**"], "subscribe": ["**"], "direct": ["*"], "role": "admin"})
+    for i in range(5):
+        publish(d, "few/a", str(i), t, key=f"k{i}").ok()
+    publish(d, "ends", "x", t, ttl=3600).ok()
+    publish(d, "later", "x", t, at="+1h").ok(202)
+    with d.ws(token=t) as ada:
+        ada.ok("join", "joined", room="r", last=0)
+        ids = [ada.say(f"m{i}")["id"] for i in range(3)]
+        ada.ok("edit", "ack", target=ids[0], content="other")
+        ada.ok("direct", "ack", to="bob", content="psst")
+        ada.send({"type": "read", "id": ids[1]})
+        ada.ok("ban", "ack", room="r", user="eve")
+        ada.sync()
+    d.stop()
+    path, sound = tmp_path / "copy.db", (d.folder / "data" / "belfry.db").read_bytes()
+    path.write_bytes(sound)
+    r = ctl("check", "--json", str(path))
+    assert r.returncode == 0 and json.loads(r.stdout) == {"sound": True, "path": str(path), "findings": []}, r
+    for sql, what, topic in DAMAGE:
+        path.write_bytes(sound)
+        with sqlite3.connect(path) as db:
+            assert db.execute(sql).rowcount > 0, sql
+        db.close()
+        r = ctl("check", "--json", str(path))
+        found = [(f["check"], f.get("topic")) for f in json.loads(r.stdout)["findings"]]
+        assert r.returncode == 65 and (what, topic) in found, (sql, r)
+    plain = ctl("check", str(path))
+    assert plain.returncode == 65 and "later: scheduled message" in plain.stderr and "sound" not in plain.stdout

@@ -1,0 +1,17 @@
+/*
+ * The log's database, as the commands open it that work beside a running daemon. They say on stderr what is
+ * wrong and return an exit code.
+ */
+#ifndef CTL_CTL_STORAGE_H
+#define CTL_CTL_STORAGE_H
+
+#include <sqlite3.h>
+
+#include "core/config.h"
+
+/* The daemon's configuration, owned; there is one only where storage.backend is sqlite. */
+MUST_CHECK int ctl_find_database(const char *config, struct config **out);
+/* For reading alone, all in one snapshot. *out is to be closed in any case. */
+MUST_CHECK int ctl_open_database(const char *path, sqlite3 **out);
+
+#endif
