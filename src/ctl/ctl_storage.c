@@ -1,3 +1,5 @@
+#include "ctl/ctl_storage.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -5,7 +7,6 @@
 
 #include "base/buf.h"
 #include "ctl/ctl.h"
-#include "ctl/ctl_storage.h"
 
 /* backup works on the database itself, beside a running daemon or without one: it only reads. */
 
