@@ -282,7 +282,7 @@ test('a picture of two people talking', async () => {
 		const talk = [
 			[ada, 'Good morning! The tower clock is repaired.'], [ben, 'Wonderful. I heard it at eight, loud and clear.'],
 			[ben, 'Shall we try the big bell at noon?'], [ada, 'Yes. I will ring it once, and a notification goes out to everybody who subscribed.'],
-			[ben, 'The plan: check the ropes, close the shutters, ring.'], [ada, 'See you at noon.'],
+			[ben, 'The plan: check the ropes, close the shutters, ring.'], [ada, 'See you at noon.'], [ben, '👍🏽 🔔'],
 		];
 
 		for (const [at, [page, text]] of talk.entries()) {

@@ -8,6 +8,8 @@ import { withLinks } from './links.js';
 /** @typedef {import('./log.js').LogRow} LogRow */
 /** @typedef {import('../belfry.d.ts').User} User */
 
+/** A few signs and nothing else. */
+const SIGNS = /^(?:(?:\p{Extended_Pictographic}(?:\uFE0F|\p{Emoji_Modifier}|\u200D\p{Extended_Pictographic})*|\p{Regional_Indicator}{2})\s*){1,3}$/u;
 const QUOTED = 120;                     // characters of what is answered
 const full = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'short' });
 
@@ -45,6 +47,7 @@ export function updateMessage(row, node, around) {
 	const focused = node.contains(document.activeElement) ? /** @type {HTMLElement} */ (document.activeElement).dataset.emoji : undefined;
 
 	node.classList.toggle('deleted', message.deleted === true);
+	node.classList.toggle('signs', !message.deleted && SIGNS.test(row.text));
 	node.classList.toggle('for-me', !message.deleted && message.from?.id !== around.me && isNamed(message, around.person(around.me) ?? null));
 	if (message.deleted)
 		text.replaceChildren('This was taken back.');
