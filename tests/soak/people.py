@@ -20,9 +20,12 @@ class Gone(Exception):
 
 
 class Person:
-    def __init__(self, world, number, rooms, groups):
+    passing = PASSING
+    grants = {}
+
+    def __init__(self, world, number, rooms, groups, sub=None):
         self.w, self.rng = world, world.dice()
-        self.sub = f"p{number % 60}"  # some are there twice
+        self.sub = sub or f"p{number % 60}"  # some are there twice
         self.name = f"{self.sub}#{number}"
         self.rooms = {r: Reader(world.ledger, f"{self.name} {r}", [f"chat/{r}"]) for r in rooms}
         self.groups = {g: Reader(world.ledger, f"{self.name} {g}", GROUPS[g]) for g in groups}
@@ -66,7 +69,7 @@ class Person:
             self._leave(self.rooms[m["room"]])
         elif kind == "unsubscribed":
             self._leave(self.reader(m))
-        elif kind == "error" and m["code"] not in PASSING:
+        elif kind == "error" and m["code"] not in self.passing:
             self.w.wrong(f"{self.name}: {m}")
         if kind == "ack":
             self._acked(m)
@@ -161,7 +164,7 @@ class Person:
     def ttl(self):
         ttl = self.rng.choice((4, 8, 20, 3600))
         self.expires = time.monotonic() + ttl
-        self.fresh = self.w.token(self.sub, ttl=ttl, name=self.rng.choice((None, "Ada L.")))
+        self.fresh = self.w.token(self.sub, ttl=ttl, name=self.rng.choice((None, "Ada L.")), **self.grants)
         return self.fresh
 
     async def act(self):
@@ -206,12 +209,14 @@ class Person:
 
     # -- its life --
 
+    def topic_of(self, group):
+        return f"acct/{group}/{self.rng.choice(('*', '**'))}"
+
     async def connect(self):
         self.owed = set()
         self.joined.clear()
-        stars = self.rng.choice(("*", "**"))
         self.names = {r: {"room": k} for k, r in self.rooms.items()}
-        self.names.update({r: {"topic": f"acct/{k}/{stars}"} for k, r in self.groups.items()})
+        self.names.update({r: {"topic": self.topic_of(k)} for k, r in self.groups.items()})
         self.answers.clear()
         packs = self.rng.random() < 0.5
         self.c = await wire.Talker.dial(self.w, "/chat", self.ttl(), self.heard, packs)

@@ -14,6 +14,7 @@ RULES = (
     {"match": "server/**", "history": 0},
     {"match": "flood/**", "history": 2, "keep": "4s"},
     {"match": "acct/**", "history": KEEPS},
+    {"match": "user/**", "history": KEEPS},
     {"match": "chat/raw", "history": 0},
     {"match": "chat/*", "history": KEEPS, "presence": True},
     {"match": "**", "history": 20},

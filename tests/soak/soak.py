@@ -20,6 +20,7 @@ import time
 sys.path[:0] = [str(pathlib.Path(__file__).resolve().parent), str(pathlib.Path(__file__).resolve().parents[1] / "live")]
 
 import callers  # noqa: E402
+import changers  # noqa: E402
 import faults_http  # noqa: E402
 import faults_ws  # noqa: E402
 import figures  # noqa: E402
@@ -106,6 +107,9 @@ def crowd(w, args):
     good += [listeners.Sse(w, base + i, rng.choice((GROUPS["a"], GROUPS["b"], [*GROUPS["a"], "chat/r1"], ["chat/r0", "chat/r2"]))) for i in range(n // 5)]
     good += [listeners.Lines(w, base + i, rng.choice((GROUPS["a"], GROUPS["b"], ["chat/r3"]))) for i in range(n // 8)]
     good += [listeners.ChatStream(w, base + i, rng.choice(ROOMS)) for i in range(n // 8)]
+    w.changers = max(2 * changers.USERS, n // 4)
+    w.resting.clear()
+    good += [changers.Changer(w, base + i, i) for i in range(w.changers)]
     w.good = good
     others = [callers.Caller(w, i) for i in range(n // 6)]
     others += [callers.Plain(w, i, fmt) for i, fmt in enumerate(["text", "raw", "echo"] * (n // 15))]
@@ -205,6 +209,7 @@ def one(args, backend, workers, seconds, seed):
     storage = {**settings.PLAIN["storage"], "backend": backend, **({"path": "belfry.db", "cache": "4M"} if backend == "sqlite" else {})}
     process = Process(folder, {**settings.PLAIN, "workers": workers, "storage": storage}, env={**SANITIZERS, **{k: v for k, v in os.environ.items() if k in SANITIZERS}})
     w = World(process, seed)
+    w.book = changers.Book()
     w.totals = {}
     settings.rotate(w)
     process.start()

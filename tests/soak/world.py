@@ -65,6 +65,8 @@ class World:
         self.calm = asyncio.Event()  # the configuration is the plain one
         self.good = []
         self.numbers = iter(range(1 << 60))
+        self.book = None  # of changers.py
+        self.changers, self.resting = 0, set()  # how many there are, and those who change nothing any more
 
     @property
     def address(self):
