@@ -224,6 +224,11 @@ describe('a daemon with guests', () => {
 		await ada.getByRole('button', { name: 'Leave', exact: true }).click();
 		await ada.getByRole('heading', { name: '#elsewhere' }).waitFor();
 		await ben.getByRole('list', { name: 'People' }).getByText('Ada', { exact: true }).waitFor({ state: 'detached' });
+		await ada.getByRole('button', { name: 'Leave', exact: true }).click();
+		await ada.getByRole('heading', { name: 'Come in' }).waitFor();
+		assert.equal(new URL(ada.url()).search, '', 'a reload does not lead back');
+		await ada.getByRole('combobox', { name: 'Room', exact: true }).press('Enter');
+		await ada.getByRole('heading', { name: '#elsewhere' }).waitFor();
 	});
 
 	test('shows markup as text', async () => {
