@@ -276,14 +276,12 @@ on_tick(struct conn *conn, void *data, uint64_t now_ms)
 		    conn, WS_CLOSE_TOKEN_ENDED, SLICE("the token has ended"), CLOSE_TOKEN);
 		return;
 	}
+	if (c->lifetime.was_pinged && now_ms >= chat_silent_at(c)) { /* nobody is ended unasked */
+		conn_ws_close(conn, WS_CLOSE_NO_LIFE, SLICE("no sign of life for two heartbeats"),
+		    CLOSE_NO_LIFE);
+		return;
+	}
 	if (lifetime_beat(&c->lifetime, c->session.who.hub, beat_ms)) {
-		bool is_silent = now_ms > conn_last_seen_ms(conn) + 2 * beat_ms + 1000;
-
-		if (c->lifetime.was_pinged && is_silent) { /* nobody is ended unasked */
-			conn_ws_close(conn, WS_CLOSE_NO_LIFE,
-			    SLICE("no sign of life for two heartbeats"), CLOSE_NO_LIFE);
-			return;
-		}
 		conn_ws_ping(conn);
 		c->lifetime.was_pinged = true;
 	}

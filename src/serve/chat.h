@@ -68,9 +68,11 @@ struct slice chat_close_reason(const struct measure *m);
 /* Fresh, unguessable. */
 void chat_new_id(unsigned worker, char out[CHAT_ID_SIZE]);
 
+/* When two heartbeats without a sign of life are over, in monotonic ms; of a WebSocket. */
+uint64_t chat_silent_at(const struct chat *c);
 /*
  * When the connection must be looked at next, in monotonic ms: the next beat, the token's
- * warning or end.
+ * warning or end, the end of a peer that is silent.
  */
 uint64_t chat_next_deadline(const struct chat *c);
 /* Of subscriber_ops, the same for both transports. */

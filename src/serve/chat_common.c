@@ -131,11 +131,21 @@ chat_new_id(unsigned worker, char out[CHAT_ID_SIZE])
 }
 
 uint64_t
+chat_silent_at(const struct chat *c)
+{
+	/* the last sign of life is known to the second, rounded down */
+	return conn_last_seen_ms(chat_conn(c)) + 1000 +
+	       2 * c->session.who.hub->config->chat.heartbeat_ms;
+}
+
+uint64_t
 chat_next_deadline(const struct chat *c)
 {
 	uint64_t typing_ms = session_typing_due(&c->session);
 	uint64_t at_ms = lifetime_deadline(&c->lifetime, c->session.who.hub, c->session.claims);
 
+	if (c->lifetime.was_pinged)
+		at_ms = min_u64(at_ms, chat_silent_at(c));
 	if (session_is_joining(&c->session))
 		at_ms = min_u64(at_ms, c->session.who.hub->mono_us / 1000 + SESSION_JOIN_MS);
 	return typing_ms == 0 ? at_ms : min_u64(at_ms, typing_ms);

@@ -62,15 +62,16 @@ static void
 on_tick(struct conn *conn, void *data, uint64_t now_ms)
 {
 	uint64_t beat_ms = conn_net(conn)->config->chat.heartbeat_ms;
+	uint64_t silent_ms = conn_last_seen_ms(conn) + 2 * beat_ms + 1000;
 
 	(void)data;
-	if (now_ms > conn_last_seen_ms(conn) + 2 * beat_ms + 1000) {
+	if (now_ms >= silent_ms) {
 		conn_ws_close(conn, WS_CLOSE_NO_LIFE, SLICE("no sign of life for two heartbeats"),
 		    CLOSE_NO_LIFE);
 		return;
 	}
 	conn_ws_ping(conn);
-	conn_set_deadline(conn, now_ms + beat_ms);
+	conn_set_deadline(conn, min_u64(now_ms + beat_ms, silent_ms));
 }
 
 static void
