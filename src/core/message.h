@@ -203,7 +203,7 @@ message_kind_is_change(uint8_t kind)
 {
 	return kind >= MESSAGE_EDITED && kind <= MESSAGE_REACTION;
 }
-/* Counts for `last`. */
+/* Counts as unread. */
 static inline bool
 message_is_counted(const struct message *m)
 {

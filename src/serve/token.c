@@ -51,9 +51,16 @@ tell(struct exchange *x)
 	claims_unref(claims);
 }
 
+static int
+keep_name(const struct claims *old, char **out, struct refusal *r)
+{
+	*out = mem_strdup(slice_str(old->name));
+	return *out != NULL ? 0 : refuse_limit(r, ERROR_UNAVAILABLE, NULL, 1, "out of memory");
+}
+
 /* The name that a JSON body asks for: owned and trimmed in *out. 0, or -1 with *r. */
 static int
-check_name(const cJSON *body, char **out, struct refusal *r)
+check_name(const cJSON *body, const struct claims *old, char **out, struct refusal *r)
 {
 	char room[4 * NAME_MAX_BYTES] UNCLEARED;
 	struct buf clean = BUF_ON(room, 4096);
@@ -63,6 +70,8 @@ check_name(const cJSON *body, char **out, struct refusal *r)
 		return refuse(
 		    r, ERROR_BAD_FIELD, "the body is not an object: {\"name\": \"Ada\"} is wanted");
 	item = json_member(body, "name");
+	if (item == NULL && old != NULL)
+		return keep_name(old, out, r);
 	if (item == NULL)
 		return refuse(r, ERROR_BAD_FIELD, "name is missing");
 	if (!cJSON_IsString(item))
@@ -77,7 +86,7 @@ check_name(const cJSON *body, char **out, struct refusal *r)
 }
 
 /*
- * The name of the new token, owned: from the body, or for a renewal without a body the old one.
+ * The name of the new token, owned: from the body, or for a renewal without one the old one.
  * 0, or -1 with *r.
  */
 static int
@@ -88,12 +97,8 @@ read_name(const struct exchange *x, const struct claims *old, char **out, struct
 	size_t at = 0;
 	int result;
 
-	if (x->body.n == 0 && old != NULL) {
-		*out = mem_strdup(slice_str(old->name));
-		if (*out == NULL)
-			return refuse_limit(r, ERROR_UNAVAILABLE, NULL, 1, "out of memory");
-		return 0;
-	}
+	if (x->body.n == 0 && old != NULL)
+		return keep_name(old, out, r);
 	if (serve_media(x, &type, r) < 0)
 		return -1;
 	if (!slice_eq_nocase(type, SLICE("application/json")))
@@ -105,7 +110,7 @@ read_name(const struct exchange *x, const struct claims *old, char **out, struct
 	if (result < 0)
 		return refuse(
 		    r, ERROR_BAD_JSON, "%s at byte %zu of the body", json_error_text(result), at);
-	result = check_name(body, out, r);
+	result = check_name(body, old, out, r);
 	cJSON_Delete(body);
 	return result;
 }

@@ -415,7 +415,7 @@ seek_last(struct log_read *r, const struct place *p)
 			return true;
 		}
 		if (e->message == NULL || !is_wanted(r, e->message) ||
-		    !message_is_counted(e->message))
+		    !message_is_content(e->message))
 			continue;
 		r->count--;
 		r->reached = e->id - 1;

@@ -319,7 +319,7 @@ seek_last(struct reader_thread *t, struct log_read *r, const struct plan *p)
 				r->more = true;
 				break;
 			}
-			if (!is_wanted(r, &record) || record.target != 0 || record.is_deleted)
+			if (!is_wanted(r, &record) || record.target != 0)
 				continue;
 			r->count--;
 			r->reached = record.id - 1;

@@ -422,6 +422,9 @@ def test_guest_renews(daemon):
     again = daemon.http("POST", "/token", {"Content-Type": "application/json"}, '{"name":"Ada L."}', token=r["token"]).ok().json()
     assert again["user"] == {"id": r["user"]["id"], "name": "Ada L."}
     assert whoami(daemon, again["token"]).json()["user"]["name"] == "Ada L."
+    for body in ("", "{}", '{"name":null}'):  # the name stays
+        kept = daemon.http("POST", "/token", {"Content-Type": "application/json"}, body, token=again["token"]).ok().json()
+        assert kept["user"] == again["user"], body
 
 
 def test_guest_key_signs_guests_only(daemon):

@@ -173,12 +173,12 @@ def test_delete(d, room):
     assert stays["id"] == after
     for kind, members in (("edit", {"content": "x"}), ("delete", {}), ("react", {"emoji": "x"})):
         ada.fails(kind, "not_found", target=id, **members)
-    # who comes later gets it in its place; `last` does not count it
+    # who comes later gets it in its place; it counts, so nobody gets more than was asked for
     late = d.ws(sub="cid")
-    late.ok("join", "joined", room=room, last=2)
-    assert late.expect("chat")["id"] == after
-    late.ok("join", "joined", room=room, after="all")
-    assert [late.expect("chat")["id"] for _ in range(2)] == [id, after]
+    for how, want in (({"last": 1}, [after]), ({"last": 2}, [id, after]), ({"after": "all"}, [id, after])):
+        late.ok("join", "joined", room=room, **how)
+        assert [late.expect("chat")["id"] for _ in want] == want, how
+        assert not late.sync().take("chat"), how
     assert not late.sync().take("edited") and not late.take("reaction") and not late.take("deleted")
 
 
