@@ -64,10 +64,17 @@ take_at(struct json_flat *f, struct draft *d, struct refusal *why)
 
 	if (at.kind == JSON_IS_ABSENT)
 		return 0;
-	if (at.kind == JSON_IS_STRING)
-		return field_text(f, at, &d->at, why);
-	if (json_value_u64(at, &d->at_s) < 0 || d->at_s == 0)
+	if (at.kind == JSON_IS_STRING) {
+		if (field_text(f, at, &d->at, why) < 0)
+			return -1;
+		/* an empty field of a form is not there, but here it was to say something */
+		return slice_trim(d->at).n > 0
+			   ? 0
+			   : refuse(why, ERROR_BAD_FIELD, "%s", DRAFT_AT_WANTED);
+	}
+	if (json_value_u64(at, &d->at_s) < 0)
 		return refuse(why, ERROR_BAD_FIELD, "%s", DRAFT_AT_WANTED);
+	d->at_s = max_u64(1, d->at_s); /* 0 means none; both are over */
 	return 0;
 }
 

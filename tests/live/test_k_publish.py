@@ -99,7 +99,7 @@ def test_as_json(daemon):
     bad = [{}, {"x": 1}, {"message": ""}, {"message": " \n"}, {"message": 1}, {"message": True}, {"message": []}, {"title": ""}, {"title": " \u3000"[:1]}, {"title": 1}, {"title": " ", "message": "\t"}, {"message": "m", "title": 1}, {"message": "m", "title": "x" * 1001}, {"message": "m", "priority": 0}, {"message": "m", "priority": 6}, {"message": "m", "priority": 1.5},
            {"message": "m", "priority": "3"}, {"message": "m", "priority": True}, {"message": "m", "tags": "a"}, {"message": "m", "tags": [1]}, {"message": "m", "tags": ["x" * 65]}, {"message": "m", "tags": ["x"] * 33}, {"message": "m", "tags": [None]}, {"message": "m", "click": 1}, {"message": "m", "click": "x" * 2001},
            {"message": "m", "event": 1}, {"message": "m", "event": "open"}, {"message": "m", "event": "x" * 65}, {"message": "m", "key": 1}, {"message": "m", "key": "k" * 65}, {"message": "m", "ttl": -1}, {"message": "m", "ttl": "1"}, {"message": "m", "ttl": 1.5}, {"message": "m", "ttl": True}, {"data": None}, {"message": None}, {"event": "e"},
-           {"topic": ["x"], "message": "m"}, {"message": "\x00"}]
+           {"topic": ["x"], "message": "m"}, {"message": "\x00"}, {"message": "m", "at": ""}, {"message": "m", "at": " "}, {"message": "m", "at": -1}]
 
     def refused(body):
         topic = mark("json")
@@ -110,6 +110,8 @@ def test_as_json(daemon):
     each([(json.dumps(b)[:40], b) for b in bad], refused)
     for text in ("", " ", "x", "{", '{"message":"m"', '{"message":"m"}x', '{"message":"m","message":"n"}', "{'message':'m'}", '{"message":"\\ud800"}', '{"message":"m",}', "[" * 100, "null", "1", '"x"', "\ufeff{}", '{"message":NaN}', '{"data":' + "[" * 300 + "]" * 300 + "}"):
         assert d.http("POST", "/publish/x", J, text, token=t).status == 400, text
+    # 1970 is a time, too, and over
+    assert d.http("POST", "/publish", J, json.dumps({"topic": mark("old"), "message": "m", "at": 0}), token=t).ok(202).json()["at"] > 1_700_000_000
     # a raw number stays as it was written
     topic = mark("raw")
     d.http("POST", f"/publish/{topic}", J, '{"data":{"n":123456789012345678901234567890,"f":1.10,"e":1E2}}', token=t).ok()

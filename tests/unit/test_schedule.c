@@ -72,7 +72,7 @@ START_TEST(in_order)
 	peer_do(&s.p, "{'type':'publish','topic':'a','message':'too','at':%lld}",
 	    (long long)(s.w.now_ms / 1000 + 3));
 	peer_do(&s.p, "{'type':'publish','topic':'live/x','message':'kept by nobody','at':'+3s'}");
-	peer_do(&s.p, "{'type':'publish','topic':'a','message':'now','at':''}");
+	peer_do(&s.p, "{'type':'publish','topic':'a','message':'now','at':null}");
 	world_turn(&s.w);
 	ck_assert_uint_eq(list(&s.w).n, 4);
 	GOT(&s.bob, "a#1 now");
@@ -90,8 +90,9 @@ END_TEST
 
 START_TEST(wrong_times)
 {
-	static const char *const wrong[] = {"'soon'", "-1", "0", "1.5", "true", "[]", "'+10x'",
-	    "'+400d'", "99999999999999", "'2999-01-01T00:00:00Z'", "'99999999999999999999'"};
+	static const char *const wrong[] = {"'soon'", "-1", "''", "' '", "1.5", "true", "[]",
+	    "'+10x'", "'+400d'", "99999999999999", "'2999-01-01T00:00:00Z'",
+	    "'99999999999999999999'"};
 	struct scene s;
 
 	begin(&s);
@@ -101,8 +102,9 @@ START_TEST(wrong_times)
 	}
 	/* what is over is due */
 	peer_do(&s.p, "{'type':'publish','topic':'a','message':'m','at':'2001-01-01T00:00:00Z'}");
+	peer_do(&s.p, "{'type':'publish','topic':'a','message':'n','at':0}");
 	pass(&s, 0);
-	GOT(&s.bob, "a#1 m");
+	GOT(&s.bob, "a#1 m; a#2 n");
 	end(&s);
 }
 END_TEST
