@@ -38,6 +38,7 @@ static const char help[] =
     "      --messages N      put into the log before history is read (10000)\n"
     "      --page N          messages in a page of history (100)\n"
     "      --seed N          of churn's dice: the same one, the same run (1)\n"
+    "      --restarts        the daemon may end and come back while churn goes on\n"
     "      --sse             subscribers read /events\n"
     "      --deflate         WebSockets take compressed frames\n"
     "      --tokens          a token for each connection, in place of one for all\n"
@@ -62,6 +63,7 @@ enum {
 	MESSAGES,
 	PAGE,
 	SEED,
+	RESTARTS,
 	SSE,
 	DEFLATE,
 	TOKENS,
@@ -85,6 +87,7 @@ static const struct ctl_option options[] = {
     [MESSAGES] = {"messages", 0, true},
     [PAGE] = {"page", 0, true},
     [SEED] = {"seed", 0, true},
+    [RESTARTS] = {"restarts", 0, false},
     [SSE] = {"sse", 0, false},
     [DEFLATE] = {"deflate", 0, false},
     [TOKENS] = {"tokens", 0, false},
@@ -192,6 +195,9 @@ take_option(const struct ctl_args *args, struct bench_options *o, int option, co
 		return take_number(args, option, value, 1000, &o->page);
 	case SEED:
 		return take_number(args, option, value, INT64_MAX, &o->seed);
+	case RESTARTS:
+		o->has_restarts = true;
+		return 0;
 	case ROOM:
 		return take_room(args, o, value);
 	case SSE:

@@ -158,7 +158,8 @@ struct bench_options {
 	bool is_sse;
 	bool is_deflate; /* offer compression */
 	bool has_token_each;
-	int64_t pid; /* of the daemon; 0: not known */
+	bool has_restarts; /* the daemon may end and come back */
+	int64_t pid;       /* of the daemon; 0: not known */
 	uint64_t connections;
 	uint64_t rooms;
 	uint64_t window;
@@ -197,6 +198,8 @@ struct bench {
 	bool failed; /* said on stderr; the run ends */
 	/* of the mode */
 	void (*on_open)(struct bench *b, struct bench_conn *c);
+	/* It is closed, and not by us. NULL: then the run fails. */
+	void (*on_lost)(struct bench *b, struct bench_conn *c);
 	/*
 	 * A WebSocket's message, an event stream's block, or an answer's body (status 200);
 	 * borrowed.

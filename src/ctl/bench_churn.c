@@ -104,6 +104,29 @@ talk(struct bench *b, struct churn *k, struct bench_conn *c, struct churn_place 
 	say(b, k, c, number);
 }
 
+/* It has no connection, and comes back after a while. */
+static void
+stay_away(struct churn *k, const struct bench_conn *c)
+{
+	k->clients[c->number].due_ns = bench_now_ns() + some_time_ns(k, STAY_AWAY_MS);
+	for (size_t i = 0; i < CHURN_PLACES; i++) {
+		if (place_at(k, c, i)->state != CHURN_OUT)
+			place_at(k, c, i)->due_ns = 0;
+		place_at(k, c, i)->state = CHURN_OUT;
+	}
+}
+
+/* The daemon has gone, or is not there yet. */
+static void
+on_lost(struct bench *b, struct bench_conn *c)
+{
+	struct churn *k = b->mode;
+
+	k->losses++;
+	k->heard_ns = bench_now_ns();
+	stay_away(k, c);
+}
+
 /* --- receiving --- */
 
 /* While level, messages and acks of a connection come in one order. */
@@ -216,6 +239,11 @@ on_message(struct bench *b, struct bench_conn *c, struct slice m)
 		k->faults.told++;
 	} else if (slice_has_prefix(m, SLICE("{\"type\":\"error\"")) ||
 		   slice_has_prefix(m, SLICE("{\"type\":\"closing\""))) {
+		if (b->on_lost != NULL) { /* the next connection says again what was refused */
+			bench_close(b, c);
+			on_lost(b, c);
+			return;
+		}
 		bench_fail(b, "connection %u: %.*s", c->number, SLICE_ARG(m));
 	}
 }
@@ -243,12 +271,7 @@ cut(struct bench *b, struct churn *k, struct bench_conn *c)
 		return;
 	bench_close(b, c);
 	k->cuts++;
-	k->clients[c->number].due_ns = bench_now_ns() + some_time_ns(k, STAY_AWAY_MS);
-	for (size_t i = 0; i < CHURN_PLACES; i++) {
-		if (place_at(k, c, i)->state != CHURN_OUT)
-			place_at(k, c, i)->due_ns = 0;
-		place_at(k, c, i)->state = CHURN_OUT;
-	}
+	stay_away(k, c);
 }
 
 /* Comes back what is due, or, at the end, all that there is. */
@@ -300,7 +323,8 @@ run(struct bench *b, struct churn *k)
 			happen(b, k, due);
 		if (now > k->looked_ns + LOOK_NS)
 			come_back(b, k, now);
-		bench_series_take(b, &k->memory, now);
+		if (b->on_lost == NULL)
+			bench_series_take(b, &k->memory, now);
 		bench_turn(b, min_u64(due, end));
 	}
 	k->seconds = (double)(bench_now_ns() - begin) / 1e9;
@@ -371,6 +395,8 @@ bench_churn(struct bench *b)
 		code = begin(b, k);
 	if (code == 0) {
 		bench_open_all(b, 0, b->n_conns);
+		if (b->o.has_restarts)
+			b->on_lost = on_lost;
 		run(b, k);
 	}
 	if (code == 0 && !b->failed)
@@ -380,5 +406,6 @@ bench_churn(struct bench *b)
 	mem_free(k->sent);
 	mem_free(k);
 	b->mode = NULL;
+	b->on_lost = NULL;
 	return code;
 }

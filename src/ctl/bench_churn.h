@@ -78,7 +78,8 @@ struct churn {
 	uint64_t joins;
 	uint64_t leaves;
 	uint64_t cuts;
-	uint64_t wrong; /* two ids of a message, an ack nobody waits for, a resume that was none */
+	uint64_t losses; /* connections that the daemon ended, or did not take */
+	uint64_t wrong;  /* two ids of a message, an ack nobody waits for, a resume that was none */
 	struct bench_faults faults;
 	struct bench_series memory;
 };

@@ -122,6 +122,9 @@ churn_report(struct bench *b, struct churn *k)
 	bench_report_add(r, "joins", "joins", "", (double)k->joins, 0);
 	bench_report_add(r, "leaves", "leaves", "", (double)k->leaves, 0);
 	bench_report_add(r, "reconnects", "reconnects", "", (double)k->cuts, 0);
+	if (b->o.has_restarts)
+		bench_report_add(r, "losses", "connections that the daemon ended, or did not take",
+		    "", (double)k->losses, 0);
 	bench_report_add(
 	    r, "duplicates", "said twice, known as such", "", (double)k->duplicates, 0);
 	bench_report_times(r, &b->times);

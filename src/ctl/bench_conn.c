@@ -188,6 +188,17 @@ bench_close(struct bench *b, struct bench_conn *c)
 	buf_reset(&c->out);
 }
 
+/* The mode takes it as it comes. */
+static bool
+lost(struct bench *b, struct bench_conn *c)
+{
+	if (b->on_lost == NULL)
+		return false;
+	bench_close(b, c);
+	b->on_lost(b, c);
+	return true;
+}
+
 static void
 ended(struct bench *b, struct bench_conn *c, const char *why)
 {
@@ -198,6 +209,8 @@ ended(struct bench *b, struct bench_conn *c, const char *why)
 	    [BENCH_OPEN] = "while open",
 	};
 
+	if (lost(b, c))
+		return;
 	bench_fail(b, "connection %u %s, %llu ms old: %s", c->number, when[c->state],
 	    (unsigned long long)((bench_now_ns() - c->started_ns) / 1000000u), why);
 	bench_close(b, c);
@@ -421,6 +434,8 @@ take_handshake(struct bench *b, struct bench_conn *c, struct slice in)
 
 	if (n == 0)
 		return 0;
+	if (!is_taken && lost(b, c))
+		return in.n;
 	if (!is_taken) {
 		bench_fail(b, "connection %u: the answer is %.*s", c->number,
 		    (int)min_size(in.n, 700), in.p);
@@ -440,6 +455,8 @@ take_handshake(struct bench *b, struct bench_conn *c, struct slice in)
 static void
 on_frame(struct bench *b, struct bench_conn *c, unsigned opcode, struct slice payload)
 {
+	if (opcode == WS_CLOSE && lost(b, c))
+		return;
 	if (opcode == WS_CLOSE) {
 		bench_fail(b, "connection %u: closed by the daemon: %.*s", c->number,
 		    payload.n < 2 ? 0 : (int)payload.n - 2, payload.p + (payload.n < 2 ? 0 : 2));

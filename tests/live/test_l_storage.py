@@ -206,6 +206,30 @@ def test_storm_after_restart(disk):
     d.stop()
 
 
+CROWD = int(os.environ.get("BELFRY_RESTART_CLIENTS", "200"))
+
+
+@pytest.mark.timeout(60 * SLOW + 300)
+def test_crowd_over_restarts(disk):
+    """A crowd that talks while the daemon is killed and started again: each message once, in one order, with its ack."""
+    d, kills, got = disk.start(), 2 if CROWD < 1000 else 4, []
+    args = f"churn --restarts -n {CROWD} -r {CROWD // 25} --rate {CROWD // 4} --tokens -t {4 * kills}s --room storm".split()
+    env = {"BELFRY_URL": d.url, "BELFRY_TOKEN": d.token("bench")}
+    d.configure({"listen": ({"address": "127.0.0.1", "port": d.port},)})
+    bench = threading.Thread(target=lambda: got.append(ctl("bench", "--json", "-c", str(d.file), *args, env=env, timeout=300 * SLOW)))
+    bench.start()
+    for _ in range(kills):
+        time.sleep(2.5)
+        d.process.kill()
+        d.process.wait()
+        d.again()
+    bench.join()
+    r = json.loads(got[0].stdout) if got[0].stdout else got[0]
+    assert got[0].returncode == 0 and r["losses"] >= CROWD / 2 and r["replayed"] > 0, r
+    assert not any(r[key] for key in ("lost", "told", "repeated", "disordered", "unacknowledged", "wrong")), r
+    d.stop()
+
+
 def test_search(disk):
     d = disk.start()
     t = d.token("ada", belfry={"publish": ["**"], "subscribe": ["few/*"]})
