@@ -325,6 +325,8 @@ export interface ChatEvents {
 	edited: EditedRecord;
 	deleted: DeletedRecord;
 	reaction: ReactionRecord;
+	/** A room that a subscribed pattern leaves out, because one is banned there. */
+	denied: { topic: string; code: string; detail: string; retry_after?: number };
 	/** A message of direct() was handed over. */
 	sending: Outgoing;
 	/** A message of publish() or direct(), by `body.type`. */

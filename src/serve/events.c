@@ -368,7 +368,7 @@ narrow(struct stream *st, struct measure *m)
 		hub_unsubscribe(st->who.hub, sub);
 	}
 	m->n_reached += is_reached ? 1 : 0;
-	if (is_narrowed && check_topic(st, measure_topic(m), &why) < 0)
+	if (is_narrowed && moderation_may_join(st->who.hub, st->claims, measure_topic(m), &why) < 0)
 		say_denied(st, measure_topic(m), &why);
 	if (st->who.subs == NULL)
 		conn_finish(conn_of(st), CLOSE_KICKED);

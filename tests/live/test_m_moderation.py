@@ -261,6 +261,20 @@ def test_ban_and_patterns(daemons):
     assert room in [r["room"] for r in ws.ok("rooms", "rooms")["rooms"]]
 
 
+def test_ban_everywhere_and_patterns(daemons):
+    """In the words of the ban also where the token grants no more than that pattern; a stream goes on with what is no room."""
+    room, bob = mark("r"), mark("bob")
+    t = tokens.make(bob, subscribe=[f"*/{room}"])
+    ws, events = daemons.ws(token=t), daemons.sse(topic=f"*/{room}", token=t)
+    ws.ok("subscribe", "subscribed", topic=f"*/{room}")
+    api(daemons, "ban", room="*", user=bob)
+    assert ws.expect("denied")["detail"] == events.until("denied").json()["detail"] == "you are banned from all rooms by Root"
+    daemons.publish(f"chat/{room}", "secret")
+    daemons.publish(f"bells/{room}", "bell")
+    assert ws.expect("notification", keep=False)["message"] == events.until("notification").json()["message"] == "bell"
+    assert not ws.take("chat")
+
+
 def test_ban_and_patterns_on_disk(disk):
     room, bob, *_ = patterns_leave_out(disk)
     again(disk)
