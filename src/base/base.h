@@ -5,6 +5,7 @@
 #ifndef BASE_BASE_H
 #define BASE_BASE_H
 
+#include <endian.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -25,6 +26,24 @@
 #define LIKELY(x)          __builtin_expect(!!(x), 1)
 #define UNLIKELY(x)        __builtin_expect(!!(x), 0)
 #define CONTAINER(p, t, m) ((t *)(void *)((char *)(p)-offsetof(t, m)))
+
+/* n < 8 bytes as a number, the first one lowest, in a step or two: most names are that short. */
+static inline uint64_t
+bytes_short(const char *p, size_t n)
+{
+	const unsigned char *bytes = (const unsigned char *)p;
+	uint32_t low;
+	uint32_t high;
+
+	if (n == 0)
+		return 0;
+	if (n < 4) /* of two or three bytes some are taken twice */
+		return bytes[0] | (uint64_t)bytes[n / 2] << (8 * (n / 2)) |
+		       (uint64_t)bytes[n - 1] << (8 * (n - 1));
+	__builtin_memcpy(&low, p, sizeof(low));
+	__builtin_memcpy(&high, p + n - 4, sizeof(high));
+	return le32toh(low) | (uint64_t)le32toh(high) << (8 * (n - 4));
+}
 
 /* Sixteen bytes that the compiler compares at once, on any processor: a true byte is 0xff. */
 typedef uint8_t bytes16 __attribute__((vector_size(16)));

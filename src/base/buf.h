@@ -77,6 +77,8 @@ buf_add_char(struct buf *b, char c)
 #define U64_DIGITS 20 /* decimal digits of 64 bits at most */
 /* Write v in decimal so that it ends right before `end`; returns where it begins. */
 char *digits_before(char *end, uint64_t v);
+/* Sixteen hexadecimal digits, in lower case. */
+void hex16(char out[16], uint64_t v);
 int buf_add_u64(struct buf *b, uint64_t v);
 int buf_add_i64(struct buf *b, int64_t v);
 int buf_printf(struct buf *b, const char *fmt, ...) PRINTF(2, 3);

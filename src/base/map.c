@@ -47,7 +47,7 @@ sip_word(struct sip v, uint64_t word)
 uint64_t
 siphash13(const void *p, size_t n, uint64_t k0, uint64_t k1)
 {
-	const unsigned char *at = p;
+	const char *at = p;
 	struct sip v = {k0 ^ 0x736f6d6570736575, k1 ^ 0x646f72616e646f6d, k0 ^ 0x6c7967656e657261,
 	    k1 ^ 0x7465646279746573};
 	uint64_t word = 0;
@@ -57,10 +57,7 @@ siphash13(const void *p, size_t n, uint64_t k0, uint64_t k1)
 		memcpy(&word, at, 8);
 		v = sip_word(v, le64toh(word));
 	}
-	word = (uint64_t)n << 56;
-	for (size_t i = 0; i < left; i++)
-		word |= (uint64_t)at[i] << (8 * i);
-	v = sip_word(v, word);
+	v = sip_word(v, (uint64_t)n << 56 | bytes_short(at, left));
 	v.c ^= 0xff;
 	v = sip_round(sip_round(sip_round(v)));
 	return v.a ^ v.b ^ v.c ^ v.d;

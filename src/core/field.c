@@ -1,12 +1,6 @@
 #include "core/field.h"
 
 int
-field_text(struct json_flat *f, struct json_value value, struct slice *out, struct refusal *why)
-{
-	return json_text(f, value, out) < 0 ? refuse_memory(why) : 0;
-}
-
-int
 field_string(struct json_flat *f, const char *name, struct slice *out, struct refusal *why)
 {
 	struct json_value value = json_get(f, name);

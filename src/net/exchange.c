@@ -163,7 +163,6 @@ add_header(struct buf *b, const char *name, const char *value)
 static void
 add_head(struct buf *b, struct exchange *x, int status, const char *content_type)
 {
-	static const char digits[] = "0123456789abcdef";
 	char number[16] UNCLEARED;
 
 	if (status == 200) {
@@ -174,8 +173,7 @@ add_head(struct buf *b, struct exchange *x, int status, const char *content_type
 		add_header(b, " ", http_status_text(status));
 	}
 	(void)buf_add_slice(b, net_common_head(x->net));
-	for (unsigned i = 0; i < 16; i++)
-		number[i] = digits[x->number >> (60 - 4 * i) & 15];
+	hex16(number, x->number);
 	(void)buf_add(b, number, sizeof(number));
 	(void)BUF_ADD_LIT(b, "\r\n");
 	if (content_type != NULL)

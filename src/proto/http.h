@@ -129,8 +129,13 @@ MUST_CHECK ssize_t http_parse_head(struct slice in, size_t max_bytes, struct htt
 /* One more header, counted by its number; there must be room for it. */
 void http_head_add(struct http_head *h, struct slice name, struct slice value);
 /* The same when its number is known. */
-void http_head_put(
-    struct http_head *h, enum http_field field, struct slice name, struct slice value);
+static inline void
+http_head_put(struct http_head *h, enum http_field field, struct slice name, struct slice value)
+{
+	if (h->fields[field]++ == 0)
+		h->first_at[field] = (uint8_t)h->n_headers;
+	h->headers[h->n_headers++] = (struct http_header){name, value};
+}
 enum http_field http_field_of(struct slice name);
 
 /* The first header of that number, absent if none; h->fields says how many there are. */

@@ -28,14 +28,6 @@ http_head_add(struct http_head *h, struct slice name, struct slice value)
 	http_head_put(h, http_field_of(name), name, value);
 }
 
-void
-http_head_put(struct http_head *h, enum http_field field, struct slice name, struct slice value)
-{
-	if (h->fields[field]++ == 0)
-		h->first_at[field] = (uint8_t)h->n_headers;
-	h->headers[h->n_headers++] = (struct http_header){name, value};
-}
-
 struct slice
 http_header(const struct http_head *h, struct slice name, size_t *count)
 {

@@ -85,7 +85,7 @@ enum json_kind {
 struct json_value {
 	struct slice raw; /* its text without white space around it; absent with JSON_IS_ABSENT */
 	enum json_kind kind;
-	bool is_escaped; /* a string in which a backslash is */
+	bool is_escaped; /* it is a string in which a backslash is */
 };
 
 /* Where a key (between its quotes) or a value stands in the text. */
@@ -133,11 +133,20 @@ json_get(const struct json_flat *f, const char *name)
 {
 	return json_find(f, slice_str(name)); /* inline: most lengths are known here */
 }
+/* The contents of a string with escapes, in *out: borrowed from f. 0, or JSON_E_MEMORY. */
+MUST_CHECK int json_unescape(struct json_flat *f, struct json_value v, struct slice *out);
 /*
  * The contents of a string (absent when v is none), of f's text, in *out: borrowed from the text, or
  * from f when there are escapes. 0, or JSON_E_MEMORY.
  */
-MUST_CHECK int json_text(struct json_flat *f, struct json_value v, struct slice *out);
+MUST_CHECK static inline int
+json_text(struct json_flat *f, struct json_value v, struct slice *out)
+{
+	if (v.is_escaped)
+		return json_unescape(f, v, out);
+	*out = v.kind == JSON_IS_STRING ? slice_of(v.raw.p + 1, v.raw.n - 2) : SLICE_NONE;
+	return 0;
+}
 /* As json_u64. */
 MUST_CHECK int json_value_u64(struct json_value v, uint64_t *out);
 /* Walk the elements of an array, as json_raw_element. */

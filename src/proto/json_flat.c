@@ -110,12 +110,12 @@ json_find(const struct json_flat *f, struct slice name)
 	return (struct json_value){.kind = JSON_IS_ABSENT};
 }
 
-/* The bytes that the inside of a string stands for: never more than it has. */
-static int
-unescape(struct json_flat *f, struct slice inside, struct slice *out)
+/* Its bytes are never more than it has with its escapes. */
+int
+json_unescape(struct json_flat *f, struct json_value v, struct slice *out)
 {
-	struct json_bytes bytes = {.p = inside.p, .end = inside.p + inside.n};
-	struct json_text *text = mem_alloc(sizeof(*text) + inside.n);
+	struct json_bytes bytes = {.p = v.raw.p + 1, .end = v.raw.p + v.raw.n - 1};
+	struct json_text *text = mem_alloc(sizeof(*text) + v.raw.n);
 	size_t n = 0;
 
 	if (text == NULL)
@@ -125,22 +125,6 @@ unescape(struct json_flat *f, struct slice inside, struct slice *out)
 	text->next = f->texts;
 	f->texts = text;
 	*out = slice_of(text->bytes, n);
-	return 0;
-}
-
-int
-json_text(struct json_flat *f, struct json_value v, struct slice *out)
-{
-	struct slice inside;
-
-	if (v.kind != JSON_IS_STRING) {
-		*out = SLICE_NONE;
-		return 0;
-	}
-	inside = slice_of(v.raw.p + 1, v.raw.n - 2);
-	if (v.is_escaped)
-		return unescape(f, inside, out);
-	*out = inside;
 	return 0;
 }
 
@@ -185,6 +169,6 @@ json_next_value(struct slice *rest, struct json_value *out)
 
 	if (!json_raw_element(rest, &raw))
 		return false;
-	*out = value_of(raw, memchr(raw.p, '\\', raw.n) != NULL);
+	*out = value_of(raw, raw.p[0] == '"' && memchr(raw.p, '\\', raw.n) != NULL);
 	return true;
 }

@@ -29,10 +29,8 @@ plain_run(const char *p, size_t n)
 }
 
 static bool
-is_plain8(const char *p)
+is_plain_word(uint64_t v)
 {
-	uint64_t v = json_load(p);
-
 	return (json_marks_equal(v, '"') | json_marks_equal(v, '\\') |
 		   json_marks_equal(v, LINE_SEPARATOR_LEAD) | json_marks_below(v, 0x20)) == 0;
 }
@@ -50,10 +48,10 @@ is_plain16(const char *p)
 static bool
 is_plain(struct slice s)
 {
-	if (s.n < 8)
-		return plain_run(s.p, s.n) == s.n;
+	if (s.n < 8) /* and spaces behind it */
+		return is_plain_word(bytes_short(s.p, s.n) | JSON_ONES * ' ' << (8 * s.n));
 	if (s.n < 16)
-		return is_plain8(s.p) && is_plain8(s.p + s.n - 8);
+		return is_plain_word(json_load(s.p)) && is_plain_word(json_load(s.p + s.n - 8));
 	for (size_t at = 0; s.n - at > 16; at += 16) {
 		if (!is_plain16(s.p + at))
 			return false;

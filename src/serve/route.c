@@ -63,8 +63,11 @@ static const struct route files_route = {
 static struct slice
 plain_segment(struct slice segment, char out[NAME_MAX_BYTES])
 {
-	ssize_t n = segment.n > NAME_MAX_BYTES ? -1 : url_decode(segment, false, out);
+	ssize_t n;
 
+	if (segment.n <= NAME_MAX_BYTES && memchr(segment.p, '%', segment.n) == NULL)
+		return segment;
+	n = segment.n > NAME_MAX_BYTES ? -1 : url_decode(segment, false, out);
 	return n < 0 ? SLICE_NONE : slice_of(out, (size_t)n);
 }
 

@@ -454,6 +454,58 @@ START_TEST(utf8_controls_are_seen)
 }
 END_TEST
 
+START_TEST(few_bytes_are_a_number)
+{
+	static const char text[] = "\x01\x82\x03\xff\x05\x96\x07";
+	struct guard g;
+
+	guard_init(&g, 8);
+	for (size_t n = 0; n < 8; n++) {
+		uint64_t want = 0;
+
+		for (size_t i = 0; i < n; i++)
+			want |= (uint64_t)(unsigned char)text[i] << (8 * i);
+		ck_assert_uint_eq(bytes_short(guard_copy(&g, slice_of(text, n)).p, n), want);
+	}
+	guard_done(&g);
+}
+END_TEST
+
+START_TEST(hex_digits_are_printfs)
+{
+	uint64_t v = 0x0123456789abcdefu;
+
+	for (int i = 0; i < 1000; i++) {
+		char want[20];
+		char got[17] = {0};
+
+		(void)snprintf(want, sizeof(want), "%016llx", (unsigned long long)v);
+		hex16(got, v);
+		ck_assert_str_eq(got, want);
+		v = v * 6364136223846793005u + 1442695040888963407u;
+	}
+}
+END_TEST
+
+START_TEST(secrets_are_compared_whole)
+{
+	char a[40];
+	char b[40];
+
+	memset(a, 'x', sizeof(a));
+	for (size_t n = 0; n <= sizeof(a); n++) {
+		memcpy(b, a, sizeof(a));
+		ck_assert(slice_eq_secret(slice_of(a, n), slice_of(b, n)));
+		ck_assert(n == 0 || !slice_eq_secret(slice_of(a, n), slice_of(b, n - 1)));
+		for (size_t at = 0; at < n; at++) {
+			b[at] = 'y';
+			ck_assert(!slice_eq_secret(slice_of(a, n), slice_of(b, n)));
+			b[at] = 'x';
+		}
+	}
+}
+END_TEST
+
 /* Each byte at each place of short and longer texts. */
 START_TEST(plain_text_is_seen)
 {
@@ -580,6 +632,9 @@ main(void)
 	tcase_add_test(tc, utf8_takes_every_character);
 	tcase_add_test(tc, utf8_controls_are_seen);
 	tcase_add_test(tc, plain_text_is_seen);
+	tcase_add_test(tc, few_bytes_are_a_number);
+	tcase_add_test(tc, hex_digits_are_printfs);
+	tcase_add_test(tc, secrets_are_compared_whole);
 	tcase_add_loop_test(tc, b64_there_and_back, 0, (int)ARRAY_LEN(b64_texts));
 	tcase_add_loop_test(tc, b64_refuses, 0, (int)ARRAY_LEN(bad_b64));
 	tcase_add_loop_test(tc, b64url_refuses, 0, (int)ARRAY_LEN(bad_b64url));
