@@ -177,7 +177,10 @@ write_target(struct sqlite_store *s, const struct message *record, const struct 
 		return -1;
 	if (is_indexed && sqlite_index_one(&s->db, now->id, now->content) < 0)
 		return -1;
-	return record->kind == MESSAGE_DELETED ? sqlite_wipe_later(s, is_indexed) : 0;
+	if (record->kind == MESSAGE_REACTION)
+		return 0;
+	/* merging the whole index for each edit would cost more than all else that is written */
+	return sqlite_wipe_later(s, is_indexed && record->kind == MESSAGE_DELETED);
 }
 
 /* 1: it is news, and x has what it makes void; 0: it is none, or the append has failed; -1. */

@@ -341,8 +341,8 @@ void sqlite_changed_apply(struct sqlite_store *s, struct batch *b, bool is_commi
  */
 MUST_CHECK int sqlite_be_secure(struct sqlite_store *s);
 /*
- * Within a deletion's transaction: its words have to go from the search index (in_index) and from the
- * write-ahead log, too. 0 or -1.
+ * Within a deletion's or an edit's transaction: what was there has to go from the write-ahead log, too,
+ * and its words from the search index (in_index). 0 or -1.
  */
 MUST_CHECK int sqlite_wipe_later(struct sqlite_store *s, bool in_index);
 /* One step of that, beside the traffic; once a sweep it may wait for the disk. True: there is more. */

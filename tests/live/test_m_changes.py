@@ -585,6 +585,25 @@ def test_nothing_is_left_of_it(start, room):
     assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
+def test_what_was_said_before_an_edit(start, room):
+    """The sentence that an edit replaces is in no file any more; its single words stay in the index until a message is deleted."""
+    d = start({**CONF, **DISK})
+    ada, _ = pair(d, room)
+    sentence = f"{mark('secret')} was said first"
+    id = ada.say(sentence, room=room)["id"]
+    for i in range(20):
+        ada.say(f"padding number {i} " + "y" * 500, room=room)
+    ada.ok("edit", "ack", target=id, content="something else")
+    deadline = time.monotonic() + 6 * WAIT
+
+    def is_left():
+        return any(sentence.encode() in f.read_bytes() for f in (d.folder / "data").iterdir() if f.is_file())
+
+    while is_left() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert not is_left()
+
+
 def test_while_it_is_read(d, room):
     """Readers that come and go while messages change end with what history says."""
     ada = d.join(room, sub="ada")

@@ -479,7 +479,7 @@ START_TEST(wal_is_bounded)
 	for (int i = 0; i < 20; i++)
 		ck_assert_int_eq(world_say_often(&w, "a", text, 100), 0);
 	SAY("b", "m");
-	ck_assert_uint_gt(atomic_load(&sqlite_of(w.store->inner)->figures.n_checkpoints), 4);
+	ck_assert_uint_gt(atomic_load(&sqlite_of(w.store->inner)->figures.n_checkpoints), 1);
 	path_of(&w, path, "-wal");
 	ck_assert_int_eq(stat(path, &st), 0);
 	/* and what one transaction can bring */
