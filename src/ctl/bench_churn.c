@@ -7,7 +7,8 @@
 #define CUT_MS       25000 /* a connection lives so long on average, … */
 #define STAY_AWAY_MS 2000  /* … and the next one comes after at most so long */
 #define LOOK_NS      (20ull * 1000000u)
-#define GIVE_UP_NS   (3ull * 1000000000u) /* at the end, when nothing but pings comes */
+#define GIVE_UP_NS   (3ull * 1000000000u)  /* at the end, when nothing but pings comes */
+#define RESTART_NS   (30ull * 1000000000u) /* … and the daemon may be on its way back */
 
 /* --- clients and their rooms --- */
 
@@ -123,7 +124,6 @@ on_lost(struct bench *b, struct bench_conn *c)
 	struct churn *k = b->mode;
 
 	k->losses++;
-	k->heard_ns = bench_now_ns();
 	stay_away(k, c);
 }
 
@@ -281,7 +281,8 @@ come_back(struct bench *b, struct churn *k, uint64_t now)
 	for (size_t i = 0; i < b->n_conns && !b->failed; i++) {
 		struct bench_conn *c = &b->conns[i];
 
-		if (c->fd < 0 && (k->clients[i].due_ns <= now || k->is_ending))
+		if (c->fd < 0 &&
+		    (k->clients[i].due_ns <= now || (k->is_ending && b->on_lost == NULL)))
 			bench_open(b, c);
 		for (size_t n = 0; c->state == BENCH_OPEN && n < CHURN_PLACES; n++) {
 			struct churn_place *p = place_at(k, c, n);
@@ -316,6 +317,7 @@ run(struct bench *b, struct churn *k)
 	uint64_t begin = bench_now_ns();
 	uint64_t end = begin + b->o.seconds_ms * 1000000u;
 	uint64_t due = begin;
+	uint64_t patience = b->on_lost == NULL ? GIVE_UP_NS : RESTART_NS;
 	uint64_t now;
 
 	while (!b->failed && (now = bench_now_ns()) < end) {
@@ -330,8 +332,8 @@ run(struct bench *b, struct churn *k)
 	k->seconds = (double)(bench_now_ns() - begin) / 1e9;
 	k->is_ending = true;
 	k->heard_ns = bench_now_ns();
-	while (!b->failed && !churn_is_over(b, k) &&
-	       (now = bench_now_ns()) < k->heard_ns + GIVE_UP_NS) {
+	while (
+	    !b->failed && !churn_is_over(b, k) && (now = bench_now_ns()) < k->heard_ns + patience) {
 		come_back(b, k, now);
 		bench_turn(b, now + LOOK_NS);
 	}
