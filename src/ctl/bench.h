@@ -195,6 +195,7 @@ struct bench {
 	struct buf scratch;
 	struct ws_inflater *inflater; /* NULL: no compression was offered */
 	struct buf inflated;
+	uint64_t n_inflated;
 	bool failed; /* said on stderr; the run ends */
 	/* of the mode */
 	void (*on_open)(struct bench *b, struct bench_conn *c);

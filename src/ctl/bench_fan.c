@@ -85,6 +85,16 @@ on_message(struct bench *b, struct bench_conn *c, struct slice m)
 
 /* --- sending --- */
 
+/*
+ * Another member in each room: a daemon deals connections out to its workers in turn, and one of two
+ * would have all senders.
+ */
+static size_t
+sender_of(const struct fan *f, uint64_t room)
+{
+	return (size_t)(room * f->members + room % f->members);
+}
+
 static void
 send_next(struct bench *b, struct fan *f, uint64_t at_ns)
 {
@@ -100,7 +110,7 @@ send_next(struct bench *b, struct fan *f, uint64_t at_ns)
 	f->under_way[slot].sent_ns = at_ns;
 	f->under_way[slot].left = f->members - 1 - (f->slow != NULL ? 1 : 0);
 	f->in_flight++;
-	bench_send(b, &b->conns[room * f->members], false, bench_numbered(&f->message, f->next++));
+	bench_send(b, &b->conns[sender_of(f, room)], false, bench_numbered(&f->message, f->next++));
 }
 
 /* Sends what may go now; returns when to come again at the latest. */
@@ -208,7 +218,7 @@ report_faults(struct bench *b, const struct fan *f)
 	struct bench_faults faults = {.unacknowledged = f->next - f->acks};
 
 	for (size_t i = 0; i < b->n_conns; i++) {
-		if (i % f->members != 0) /* not a sender */
+		if (i != sender_of(f, i / f->members))
 			bench_faults_add(&faults, &b->conns[i], sent_to(f, b->conns[i].room));
 	}
 	return bench_report_faults(&b->report, &faults);
@@ -266,7 +276,7 @@ begin_conns(struct bench *b, const struct fan *f)
 		struct bench_conn *c = &b->conns[i];
 
 		c->room = (uint32_t)(i / f->members);
-		c->kind = b->o.is_sse && i % f->members != 0 ? BENCH_EVENTS : BENCH_CHAT;
+		c->kind = b->o.is_sse && i != sender_of(f, c->room) ? BENCH_EVENTS : BENCH_CHAT;
 		c->expected = c->room;
 	}
 }
