@@ -479,13 +479,14 @@ on_frame(struct bench *b, struct bench_conn *c, unsigned opcode, struct slice pa
 }
 
 /*
- * A compressed frame (RFC 7692, 6): each sixteenth whole, of the others the beginning, where the number
- * is. This one process stands for many machines, and has only what processor the daemon leaves.
+ * A compressed frame (RFC 7692, 6). Echoes are compared whole, and each sixteenth message; of the others
+ * the beginning is enough, where the number is: this one process stands for many machines, and has
+ * only what processor the daemon leaves.
  */
 static int
-inflate_frame(struct bench *b, struct slice *payload)
+inflate_frame(struct bench *b, const struct bench_conn *c, struct slice *payload)
 {
-	bool is_whole = b->n_inflated++ % WHOLE_EVERY == 0;
+	bool is_whole = c->kind == BENCH_ECHO || b->n_inflated++ % WHOLE_EVERY == 0;
 	int r;
 
 	if (b->inflater == NULL)
@@ -500,7 +501,7 @@ inflate_frame(struct bench *b, struct slice *payload)
 static void
 on_whole_frame(struct bench *b, struct bench_conn *c, unsigned first, struct slice payload)
 {
-	if ((first & WS_CLIENT_RSV1) != 0 && inflate_frame(b, &payload) < 0) {
+	if ((first & WS_CLIENT_RSV1) != 0 && inflate_frame(b, c, &payload) < 0) {
 		ended(b, c, "a frame that cannot be inflated");
 		return;
 	}
