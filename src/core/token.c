@@ -575,7 +575,7 @@ read_token(struct reading *r, struct slice token, struct claims **out)
 		e = decode(r, r->part[PART_SIGNATURE], decoded, NULL, NULL);
 	if (e == 0)
 		e = decode(r, r->part[PART_PAYLOAD], decoded, &r->claims,
-		    "the claims are not a JSON object in strict form (UTF-8, each member once, no NUL, integers of 64 bits, 64 deep)");
+		    "the claims are not a JSON object in strict form (UTF-8, each member once, no NUL, integers of 64 bits, 16 deep)");
 	if (e == 0)
 		e = check_signature(r);
 	return e < 0 ? e : read_claims(r, out);

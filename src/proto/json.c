@@ -30,7 +30,7 @@ json_error_text(int error)
 	static const char *const texts[] = {
 	    ROW(SYNTAX) = "not JSON",
 	    ROW(UTF8) = "not valid Unicode: a byte that is not UTF-8, or half a surrogate pair",
-	    ROW(DEPTH) = "nested more than 64 levels deep",
+	    ROW(DEPTH) = "nested more than 16 levels deep",
 	    ROW(NUL) = "\\u0000 is not accepted",
 	    ROW(DUPLICATE) = "the same member twice in one object",
 	    ROW(NUMBER) = "a number that is malformed, too big or too long",

@@ -11,7 +11,7 @@
 #include "base/buf.h"
 #include "base/slice.h"
 
-#define JSON_MAX_DEPTH 64
+#define JSON_MAX_DEPTH 16
 
 enum json_error {
 	JSON_E_SYNTAX = -300,

@@ -167,7 +167,7 @@ def test_type_without_case_and_unknown_members(daemons, room):
     assert a.expect("joined")["room"] == other
 
 
-@pytest.mark.parametrize("data", [{"a": [1, 2, {"b": None}]}, [1, "two"], "text", 5, -1.5, True, False, {}, [], json.loads("[" * 60 + "]" * 60)])
+@pytest.mark.parametrize("data", [{"a": [1, 2, {"b": None}]}, [1, "two"], "text", 5, -1.5, True, False, {}, []])
 def test_data(daemons, room, data):
     a, b = daemons.join(room, sub="a"), daemons.join(room, sub="b")
     a.ok("chat", "ack", content="c", data=data)

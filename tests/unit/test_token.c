@@ -12,9 +12,6 @@
 #include "tests/unit/support_token.h"
 
 /* The claims of a token that is well, with more members behind. */
-#define OPEN16     "[[[[[[[[[[[[[[[["
-#define CLOSE16    "]]]]]]]]]]]]]]]]"
-#define TOO_DEEP   OPEN16 OPEN16 OPEN16 OPEN16 "[1]" CLOSE16 CLOSE16 CLOSE16 CLOSE16
 #define WELL       "{\"sub\":\"ada\",\"exp\":1000060"
 #define WITH(more) WELL "," more "}"
 
@@ -134,7 +131,8 @@ START_TEST(header_is_read_strictly)
 	    {"{\"alg\":\"HS256\",}", WELL "}", "malformed", NULL},
 	    {"\xef\xbb\xbf{\"alg\":\"HS256\"}", WELL "}", "malformed", NULL},
 	    {"{\"alg\":\"HS256\",\"x\":\"\xff\"}", WELL "}", "malformed", NULL},
-	    {"{\"alg\":\"HS256\",\"x\":" TOO_DEEP "}", WELL "}", "malformed", NULL},
+	    {"{\"alg\":\"HS256\",\"x\":[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]}", WELL "}",
+		"malformed", NULL},
 	};
 	struct config_auth auth = make_auth();
 
@@ -160,7 +158,7 @@ START_TEST(payload_is_read_strictly)
 	    {NULL, WITH("\"x\":\"\\u0000\""), "malformed", NULL},
 	    {NULL, WITH("\"x\":\"\xc0\x80\""), "malformed", NULL},
 	    {NULL, WITH("\"x\":\"\\ud800\""), "malformed", NULL},
-	    {NULL, WITH("\"x\":" TOO_DEEP), "malformed", NULL},
+	    {NULL, WITH("\"x\":[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]"), "malformed", NULL},
 	    {NULL, "[1]", "malformed", NULL},
 	    {NULL, "null", "malformed", NULL},
 	    {NULL, "", "malformed", NULL},
