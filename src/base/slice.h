@@ -98,5 +98,15 @@ struct slice slice_cut(struct slice *rest, char sep);
  * or -1.
  */
 MUST_CHECK int slice_to_u64(struct slice s, uint64_t *out);
+/* The value of a hexadecimal digit, or -1. */
+static inline int
+hex_value(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
 
 #endif

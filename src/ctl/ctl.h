@@ -71,6 +71,8 @@ int ctl_usage(const struct ctl_args *a, const char *fmt, ...) PRINTF(2, 3);
 /* Says "belfryctl: text" on stderr; returns exit_code. */
 int ctl_fail(int exit_code, const char *fmt, ...) PRINTF(2, 3);
 int ctl_no_memory(void);
+/* Prints a line and frees it; code, or EX_OSERR when a part of the line had no memory. */
+int ctl_put_line(struct buf *line, int code);
 /*
  * Print s for people as ctl/chat_text.h makes it safe, further lines indented, so that a terminal
  * shows text and nothing else.

@@ -301,12 +301,8 @@ report(struct checking *c)
 	(void)buf_add_char(&out, '[');
 	(void)buf_add(&out, c->out.p, c->out.n);
 	(void)buf_add_str(&out, "]}");
-	if (out.failed || c->out.failed)
-		code = ctl_no_memory();
-	else
-		(void)printf("%.*s\n", (int)out.n, out.p);
-	buf_done(&out);
-	return code;
+	out.failed = out.failed || c->out.failed;
+	return ctl_put_line(&out, code);
 }
 
 static int

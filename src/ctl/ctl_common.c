@@ -41,6 +41,17 @@ ctl_no_memory(void)
 	return ctl_fail(EX_OSERR, "no memory");
 }
 
+int
+ctl_put_line(struct buf *line, int code)
+{
+	if (line->failed)
+		code = ctl_no_memory();
+	else
+		(void)printf("%.*s\n", (int)line->n, line->p);
+	buf_done(line);
+	return code;
+}
+
 void
 ctl_print_text(FILE *out, struct slice s)
 {

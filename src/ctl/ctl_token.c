@@ -247,12 +247,7 @@ print_json(const struct claims *c, const struct token_refusal *why)
 		token_add_list(&out, "direct", &c->direct);
 	}
 	(void)buf_add_char(&out, '}');
-	if (out.failed)
-		code = ctl_no_memory();
-	else
-		(void)printf("%.*s\n", (int)out.n, out.p);
-	buf_done(&out);
-	return code;
+	return ctl_put_line(&out, code);
 }
 
 /* --- the two jobs --- */
