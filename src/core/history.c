@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "base/mem.h"
+#include "core/search.h"
 #include "core/topic.h"
 
 struct history {
@@ -149,8 +150,9 @@ start(struct history *y, const struct history_request *request)
 int
 history_read(struct hub *h, const struct history_request *request, history_done *done, void *ctx)
 {
+	struct slice search = search_bound(request->search);
 	struct history *y =
-	    mem_calloc(1, sizeof(*y) + request->topic.n + request->search.n + request->bound.n);
+	    mem_calloc(1, sizeof(*y) + request->topic.n + search.n + request->bound.n);
 	char *text;
 
 	if (y == NULL)
@@ -167,8 +169,8 @@ history_read(struct hub *h, const struct history_request *request, history_done 
 	y->limit = request->limit;
 	y->filter = (struct log_filter){
 	    slice_place(&text, request->topic), pattern_is_topic(request->topic)};
-	if (request->search.n > 0)
-		y->search = slice_place(&text, request->search);
+	if (search.n > 0)
+		y->search = slice_place(&text, search);
 	y->bound = slice_place(&text, request->bound);
 	start(y, request);
 	return 0;

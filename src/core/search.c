@@ -150,6 +150,26 @@ has_term(const struct term *t, struct slice text)
 	}
 }
 
+struct slice
+search_bound(struct slice q)
+{
+	struct slice rest;
+	struct slice word;
+	unsigned n = 0;
+
+	if (q.n > SEARCH_BYTES_MAX) {
+		q.n = SEARCH_BYTES_MAX;
+		while (q.n > 0 && ((unsigned char)q.p[q.n] & 0xc0) == 0x80)
+			q.n--; /* it ends with a whole character */
+	}
+	rest = q;
+	while ((word = next_word(&rest)).n > 0) {
+		if (++n > SEARCH_WORDS_MAX)
+			return slice_of(q.p, (size_t)(word.p - q.p));
+	}
+	return q;
+}
+
 enum search_kind
 search_kind(struct slice q)
 {

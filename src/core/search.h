@@ -7,12 +7,18 @@
 
 #include "base/buf.h"
 
+/* Of a question: FTS5 keeps some memory for each word, and 10,000 of them have cost gigabytes. */
+#define SEARCH_WORDS_MAX 32
+#define SEARCH_BYTES_MAX 1024
+
 enum search_kind {
 	SEARCH_ALL,     /* white space: restricts nothing */
 	SEARCH_NOTHING, /* no word in it: nothing can have it */
 	SEARCH_WORDS,
 };
 
+/* The part of a question, from its beginning, that is asked: at most so many words and bytes. */
+struct slice search_bound(struct slice q);
 enum search_kind search_kind(struct slice q);
 /*
  * Whether a text has what q, of kind SEARCH_WORDS, asks for. A word is a run of letters and

@@ -7,6 +7,7 @@
 #include "core/topic.h"
 
 #define SCAN_MAX       4096 /* messages looked at under the lock in one read */
+#define SEARCH_MAX     (128 * 1024) /* … and bytes of text in which words are looked for */
 #define HOLES_ALLOWED  1024
 #define HOLES_IN_SHELF 16
 
@@ -299,6 +300,7 @@ struct place {
 	const struct ring *ring;
 	uint64_t cold_id;
 	enum search_kind search;
+	size_t searched; /* bytes, so far */
 };
 
 /* A single topic's own ring, else the one of everything. */
@@ -335,14 +337,16 @@ shelves_reach(const struct shelves *s, struct log *l, const struct log_read *r)
 }
 
 static bool
-is_found(const struct place *p, const struct log_read *r, const struct message *m)
+is_found(struct place *p, const struct log_read *r, const struct message *m)
 {
-	return p->search == SEARCH_ALL || (p->search == SEARCH_WORDS && message_is_content(m) &&
-					      search_matches(r->search, message_words(m)));
+	if (p->search != SEARCH_WORDS || !message_is_content(m))
+		return p->search == SEARCH_ALL;
+	p->searched += message_words(m).n;
+	return search_matches(r->search, message_words(m));
 }
 
 static bool
-read_forward(struct log_read *r, const struct place *p)
+read_forward(struct log_read *r, struct place *p)
 {
 	size_t at = ring_above(p->ring, r->after);
 	size_t end = at + SCAN_MAX;
@@ -356,7 +360,7 @@ read_forward(struct log_read *r, const struct place *p)
 
 		if (e->id > r->upto)
 			break;
-		if (at == end ||
+		if (at == end || p->searched > SEARCH_MAX ||
 		    (e->message != NULL && is_wanted(r, e->message) && is_found(p, r, e->message) &&
 			!read_take(r, e->message, &bytes))) {
 			r->reached = e->id - 1;
@@ -368,7 +372,7 @@ read_forward(struct log_read *r, const struct place *p)
 }
 
 static bool
-read_backward(struct log_read *r, const struct place *p)
+read_backward(struct log_read *r, struct place *p)
 {
 	size_t at = r->before == 0 ? p->ring->n : ring_above(p->ring, r->before - 1);
 	size_t scanned = 0;
@@ -380,7 +384,7 @@ read_backward(struct log_read *r, const struct place *p)
 	while (at > 0) {
 		const struct ring_entry *e = ring_at(p->ring, --at);
 
-		if (++scanned > SCAN_MAX ||
+		if (++scanned > SCAN_MAX || p->searched > SEARCH_MAX ||
 		    (e->message != NULL && is_wanted(r, e->message) && is_found(p, r, e->message) &&
 			!read_take(r, e->message, &bytes))) {
 			r->reached = e->id + 1;
