@@ -19,7 +19,7 @@ ring_reserve(struct ring *r, size_t more)
 	size_t cap = r->cap == 0 ? RING_FIRST : r->cap;
 	struct ring_entry *bigger;
 
-	while (cap < r->n + more)
+	while (cap < r->n + r->promised + more)
 		cap *= 2;
 	if (cap == r->cap)
 		return 0;
@@ -33,6 +33,16 @@ ring_reserve(struct ring *r, size_t more)
 	r->cap = cap;
 	r->head = 0;
 	return 0;
+}
+
+int
+ring_promise(struct ring *r, size_t more)
+{
+	int status = ring_reserve(r, more);
+
+	if (status == 0)
+		r->promised += more;
+	return status;
 }
 
 void

@@ -17,11 +17,17 @@ struct ring {
 	size_t cap; /* power of two, or 0 */
 	size_t head;
 	size_t n;
+	size_t promised; /* entries that are kept free for pushes to come */
 };
 
 void ring_done(struct ring *r);
-/* Room for `more` pushes that cannot fail. 0 or -ENOMEM. */
+/* Room for `more` pushes that cannot fail, besides those that are promised. 0 or -ENOMEM. */
 MUST_CHECK int ring_reserve(struct ring *r, size_t more);
+/*
+ * The same for later, whatever others push until then. The pushes do not count down: whoever made the
+ * promises sets `promised` to 0 when he has kept them.
+ */
+MUST_CHECK int ring_promise(struct ring *r, size_t more);
 void ring_push(struct ring *r, uint64_t id, struct message *m);
 /* Before all others; with room, as ring_push. */
 void ring_push_front(struct ring *r, uint64_t id, struct message *m);

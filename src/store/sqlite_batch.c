@@ -62,9 +62,8 @@ prepare_topic(struct sqlite_store *s, struct slice name, struct log_topic **out)
 		t->stored = d;
 	}
 	d = disk_of(t);
-	if (ring_reserve(&d->shelf.ring, d->n_planned + 1) < 0)
+	if (ring_promise(&d->shelf.ring, 1) < 0)
 		return -ENOMEM;
-	d->n_planned++;
 	t->is_held = true; /* it is not forgotten while the batch is under way */
 	*out = t;
 	return 0;
@@ -122,7 +121,7 @@ sqlite_batch_prepare(struct sqlite_store *s, struct batch *b)
 	if (b->topics == NULL)
 		return -ENOMEM;
 	log_lock(s->store.log);
-	r = ring_reserve(&s->hot.all, room);
+	r = ring_promise(&s->hot.all, room);
 	if (r == 0)
 		prepare_new(s, b);
 	log_unlock(s->store.log);

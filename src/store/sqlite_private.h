@@ -87,7 +87,6 @@ struct mover {
 struct disk_topic {
 	struct shelf shelf;
 	struct log_topic *topic;
-	uint32_t n_planned; /* pushes reserved for the batch in hand */
 	/* written by the writer under the log's lock: others read them under it, the writer always */
 	int64_t tid;                  /* 0: no row yet */
 	int64_t first_ms;             /* time of the oldest message; 0: not known */

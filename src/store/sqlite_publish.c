@@ -97,7 +97,7 @@ release(struct log_topic *t)
 		return;
 	t->is_held = false;
 	if (t->stored != NULL)
-		disk_of(t)->n_planned = 0;
+		disk_of(t)->shelf.ring.promised = 0;
 }
 
 /* Those that have second topics were appended alone. */
@@ -137,6 +137,7 @@ sqlite_publish(struct sqlite_store *s, struct batch *b, int status)
 			apply(s, d, b->now_ms);
 	}
 	release_topics(l, b);
+	s->hot.all.promised = 0;
 	evict(s);
 	for (unsigned i = 0; i < b->n; i++) {
 		log_promised_done(l, b->appends[i]->n + 1);

@@ -3,6 +3,7 @@
 #include <sqlite3.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <unistd.h>
 
 struct faulty_file {
 	sqlite3_file base;
@@ -16,6 +17,8 @@ static _Atomic int armed;
 static _Atomic int left;
 static _Atomic bool lasting;
 static _Atomic bool failed;
+static _Atomic bool held;
+static _Atomic unsigned n_waiting;
 
 static sqlite3_file *
 real(sqlite3_file *f)
@@ -51,6 +54,18 @@ bool
 vfs_has_failed(void)
 {
 	return atomic_load(&failed);
+}
+
+void
+vfs_hold(bool is_held)
+{
+	atomic_store(&held, is_held);
+}
+
+bool
+vfs_is_waiting(void)
+{
+	return atomic_load(&n_waiting) > 0;
 }
 
 /* --- files --- */
@@ -99,6 +114,10 @@ file_sync(sqlite3_file *f, int flags)
 {
 	(void)f;
 	(void)flags;
+	atomic_fetch_add(&n_waiting, 1);
+	while (atomic_load(&held))
+		(void)usleep(100);
+	atomic_fetch_sub(&n_waiting, 1);
 	return fails(FAULT_SYNC) ? SQLITE_IOERR_FSYNC : SQLITE_OK;
 }
 

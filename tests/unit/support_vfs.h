@@ -26,5 +26,8 @@ bool vfs_init(void);
 void vfs_fail_at(enum fault fault, unsigned n, bool is_lasting);
 /* Whether a call has failed since. */
 bool vfs_has_failed(void);
+/* Who flushes waits until it is false again; whether somebody does. */
+void vfs_hold(bool is_held);
+bool vfs_is_waiting(void);
 
 #endif

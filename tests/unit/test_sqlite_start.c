@@ -9,6 +9,7 @@
 #include "store/sqlite_private.h"
 #include "tests/unit/support_hub.h"
 #include "tests/unit/support_run.h"
+#include "tests/unit/support_vfs.h"
 
 #define SAY(topic, text) ck_assert_int_eq(world_say(&w, topic, text), 0)
 #define MESSAGES         1000
@@ -185,6 +186,52 @@ START_TEST(overtaken)
 	ck_assert_int_eq(db_run(&db, db_stmt(&db, DB_COMMIT)), 0);
 	db_done(&db);
 	ck_assert_uint_eq(count_all(&w, "**", "#5000000 m"), 3);
+	ck_assert_uint_eq(n_disk_reads(&w), 0);
+	world_done(&w);
+}
+END_TEST
+
+/*
+ * What comes back into memory while a transaction is under way does not take the room that was kept
+ * for its messages: here each ring is full to the last entry by then.
+ */
+START_TEST(overtakes)
+{
+	static const struct world_options options = {.vfs = FAULTY_VFS, .sync = WORLD_SYNC_FULL};
+	const uint64_t n = 4 * SQLITE_STEP_WARM;
+	struct world w;
+	struct sqlite_store *s;
+	struct db db;
+	char path[128];
+
+	ck_assert(vfs_init());
+	ck_assert(world_init(&w, &options));
+	w.options.cache = 1;
+	ck_assert_int_eq(world_say_often(&w, "b", "m", (unsigned)n / 2), 0);
+	ck_assert_int_eq(world_say_often(&w, "c", "m", (unsigned)n / 2 - 8), 0);
+	ck_assert_int_eq(world_say_often(&w, "a", "m", 8), 0);
+	ck_assert(world_restart(&w));
+	s = inside(&w);
+	(void)snprintf(path, sizeof(path), "%s/log", w.store->folder);
+	ck_assert_int_eq(db_init(&db, &(struct db_open){path, NULL, false, SYNC_OFF}), 0);
+	log_lock(w.log);
+	s->options.cache = 1 << 24;
+	log_unlock(w.log);
+	w.store->is_hasty = true;
+	vfs_hold(true);
+	SAY("a", "last");
+	while (!vfs_is_waiting())
+		(void)usleep(100);
+	while (sqlite_warm_step(s, &db))
+		continue;
+	ck_assert_uint_eq(s->hot.all.n, n);
+	vfs_hold(false);
+	w.store->is_hasty = false;
+	world_settle(&w);
+	db_done(&db);
+	ck_assert_uint_eq(s->hot.n_messages, n + 1);
+	ck_assert_uint_eq(count_all(&w, "a", "#1025 last"), 9);
+	ck_assert_uint_eq(count_all(&w, "**", "#1025 last"), n + 1);
 	ck_assert_uint_eq(n_disk_reads(&w), 0);
 	world_done(&w);
 }
@@ -472,7 +519,7 @@ int
 main(void)
 {
 	const TTest *const tests[] = {
-	    warm, partly_warm, overtaken, migrated, counted, metrics, NULL};
+	    warm, partly_warm, overtaken, overtakes, migrated, counted, metrics, NULL};
 
 	(void)setenv("BELFRY_TEST_STORE", "sqlite", 1);
 	return run_tests("sqlite_start", tests);
