@@ -97,14 +97,15 @@ bool
 db_has_failed(const struct db *db)
 {
 	switch (db->code & 0xff) {
-	case SQLITE_IOERR:
-	case SQLITE_CORRUPT:
-	case SQLITE_NOTADB:
-	case SQLITE_CANTOPEN:
-	case SQLITE_PROTOCOL:
-		return true;
-	default:
+	case SQLITE_OK: /* it was none of the database's */
+	case SQLITE_FULL:
+	case SQLITE_BUSY:
+	case SQLITE_LOCKED:
+	case SQLITE_NOMEM:
+	case SQLITE_INTERRUPT:
 		return db->handle == NULL;
+	default:
+		return true;
 	}
 }
 

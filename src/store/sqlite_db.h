@@ -188,7 +188,10 @@ void db_done(struct db *db);
 MUST_CHECK int db_reopen(struct db *db, const struct db_open *o);
 /* Whether a transaction is open. */
 bool db_is_within(const struct db *db);
-/* Whether the last failure was of the disk or the file: a new connection may be better. */
+/*
+ * Whether a new connection may be better after the last failure: not where the disk is full, somebody
+ * else has the lock or memory is short, for then this one is as good.
+ */
 bool db_has_failed(const struct db *db);
 /* Of the last failure, for people. */
 const char *db_text(const struct db *db);

@@ -64,12 +64,9 @@ sqlite_begin(struct sqlite_store *s, bool is_lazy)
 			return -1;
 		s->must_reopen = false;
 		s->is_lazy = false;
-		if (s->is_secure) {
-			s->is_secure = false;
-			if (sqlite_be_secure(s) < 0)
-				return -1;
-		}
 	}
+	s->db.code = SQLITE_OK; /* of this transaction nothing has failed */
+	s->db.text[0] = '\0';
 	s->db.has_indexed = false;
 	s->rows.n = 0; /* of one that has failed */
 	s->is_beside = is_lazy;
@@ -108,7 +105,7 @@ sqlite_end(struct sqlite_store *s, int status)
 			sqlite_measure(s); /* here it costs no locks of its own */
 		status = db_run(&s->db, db_stmt(&s->db, DB_COMMIT));
 	}
-	code = s->db.code;
+	code = s->db.code == SQLITE_OK ? SQLITE_NOMEM : s->db.code; /* its own failures are that */
 	if (status < 0 && db_is_within(&s->db) &&
 	    db_run(&s->db, db_stmt(&s->db, DB_ROLLBACK)) < 0) {
 		/* it was rolled back by the failure itself */
@@ -117,7 +114,8 @@ sqlite_end(struct sqlite_store *s, int status)
 	counter_bump(status == 0 ? &s->figures.n_commits : &s->figures.n_failed, 1);
 	if (status < 0) {
 		s->db.code = code;
-		s->must_reopen = db_has_failed(&s->db);
+		/* a connection that could not be made whole is none */
+		s->must_reopen = s->must_reopen || db_has_failed(&s->db);
 		if ((code & 0xff) == SQLITE_CORRUPT && s->db.has_indexed)
 			sqlite_index_report(s);
 		note_trouble(s, db_text(&s->db));

@@ -214,6 +214,9 @@ vfs_open(sqlite3_vfs *vfs, sqlite3_filename name, sqlite3_file *f, int flags, in
 	(void)vfs;
 	file->real = (sqlite3_file *)(void *)(file + 1);
 	file->is_database = (flags & SQLITE_OPEN_MAIN_DB) != 0;
+	f->pMethods = NULL;
+	if (file->is_database && fails(FAULT_OPEN))
+		return SQLITE_PERM;
 	r = real_vfs->xOpen(real_vfs, name, file->real, flags, out);
 	f->pMethods = file->real->pMethods == NULL ? NULL : &methods;
 	return r;

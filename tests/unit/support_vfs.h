@@ -17,7 +17,8 @@ enum fault {
 	FAULT_SYNC,
 	FAULT_READ,
 	FAULTS,
-	FAULT_DAMAGE /* what is read of the database is something else */
+	FAULT_DAMAGE, /* what is read of the database is something else */
+	FAULT_OPEN    /* of the database, for a reason of its own */
 };
 
 /* Registers it. False when SQLite will not. */

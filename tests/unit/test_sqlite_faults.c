@@ -280,6 +280,37 @@ START_TEST(writer_recovers)
 }
 END_TEST
 
+/* Neither can it open the database again, at first. */
+START_TEST(writer_reopens)
+{
+	static const struct world_options options = {.vfs = FAULTY_VFS, .sync = WORLD_SYNC_FULL};
+	static struct trial t;
+	char why[300];
+
+	ck_assert(vfs_init());
+	trial = &t;
+	ck_assert(world_init(&t.w, &options));
+	append(&t.w, 1);
+	vfs_fail_at(FAULT_WRITE, 1, true);
+	append(&t.w, 2);
+	ck_assert_uint_eq(t.n_failed, 1);
+	vfs_fail_at(FAULT_OPEN, 1, true);
+	append(&t.w, 3);
+	log_sweep(t.w.log, t.w.now_ms);
+	append(&t.w, 4);
+	ck_assert(vfs_has_failed());
+	ck_assert_uint_eq(t.n_failed, 3);
+	ck_assert_int_eq(log_health(t.w.log, t.w.now_ms, why, sizeof(why)), -1);
+	vfs_fail_at(FAULT_NONE, 0, false);
+	log_sweep(t.w.log, t.w.now_ms);
+	append(&t.w, 5);
+	ck_assert_uint_eq(t.n_failed, 3);
+	ck_assert_int_eq(log_health(t.w.log, t.w.now_ms, why, sizeof(why)), 0);
+	check_log(&t);
+	world_done(&t.w);
+}
+END_TEST
+
 static void
 spoil(const struct world *w, const char *sql)
 {
@@ -368,6 +399,7 @@ main(void)
 	tcase_add_test(t, reads);
 	tcase_add_loop_test(t, reader_goes_on, 0, 2);
 	tcase_add_test(t, writer_recovers);
+	tcase_add_test(t, writer_reopens);
 	tcase_add_loop_test(t, damaged_row, 0, 2);
 	tcase_add_test(t, damaged_index);
 	suite_add_tcase(s, t);
