@@ -94,6 +94,7 @@ log_new(const struct log_options *options, struct store *store)
 	map_init(&l->topics);
 	TAILQ_INIT(&l->leaving);
 	TAILQ_INIT(&l->scheduled);
+	TAILQ_INIT(&l->coming);
 	TAILQ_INIT(&l->crowds);
 	l->crowd = options->crowd;
 	l->max_scheduled = options->scheduled;

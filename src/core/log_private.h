@@ -59,6 +59,7 @@ struct scheduled {
 	uint64_t number;
 	int64_t at_ms;
 	struct message *message; /* one reference */
+	bool is_coming;          /* it is being written: in that list */
 };
 TAILQ_HEAD(scheduled_list, scheduled);
 
@@ -93,6 +94,7 @@ struct log {
 	struct known_names *names;
 
 	struct scheduled_list scheduled; /* by time, then number */
+	struct scheduled_list coming;    /* those on their way to being written */
 	size_t n_scheduled;              /* those on their way to being written too */
 	size_t scheduled_bytes;
 	uint32_t max_scheduled;
@@ -162,9 +164,12 @@ uint64_t log_trimmed(struct log *l, const struct log_filter *filters, size_t n, 
 
 /*
  * Give an item of APPEND_LATER its entry and number, or make it the duplicate of one with its key. 0,
- * -ENOMEM, -EDQUOT (all together), -EUSERS (one user). log_publish, or log_append when it fails, says what becomes of the entry.
+ * -ENOMEM, -EDQUOT (all together), -EUSERS (one user). log_publish, or log_append when it fails, says
+ * what becomes of the entry, of which those that come after know from now on.
  */
 int schedule_prepare(struct log *l, struct append_item *item, int64_t now_ms);
+/* An append that cannot be prepared: its entries go before anybody takes one for the first of a key. */
+void schedule_give_up(struct log *l, struct append *a);
 /* The item's entry is put in its place among the others. Takes it. */
 void schedule_add(struct log *l, struct append_item *item);
 /* The item's entry, if any, is no more: it was published, taken back, or could not be written. */

@@ -57,23 +57,23 @@ entry_free(struct log *l, struct scheduled *e)
 }
 
 static size_t
-count_of_user(struct log *l, struct slice user_id)
+count_of_user(const struct scheduled_list *list, struct slice user_id)
 {
 	const struct scheduled *e;
 	size_t n = 0;
 
-	TAILQ_FOREACH (e, &l->scheduled, link)
+	TAILQ_FOREACH (e, list, link)
 		n += slice_eq(e->message->user_id, user_id);
 	return n;
 }
 
 /* The number of one with the same user, topic and key; 0: none. */
 static uint64_t
-find_key(struct log *l, const struct message *m)
+find_key(const struct scheduled_list *list, const struct message *m)
 {
 	const struct scheduled *e;
 
-	TAILQ_FOREACH (e, &l->scheduled, link) {
+	TAILQ_FOREACH (e, list, link) {
 		if (slice_eq(e->message->key, m->key) && slice_eq(e->message->topic, m->topic) &&
 		    slice_eq(e->message->user_id, m->user_id))
 			return e->number;
@@ -85,8 +85,11 @@ int
 schedule_prepare(struct log *l, struct append_item *item, int64_t now_ms)
 {
 	uint64_t number = max_u64(l->last_number + 1, (uint64_t)now_ms * 1000);
-	uint64_t known = item->message->key.n == 0 ? 0 : find_key(l, item->message);
+	const struct message *m = item->message;
+	uint64_t known = m->key.n == 0 ? 0 : find_key(&l->scheduled, m);
 
+	if (known == 0 && m->key.n > 0)
+		known = find_key(&l->coming, m);
 	if (known != 0) {
 		item->id = known;
 		item->duplicate = true;
@@ -94,19 +97,32 @@ schedule_prepare(struct log *l, struct append_item *item, int64_t now_ms)
 	}
 	if (l->n_scheduled >= l->max_scheduled || l->scheduled_bytes >= LOG_SCHEDULED_BYTES)
 		return -EDQUOT;
-	if (count_of_user(l, item->message->user_id) >= l->max_scheduled_user)
+	if (count_of_user(&l->scheduled, m->user_id) + count_of_user(&l->coming, m->user_id) >=
+	    l->max_scheduled_user)
 		return -EUSERS;
 	item->entry = entry_new(l, number, item->at_ms, item->message);
 	if (item->entry == NULL)
 		return -ENOMEM;
 	(void)message_ref(item->message);
+	item->entry->is_coming = true;
+	TAILQ_INSERT_TAIL(&l->coming, item->entry, link);
 	item->id = number;
 	return 0;
+}
+
+/* It has arrived, or it does not. */
+static void
+stop_coming(struct log *l, struct scheduled *e)
+{
+	if (e->is_coming)
+		TAILQ_REMOVE(&l->coming, e, link);
+	e->is_coming = false;
 }
 
 void
 schedule_add(struct log *l, struct append_item *item)
 {
+	stop_coming(l, item->entry);
 	insert(l, item->entry);
 	item->entry = NULL;
 }
@@ -114,9 +130,20 @@ schedule_add(struct log *l, struct append_item *item)
 void
 schedule_drop(struct log *l, struct append_item *item)
 {
-	if (item->entry != NULL)
+	if (item->entry != NULL) {
+		stop_coming(l, item->entry);
 		entry_free(l, item->entry);
+	}
 	item->entry = NULL;
+}
+
+void
+schedule_give_up(struct log *l, struct append *a)
+{
+	for (unsigned i = 0; i < a->n; i++) {
+		if (a->items[i].what == APPEND_LATER)
+			schedule_drop(l, &a->items[i]);
+	}
 }
 
 int

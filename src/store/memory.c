@@ -390,6 +390,7 @@ memory_append(struct store *store, struct append *a, unsigned caller)
 	r = prepare(s, a);
 	release_topics(l, a);
 	if (r < 0) {
+		schedule_give_up(l, a);
 		log_unlock(l);
 		return r;
 	}

@@ -106,6 +106,8 @@ prepare_new(struct sqlite_store *s, struct batch *b)
 			if (a->status == 0)
 				a->status = prepare_any(s, a, &a->items[k], t);
 		}
+		if (a->status < 0)
+			schedule_give_up(s->store.log, a);
 	}
 }
 

@@ -285,10 +285,10 @@ write_later(struct sqlite_store *s, const struct append *a, struct append_item *
 	bool is_old;
 	int r = 0;
 
-	if (item->duplicate)
-		return 0; /* of one that waits */
 	if (item->message->key.n > 0)
 		r = find_key(s, key_text(item->message, text), a->now_ms, &id, &is_old);
+	if (r == 0 && item->duplicate)
+		return 0; /* of one that waits */
 	if (r <= 0)
 		return r < 0 ? -1 : sqlite_add_scheduled(&s->db, item);
 	item->what = APPEND_NOW; /* it was published already */

@@ -214,6 +214,80 @@ START_TEST(bounded)
 }
 END_TEST
 
+struct several {
+	int status;
+	bool is_done;
+	unsigned n_duplicates;
+	uint64_t first;
+};
+
+static void
+on_several(struct append *a)
+{
+	struct several *s = a->owner;
+
+	s->is_done = true;
+	s->status = a->status;
+	s->first = a->items[0].id;
+	for (unsigned i = 1; a->status == 0 && i < a->n; i++)
+		s->n_duplicates += a->items[i].duplicate && a->items[i].id == s->first;
+	append_free(a);
+}
+
+/* n messages at once, in an hour; what became of them, without having published any. */
+static struct several
+put_off(struct scene *s, unsigned n, const char *key)
+{
+	struct several out = {.status = 1};
+	struct append *a = append_new(n);
+
+	ck_assert_ptr_nonnull(a);
+	for (unsigned i = 0; i < n; i++) {
+		struct message_notice notice = {.topic = SLICE("a"),
+		    .text = SLICE("m"),
+		    .key = key == NULL ? SLICE_NONE : slice_str(key),
+		    .from = {SLICE("eve"), SLICE("Eve")}};
+
+		a->items[i].message = message_notice(
+		    &notice, SLICE_NONE, config_rule(s->w.config, notice.topic), s->w.now_ms, 0);
+		ck_assert_ptr_nonnull(a->items[i].message);
+		a->items[i].what = APPEND_LATER;
+		a->items[i].at_ms = s->w.now_ms + 3600000;
+	}
+	a->done = on_several;
+	a->owner = &out;
+	out.status = hub_append(&s->w.hubs[0], a);
+	if (out.status < 0)
+		append_free(a);
+	else
+		world_turn(&s->w);
+	ck_assert(out.is_done || out.status < 0);
+	return out;
+}
+
+/* Those that come together know of each other. */
+START_TEST(together)
+{
+	struct scene s;
+	struct several got;
+
+	begin(&s);
+	got = put_off(&s, WORLD_SCHEDULED_USER + 1, NULL);
+	ck_assert_int_eq(got.status, -EUSERS);
+	ck_assert_uint_eq(list(&s.w).n, 0);
+	got = put_off(&s, 3, "k");
+	ck_assert_int_eq(got.status, 0);
+	ck_assert_uint_eq(got.n_duplicates, 2);
+	ck_assert_uint_eq(list(&s.w).n, 1);
+	ck_assert_uint_eq(list(&s.w).numbers[0], got.first);
+	got = put_off(&s, WORLD_SCHEDULED_USER, NULL);
+	ck_assert_int_eq(got.status, -EUSERS);
+	got = put_off(&s, WORLD_SCHEDULED_USER - 1, NULL);
+	ck_assert_int_eq(got.status, 0);
+	end(&s);
+}
+END_TEST
+
 START_TEST(restarted)
 {
 	struct scene s;
@@ -254,7 +328,7 @@ int
 main(void)
 {
 	const TTest *const tests[] = {
-	    in_order, wrong_times, taken_back, keyed, bounded, restarted, NULL};
+	    in_order, wrong_times, taken_back, keyed, bounded, together, restarted, NULL};
 
 	return world_run_tests("schedule", tests, NULL);
 }
