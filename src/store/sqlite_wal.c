@@ -9,8 +9,13 @@
  * it would wait for that too; here a thread of its own does it, while the writer goes on.
  *
  * The WAL begins anew only when all of it was moved, and under load there is always more. So the
- * writer moves the rest itself when it is small, and all of it when the file grows beyond a bound.
+ * writer moves the rest itself when it is small, and all of it when the file grows beyond a bound. It
+ * must not be read from in that moment, either, and while the readers have a lot to do one of them
+ * always does: then the writer waits for them a little.
  */
+
+#define READERS_MS     250     /* that it waits for those who read from the WAL */
+#define READERS_AGAIN  5000000 /* microseconds before it waits again, when that was in vain */
 
 static unsigned
 soft_bound(const struct sqlite_store *s)
@@ -32,17 +37,17 @@ on_commit(void *ctx, sqlite3 *db, const char *name, int n_pages)
 	return SQLITE_OK;
 }
 
-/* Neither waits for anybody nor makes anybody wait. 0; -EBUSY; -1. */
+/* SQLITE_CHECKPOINT_PASSIVE neither waits for anybody nor makes anybody wait. 0; -EBUSY; -1. */
 static int
-move(struct sqlite_store *s, struct db *db)
+move(struct sqlite_store *s, struct db *db, int mode)
 {
 	int n_pages = 0;
 	int n_moved = 0;
 	int r = db->handle == NULL ? SQLITE_CANTOPEN
-				   : sqlite3_wal_checkpoint_v2(db->handle, NULL,
-					 SQLITE_CHECKPOINT_PASSIVE, &n_pages, &n_moved);
+				   : sqlite3_wal_checkpoint_v2(
+					 db->handle, NULL, mode, &n_pages, &n_moved);
 
-	if (r == SQLITE_OK && n_moved >= 0) {
+	if ((r == SQLITE_OK || r == SQLITE_BUSY) && n_moved >= 0) {
 		atomic_store(&s->mover.n_moved, (unsigned)n_moved);
 		atomic_fetch_add(&s->figures.n_checkpoints, 1);
 	}
@@ -53,10 +58,9 @@ move(struct sqlite_store *s, struct db *db)
 
 /* Whether the writer is to move what there is, and not the mover. */
 static bool
-is_writers(struct sqlite_store *s, unsigned n_pages, unsigned rest)
+is_writers(struct sqlite_store *s, bool is_full, unsigned rest)
 {
 	struct mover *m = &s->mover;
-	bool is_full = n_pages >= soft_bound(s) * SQLITE_WAL_FULL;
 	bool is_mine;
 
 	(void)pthread_mutex_lock(&s->lock);
@@ -69,17 +73,35 @@ is_writers(struct sqlite_store *s, unsigned n_pages, unsigned rest)
 	return is_mine;
 }
 
+/* All of it, and that the next transaction begins it anew. */
+static void
+empty(struct sqlite_store *s)
+{
+	uint64_t now = clock_mono_us();
+	bool may_wait = s->waited_us == 0 || now - s->waited_us > READERS_AGAIN;
+	int r;
+
+	(void)sqlite3_busy_timeout(s->db.handle, READERS_MS);
+	r = move(s, &s->db, may_wait ? SQLITE_CHECKPOINT_RESTART : SQLITE_CHECKPOINT_PASSIVE);
+	if (may_wait)
+		s->waited_us = r < 0 ? now : 0;
+	(void)sqlite3_busy_timeout(s->db.handle, DB_BUSY_MS);
+}
+
 void
 sqlite_wal_look(struct sqlite_store *s)
 {
 	unsigned n_pages = atomic_load(&s->mover.n_pages);
 	unsigned n_moved = atomic_load(&s->mover.n_moved);
+	bool is_full = n_pages >= soft_bound(s) * SQLITE_WAL_FULL;
 
 	if (n_pages < soft_bound(s) || n_pages <= n_moved ||
-	    !is_writers(s, n_pages, n_pages - n_moved))
+	    !is_writers(s, is_full, n_pages - n_moved))
 		return;
 	atomic_store(&s->busy_since_us, clock_mono_us());
-	if (move(s, &s->db) < 0) {
+	if (is_full) {
+		empty(s);
+	} else if (move(s, &s->db, SQLITE_CHECKPOINT_PASSIVE) < 0) {
 		/* the mover tells of it; the next transaction tries again */
 	}
 	atomic_store(&s->busy_since_us, 0);
@@ -119,7 +141,7 @@ sqlite_mover(void *arg)
 		m->is_wanted = false;
 		m->is_busy = true;
 		(void)pthread_mutex_unlock(&s->lock);
-		look_after(s, move(s, &m->db));
+		look_after(s, move(s, &m->db, SQLITE_CHECKPOINT_PASSIVE));
 		(void)pthread_mutex_lock(&s->lock);
 		m->is_busy = false;
 	}

@@ -490,6 +490,61 @@ START_TEST(wal_is_bounded)
 }
 END_TEST
 
+struct always_reading {
+	char path[128];
+	pthread_t thread;
+	_Atomic bool is_over;
+};
+
+/* There is no moment without a transaction that reads, and none lasts long. */
+static void *
+read_always(void *arg)
+{
+	static const struct db none;
+	struct always_reading *r = arg;
+	struct db dbs[2] = {none, none};
+	unsigned at = 0;
+
+	for (unsigned i = 0; i < 2; i++)
+		ck_assert_int_eq(
+		    db_init(&dbs[i], &(struct db_open){r->path, NULL, false, SYNC_OFF}), 0);
+	for (; !atomic_load(&r->is_over); at = !at) {
+		ck_assert_int_eq(db_exec(&dbs[at], "BEGIN; SELECT count(*) FROM topics"), 0);
+		if (db_is_within(&dbs[!at]))
+			ck_assert_int_eq(db_exec(&dbs[!at], "COMMIT"), 0);
+		(void)usleep(2000);
+	}
+	for (unsigned i = 0; i < 2; i++)
+		db_done(&dbs[i]);
+	return NULL;
+}
+
+/* … nor does it grow while the readers always have something to do. */
+START_TEST(wal_is_read)
+{
+	static const struct world_options options = {.wal_pages = 16};
+	struct always_reading r = {.is_over = false};
+	char text[1000];
+	char path[128];
+	struct world w;
+	struct stat st;
+
+	ck_assert(world_init(&w, &options));
+	memset(text, 'x', sizeof(text) - 1);
+	text[sizeof(text) - 1] = '\0';
+	path_of(&w, r.path, "");
+	ck_assert_int_eq(pthread_create(&r.thread, NULL, read_always, &r), 0);
+	for (int i = 0; i < 30; i++)
+		ck_assert_int_eq(world_say_often(&w, "a", text, 50), 0);
+	path_of(&w, path, "-wal");
+	ck_assert_int_eq(stat(path, &st), 0);
+	atomic_store(&r.is_over, true);
+	ck_assert_int_eq(pthread_join(r.thread, NULL), 0);
+	ck_assert_int_le(st.st_size, (16 * SQLITE_WAL_FULL + 300) * 4096);
+	world_done(&w);
+}
+END_TEST
+
 /* A number that the database itself gives. */
 static uint64_t
 asked(const struct world *w, const char *sql)
@@ -554,7 +609,7 @@ main(void)
 {
 	const TTest *const tests[] = {survives, clock_set_back, unclean_end, one_daemon, not_ours,
 	    damaged, smaller_rule, size_is_bounded, forgotten_topics, forgotten_and_back, searched,
-	    many_topics, wal_is_bounded, large_batch, NULL};
+	    many_topics, wal_is_bounded, wal_is_read, large_batch, NULL};
 
 	(void)setenv("BELFRY_TEST_STORE", "sqlite", 1);
 	return run_tests("sqlite", tests);
