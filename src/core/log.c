@@ -10,6 +10,11 @@
 #include "core/topic.h"
 
 #define RING_FIRST_CAP 256
+/*
+ * In 2001. An id has 16 digits, whatever a clock says that nobody has set yet (a board without one
+ * begins in 1970): with zeros before it it would be no number in JSON.
+ */
+#define LOG_LEAST_ID   UINT64_C(1000000000000000)
 #define FORGET_AFTER_MS                                                                            \
 	((int64_t)30 * 24 * 3600 * 1000) /* a trimmed topic is remembered that long */
 
@@ -101,8 +106,8 @@ log_new(const struct log_options *options, struct store *store)
 	l->max_scheduled_user = options->scheduled_per_user;
 	l->ring_cap = RING_FIRST_CAP;
 	l->n_workers = options->n_workers;
-	l->begin = options->now_us;
-	l->last = options->now_us;
+	l->begin = max_u64(options->now_us, LOG_LEAST_ID);
+	l->last = l->begin;
 	l->max_topics = options->max_topics;
 	l->store = store;
 	store->log = l;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/log_private.h"
+#include "store/memory.h"
 #include "tests/unit/mem_faults.h"
 #include "tests/unit/support_hub.h"
 #include "tests/unit/support_run.h"
@@ -45,6 +46,22 @@ START_TEST(ids)
 	ck_assert_uint_eq(log_topic_last(w.log, SLICE("c")), 0);
 	ck_assert_uint_lt(e.last, MESSAGE_ID_MAX);
 	world_done(&w);
+}
+END_TEST
+
+/* A clock that nobody has set yet: an id has all its digits all the same. */
+START_TEST(early_ids)
+{
+	static const struct log_options options = {.n_workers = 1, .now_us = 5};
+	struct log *l = log_new(&options, memory_store_new(1 << 20, 10));
+	struct log_extent e;
+
+	ck_assert_ptr_nonnull(l);
+	log_extent(l, &e);
+	ck_assert_uint_eq(e.begin, 1000000000000000);
+	ck_assert_uint_eq(e.last, e.begin);
+	ck_assert_uint_eq(log_next_id(l, 6), e.begin + 1);
+	log_free(l);
 }
 END_TEST
 
@@ -315,7 +332,7 @@ main(void)
 {
 	const TTest *const tests[] = {resuming, folded_topics, each_topic, ends_in_between, NULL};
 	const TTest *const memory_only[] = {
-	    ids, topics_are_limited, room_for_topics, batch_of_new_topics, NULL};
+	    ids, early_ids, topics_are_limited, room_for_topics, batch_of_new_topics, NULL};
 
 	return world_run_tests("log", tests, memory_only);
 }
