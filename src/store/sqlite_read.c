@@ -35,6 +35,8 @@ struct plan {
 	unsigned n;
 	bool is_many;    /* more: look at everything */
 	bool has_shared; /* there are users' topics among them: those have two halves */
+	/* the log's, which the database has only after the next sweep */
+	uint64_t folded;
 	int64_t tids[SQLITE_SCAN_TOPICS];
 };
 
@@ -61,8 +63,8 @@ make_plan(struct sqlite_store *s, const struct log_read *r, struct plan *p)
 {
 	struct log *l = s->store.log;
 
-	*p = (struct plan){0};
 	log_lock(l);
+	*p = (struct plan){.folded = l->folded};
 	for (size_t i = 0; i < r->n_filters && !p->is_many; i++) {
 		const struct log_filter *f = &r->filters[i];
 		struct log_topic *t;
@@ -270,11 +272,13 @@ fill_page(struct sqlite_store *s, struct log_read *r, struct scan *sc)
 	return state < 0 ? -EIO : 0;
 }
 
-/* How far down a page can go. */
+/* Where a page that goes down begins: what is committed may not be published yet. */
 static uint64_t
 below(const struct log_read *r)
 {
-	return r->before == 0 ? INT64_MAX : r->before - 1;
+	uint64_t upto = r->upto == 0 ? INT64_MAX : r->upto;
+
+	return r->before == 0 ? upto : min_u64(r->before - 1, upto);
 }
 
 static int
@@ -436,6 +440,8 @@ find_trimmed(struct reader_thread *t, struct log_read *r, const struct plan *p)
 		has_unknown = has_unknown || !r->filters[i].is_topic;
 	if (has_unknown && db_meta_get(&t->db, "folded", &trimmed) < 0)
 		return -EIO;
+	if (has_unknown)
+		trimmed = max_u64(trimmed, p->folded);
 	status = p->is_many ? trimmed_of_many(t, r, &trimmed) : trimmed_of_few(t, p, &trimmed);
 	r->trimmed = trimmed > r->after ? trimmed : 0;
 	return status;
@@ -623,11 +629,13 @@ sqlite_reader_open(struct sqlite_store *s, unsigned i)
 	struct db_open o = {s->path, s->vfs, false, s->options.sync};
 	struct reader_thread *t = &s->readers[i];
 
+	int r;
+
 	t->store = s;
-	if (db_init(&t->db, &o) < 0)
-		return -EIO;
-	sqlite3_progress_handler(t->db.handle, PROGRESS, is_late, t);
-	return 0;
+	r = db_init(&t->db, &o);
+	if (t->db.handle != NULL) /* one that is not whole may be read from, too */
+		sqlite3_progress_handler(t->db.handle, PROGRESS, is_late, t);
+	return r < 0 ? -EIO : 0;
 }
 
 void

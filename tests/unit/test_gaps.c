@@ -274,11 +274,45 @@ START_TEST(ahead_of_worker)
 }
 END_TEST
 
+/* What went with a topic that the log then forgot, before the database knew of that. */
+START_TEST(forgotten_meanwhile)
+{
+	static const struct world_rule rules[] = {{"old/**", 100, 1000, false}, {"**", 100, 0, false}};
+	static const struct world_options options = {
+	    .rules = rules, .n_rules = 2, .max_topics = 2};
+	static const char *const topics[] = {"**", NULL};
+	struct position from;
+	struct world w;
+	struct stream st;
+
+	ck_assert(world_init(&w, &options));
+	SAY("old/x", "1");
+	SAY("b", "2");
+	from = from_id(world_id(&w, 0));
+	w.store->is_slow = true;
+	ck_assert(stream_open(&w, 0, &st, topics, &from, NULL));
+	world_turn(&w);
+	world_pass(&w, 2000);
+	log_sweep(w.log, w.now_ms);
+	if (world_is_sqlite())
+		world_settle(&w);
+	SAY("c", "room is made for it");
+	world_answer_reads(&w);
+	world_turn(&w);
+	world_answer_reads(&w);
+	world_turn(&w);
+	CAME(&st,
+	    "gap@#1 after=#0 oldest=#2 trimmed; b#2 2; c#2000000 room is made for it; level");
+	stream_close(&st);
+	world_done(&w);
+}
+END_TEST
+
 int
 main(void)
 {
 	const TTest *const tests[] = {trimmed, stream_gaps, slow_and_trimmed, overtaken,
-	    overtaken_before_reading, ahead_of_worker, NULL};
+	    overtaken_before_reading, ahead_of_worker, forgotten_meanwhile, NULL};
 
 	return world_run_tests("gaps", tests, NULL);
 }
