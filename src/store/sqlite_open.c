@@ -270,6 +270,7 @@ static struct sqlite_store *
 store_new(const struct opening *at)
 {
 	struct sqlite_store *s = mem_calloc(1, sizeof(*s));
+	pthread_condattr_t mono;
 
 	if (s == NULL)
 		return NULL;
@@ -288,7 +289,10 @@ store_new(const struct opening *at)
 	(void)pthread_mutex_init(&s->lock, NULL); /* cannot fail without attributes */
 	(void)pthread_cond_init(&s->work, NULL);
 	(void)pthread_cond_init(&s->reads, NULL);
-	(void)pthread_cond_init(&s->indexed_more, NULL);
+	(void)pthread_condattr_init(&mono);
+	(void)pthread_condattr_setclock(&mono, CLOCK_MONOTONIC);
+	(void)pthread_cond_init(&s->indexed_more, &mono);
+	(void)pthread_condattr_destroy(&mono);
 	(void)pthread_cond_init(&s->moves, NULL);
 	return s;
 }

@@ -43,10 +43,12 @@ sqlite_index(struct db *db, unsigned n, uint64_t upto, uint64_t *indexed)
 
 		*indexed = db_column_u64(rows, 0);
 		i++;
-		if (sqlite_index_one(db, *indexed, text) < 0)
-			return -1;
+		if (sqlite_index_one(db, *indexed, text) < 0) {
+			r = -1;
+			break;
+		}
 	}
-	(void)sqlite3_reset(rows);
+	(void)sqlite3_reset(rows); /* the connection would go on reading the log as it is now */
 	if (r < 0)
 		return -1;
 	if (i < n)
@@ -114,7 +116,7 @@ sqlite_index_wait(struct sqlite_store *s, uint64_t upto)
 {
 	struct timespec until;
 
-	(void)clock_gettime(CLOCK_REALTIME, &until); /* what pthread_cond_timedwait goes by */
+	(void)clock_gettime(CLOCK_MONOTONIC, &until); /* what indexed_more goes by */
 	until.tv_sec += WAIT_S;
 	(void)pthread_mutex_lock(&s->lock);
 	s->index_wanted = max_u64(s->index_wanted, upto);

@@ -1,3 +1,4 @@
+#include "base/clock.h"
 #include "store/sqlite_private.h"
 
 /*
@@ -31,7 +32,7 @@ sqlite_wipe_later(struct sqlite_store *s, bool in_index)
 
 	if (s->wipe >= wipe)
 		return 0;
-	s->wipe = wipe; /* a rollback leaves it: then there is nothing to find */
+	s->wipe = wipe; /* write_batch takes it back */
 	return db_meta_set(&s->db, "wipe", wipe);
 }
 
@@ -90,11 +91,13 @@ empty_log(struct sqlite_store *s)
 	int r;
 
 	(void)sqlite3_busy_timeout(s->db.handle, 0); /* the next sweep comes soon */
+	atomic_store(&s->busy_since_us, clock_mono_us());
 	r = db_step(&s->db, q);
 	if (r > 0) {
 		r = sqlite3_column_int(q, 0) == 0;
 		(void)sqlite3_reset(q);
 	}
+	atomic_store(&s->busy_since_us, 0);
 	(void)sqlite3_busy_timeout(s->db.handle, DB_BUSY_MS);
 	return r;
 }

@@ -430,6 +430,7 @@ static void
 write_batch(struct sqlite_store *s, struct batch *b)
 {
 	uint64_t start_us = clock_mono_us();
+	unsigned wipe = s->wipe;
 	int r = sqlite_batch_prepare(s, b);
 
 	if (r < 0) {
@@ -448,6 +449,8 @@ write_batch(struct sqlite_store *s, struct batch *b)
 		r = sqlite_write_topics(s, b);
 	r = sqlite_end(s, r);
 	s->last = b->last; /* an id is never given twice, whatever became of it */
+	if (r < 0)
+		s->wipe = wipe; /* else the next deletion would not write it down */
 	if (r == 0) {
 		s->n_keys = b->n_keys;
 		counter_bump(&s->figures.n_written, b->n_items);
@@ -496,8 +499,11 @@ look(struct sqlite_store *s, struct batch *b, struct agenda *next, bool is_idle)
 	s->is_resting = false;
 	sqlite_batch_begin(s, b);
 	if (s->sweep_ms != 0) {
+		if (next->sweep_ms == 0)
+			next->sweep.topic = 0;
+		/* else the last one was not through the topics: those further on come first */
+		next->sweep.is_tidied = false;
 		next->sweep_ms = s->sweep_ms;
-		next->sweep = (struct sweep){0};
 		next->may_index = true;
 		next->is_new_sweep = true;
 		s->sweep_ms = 0;
