@@ -49,6 +49,12 @@ sync_pragma(enum config_sync sync)
 }
 
 int
+db_set_sync(struct db *db, enum config_sync sync)
+{
+	return db_exec(db, sync_pragma(sync));
+}
+
+int
 db_init(struct db *db, const struct db_open *o)
 {
 	int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE | SQLITE_OPEN_READWRITE;
@@ -66,7 +72,7 @@ db_init(struct db *db, const struct db_open *o)
 		"PRAGMA cache_size = -16384; PRAGMA temp_store = MEMORY; PRAGMA secure_delete = FAST;"
 		"PRAGMA journal_size_limit = 67108864") < 0)
 		return -1;
-	return db_exec(db, sync_pragma(o->sync));
+	return db_set_sync(db, o->sync);
 }
 
 void

@@ -186,6 +186,8 @@ MUST_CHECK int db_init(struct db *db, const struct db_open *o);
 void db_done(struct db *db);
 /* Once more, after a failure. As db_init. */
 MUST_CHECK int db_reopen(struct db *db, const struct db_open *o);
+/* How safe a commit is from now on. 0 or -1. */
+MUST_CHECK int db_set_sync(struct db *db, enum config_sync sync);
 /* Whether a transaction is open. */
 bool db_is_within(const struct db *db);
 /*

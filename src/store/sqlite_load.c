@@ -138,6 +138,28 @@ write_start(struct load *at, uint64_t begin)
 	return 0;
 }
 
+/*
+ * It is on the disk before anything else is, whatever storage.sync says: were it lost together with what
+ * came after it, the next start would take the end before for the last one, and tell nobody.
+ */
+static int
+write_start_safely(struct load *at, uint64_t begin)
+{
+	struct sqlite_store *s = at->s;
+	int r = db_set_sync(&s->db, SYNC_FULL) < 0 ? -EIO : write_start(at, begin);
+	int code = SQLITE_OK;
+
+	/* nothing more will be flushed then: the write-ahead log that is left may be an older one */
+	if (r == 0 && s->options.sync == SYNC_OFF)
+		code = sqlite3_wal_checkpoint_v2(
+		    s->db.handle, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+	if ((code & 0xff) != SQLITE_OK && (code & 0xff) != SQLITE_BUSY)
+		r = -EIO;
+	if (r == 0 && db_set_sync(&s->db, s->options.sync) < 0)
+		r = -EIO;
+	return r;
+}
+
 int
 sqlite_load(struct sqlite_store *s)
 {
@@ -161,7 +183,7 @@ sqlite_load(struct sqlite_store *s)
 	if (r < 0)
 		return r;
 	at.last = max_u64(at.last, max_u64(begin, s->folded));
-	r = write_start(&at, begin);
+	r = write_start_safely(&at, begin);
 	if (r < 0) {
 		if (db_is_within(&s->db) && db_exec(&s->db, "ROLLBACK") < 0)
 			r = -EIO;

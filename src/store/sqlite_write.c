@@ -536,12 +536,14 @@ do_beside(struct sqlite_store *s, struct agenda *next, bool has_traffic)
 	return next->sweep_ms != 0 || next->may_index || next->may_wipe;
 }
 
-/* That it was closed in order is the last thing written. */
+/* That it was closed in order is the last thing written; all that was is flushed once, at least. */
 static void
 close_clean(struct sqlite_store *s)
 {
-	int r = sqlite_begin(s, false);
+	int r = db_set_sync(&s->db, SYNC_FULL);
 
+	if (r == 0)
+		r = sqlite_begin(s, false);
 	if (r == 0)
 		r = db_meta_set(&s->db, "last", s->last);
 	if (r == 0)

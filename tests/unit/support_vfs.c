@@ -9,6 +9,7 @@ struct faulty_file {
 	sqlite3_file base;
 	sqlite3_file *real; /* behind the struct */
 	bool is_database;
+	bool is_wal;
 };
 
 static sqlite3_vfs faulty;
@@ -19,6 +20,7 @@ static _Atomic bool lasting;
 static _Atomic bool failed;
 static _Atomic bool held;
 static _Atomic unsigned n_waiting;
+static _Atomic long long flushed;
 
 static sqlite3_file *
 real(sqlite3_file *f)
@@ -60,6 +62,12 @@ void
 vfs_hold(bool is_held)
 {
 	atomic_store(&held, is_held);
+}
+
+long long
+vfs_flushed(void)
+{
+	return atomic_load(&flushed);
 }
 
 bool
@@ -109,11 +117,21 @@ file_truncate(sqlite3_file *f, sqlite3_int64 n)
 				  : real(f)->pMethods->xTruncate(real(f), n);
 }
 
+static void
+note_flushed(sqlite3_file *f)
+{
+	sqlite3_int64 n = 0;
+
+	if (((struct faulty_file *)(void *)f)->is_wal &&
+	    real(f)->pMethods->xFileSize(real(f), &n) == SQLITE_OK)
+		atomic_store(&flushed, n);
+}
+
 static int
 file_sync(sqlite3_file *f, int flags)
 {
-	(void)f;
 	(void)flags;
+	note_flushed(f);
 	atomic_fetch_add(&n_waiting, 1);
 	while (atomic_load(&held))
 		(void)usleep(100);
@@ -209,6 +227,7 @@ static int
 vfs_open(sqlite3_vfs *vfs, sqlite3_filename name, sqlite3_file *f, int flags, int *out)
 {
 	struct faulty_file *file = (struct faulty_file *)(void *)f;
+	sqlite3_int64 n = 0;
 	int r;
 
 	(void)vfs;
@@ -219,6 +238,10 @@ vfs_open(sqlite3_vfs *vfs, sqlite3_filename name, sqlite3_file *f, int flags, in
 		return SQLITE_PERM;
 	r = real_vfs->xOpen(real_vfs, name, file->real, flags, out);
 	f->pMethods = file->real->pMethods == NULL ? NULL : &methods;
+	file->is_wal = (flags & SQLITE_OPEN_WAL) != 0;
+	if (r == SQLITE_OK && file->is_wal && real(f)->pMethods->xFileSize(real(f), &n) == SQLITE_OK &&
+	    n == 0)
+		atomic_store(&flushed, 0); /* a new one */
 	return r;
 }
 

@@ -27,6 +27,8 @@ bool vfs_init(void);
 void vfs_fail_at(enum fault fault, unsigned n, bool is_lasting);
 /* Whether a call has failed since. */
 bool vfs_has_failed(void);
+/* Bytes of the write-ahead log that were there when it was flushed last. */
+long long vfs_flushed(void);
 /* Who flushes waits until it is false again; whether somebody does. */
 void vfs_hold(bool is_held);
 bool vfs_is_waiting(void);

@@ -11,6 +11,7 @@
 #include "store/sqlite_private.h"
 #include "tests/unit/support_hub.h"
 #include "tests/unit/support_run.h"
+#include "tests/unit/support_vfs.h"
 
 #define SAY(topic, text) ck_assert_int_eq(world_say(&w, topic, text), 0)
 #define GOT(p, text)     ck_assert_str_eq(peer_take(p), text)
@@ -128,7 +129,7 @@ copy_file(const char *from, const char *to)
 }
 
 static void
-crash(struct world *w, enum world_sync sync)
+keep(struct world *w)
 {
 	static const char *const suffixes[] = {"", "-wal"};
 	char from[128];
@@ -139,8 +140,14 @@ crash(struct world *w, enum world_sync sync)
 		(void)snprintf(to, sizeof(to), "%s.kept", from);
 		copy_file(from, to);
 	}
-	w->options.sync = sync;
 	w->crashed = true;
+}
+
+static void
+crash(struct world *w, enum world_sync sync)
+{
+	keep(w);
+	w->options.sync = sync;
 	ck_assert(world_restart(w));
 }
 
@@ -182,6 +189,45 @@ START_TEST(unclean_end)
 	GOT(&p, "subscribed a resumed #4; a#4 3");
 	peer_close(&p, false);
 	world_done(&w);
+}
+END_TEST
+
+/*
+ * The power fails: of the write-ahead log there is what was flushed. That the last run had begun was,
+ * so what followed is not lost in silence.
+ */
+static void
+fail_power(enum world_sync sync)
+{
+	const struct world_options options = {.vfs = FAULTY_VFS, .sync = sync};
+	char path[128];
+	char kept[160];
+	struct world w;
+	struct peer p;
+
+	ck_assert(world_init(&w, &options));
+	SAY("a", "1");
+	ck_assert(world_restart(&w));
+	SAY("a", "2");
+	keep(&w);
+	path_of(&w, path, "-wal");
+	(void)snprintf(kept, sizeof(kept), "%s.kept", path);
+	ck_assert_int_eq(truncate(kept, vfs_flushed()), 0);
+	world_pass(&w, 1000);
+	ck_assert(world_restart(&w));
+	SAY("a", "new");
+	ck_assert(peer_open(&w, 0, &p, "ada"));
+	peer_do(&p, "{'type':'subscribe','topic':'a','after':%llu}", NTH(2));
+	GOT(&p, "subscribed a #1000001; gap a after=#2 oldest=#1 trimmed; a#1000001 new");
+	peer_close(&p, false);
+	world_done(&w);
+}
+
+START_TEST(power_fails)
+{
+	ck_assert(vfs_init());
+	fail_power(WORLD_SYNC_NORMAL);
+	fail_power(WORLD_SYNC_OFF);
 }
 END_TEST
 
@@ -607,7 +653,7 @@ END_TEST
 int
 main(void)
 {
-	const TTest *const tests[] = {survives, clock_set_back, unclean_end, one_daemon, not_ours,
+	const TTest *const tests[] = {survives, clock_set_back, unclean_end, power_fails, one_daemon, not_ours,
 	    damaged, smaller_rule, size_is_bounded, forgotten_topics, forgotten_and_back, searched,
 	    many_topics, wal_is_bounded, wal_is_read, large_batch, NULL};
 
