@@ -441,5 +441,14 @@ append_refusal(int status, struct refusal *why)
 	if (status == -ENOSPC)
 		return refuse_limit(why, ERROR_TOO_MANY, "limits.topics", 60,
 		    "the server knows as many topics as limits.topics allows");
+	if (status == -EIO)
+		return refuse_limit(why, ERROR_UNAVAILABLE, NULL, 1,
+		    "the log's disk fails at this moment; try again");
+	if (status == -ETIMEDOUT)
+		return refuse_limit(
+		    why, ERROR_UNAVAILABLE, NULL, 1, "reading the log took too long; ask for less");
+	if (status == -ECANCELED)
+		return refuse_limit(
+		    why, ERROR_UNAVAILABLE, NULL, 1, "the server is going down; try again");
 	return refuse_memory(why);
 }

@@ -230,8 +230,12 @@ START_TEST(failed_appends)
 	static const struct {
 		int status;
 		enum error_code code;
-	} cases[] = {{-EAGAIN, ERROR_UNAVAILABLE}, {-ENOSPC, ERROR_TOO_MANY},
-	    {-ENOMEM, ERROR_UNAVAILABLE}, {-EIO, ERROR_UNAVAILABLE}};
+		const char *word;
+	} cases[] = {{-EAGAIN, ERROR_UNAVAILABLE, "cannot take more"},
+	    {-ENOSPC, ERROR_TOO_MANY, "limits.topics"},
+	    {-ENOMEM, ERROR_UNAVAILABLE, "short of memory"},
+	    {-EIO, ERROR_UNAVAILABLE, "disk"}, {-ETIMEDOUT, ERROR_UNAVAILABLE, "too long"},
+	    {-ECANCELED, ERROR_UNAVAILABLE, "going down"}};
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		struct refusal why;
@@ -239,6 +243,7 @@ START_TEST(failed_appends)
 		ck_assert_int_eq(append_refusal(cases[i].status, &why), -1);
 		ck_assert_int_eq(why.code, cases[i].code);
 		ck_assert_uint_gt(why.retry_after_s, 0);
+		ck_assert_ptr_nonnull(strstr(why.text, cases[i].word));
 	}
 }
 END_TEST
