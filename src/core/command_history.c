@@ -155,6 +155,8 @@ command_history(struct session *s, struct caller *c, const struct command *cmd, 
 		goto out;
 	request.bound = moderation_bound(s->who.hub, s->claims);
 	answer = answer_new(c, cmd->ref, name, is_room);
+	if (answer != NULL)
+		request.read = &answer->lookup.read;
 	if (answer == NULL) {
 		r = append_refusal(-ENOMEM, why);
 	} else if (history_read(s->who.hub, &request, on_history, answer) < 0) {

@@ -187,6 +187,7 @@ command_rooms(struct session *s, struct caller *c, const struct command *cmd, st
 		return 0;
 	}
 	rooms->lookup.caller = c;
+	rooms->lookup.read = &rooms->read;
 	LIST_INSERT_HEAD(&c->lookups, &rooms->lookup, link);
 	c->n_pending++;
 	rooms->read = (struct log_read){.mode = LOG_COUNT,

@@ -124,6 +124,8 @@ start(struct history *y, const struct history_request *request)
 	struct log_read *r = &y->read;
 	struct log_extent extent;
 
+	if (request->read != NULL)
+		*request->read = r;
 	log_extent(y->hub->log, &extent);
 	*r = (struct log_read){.filters = &y->filter,
 	    .n_filters = 1,

@@ -191,8 +191,9 @@ struct log_read {
 	size_t n_counts;
 	bool may_skip;   /* what a disk will not give is passed over, not a failure; `lost` tells */
 	unsigned worker; /* where done is called */
+	_Atomic bool is_unwanted; /* log_read_forget */
 	/* results */
-	int status; /* -ETIMEDOUT: ask again */
+	int status; /* -ETIMEDOUT: ask again; -ECANCELED: the log stops, or it was not wanted any more */
 	unsigned n;
 	struct message *messages[LOG_READ_MAX]; /* one reference each, the reader's */
 	/*
@@ -212,6 +213,12 @@ struct log_read {
 TAILQ_HEAD(log_read_list, log_read);
 
 void log_read(struct log *l, struct log_read *r);
+/* Nobody wants it any more: it may come back without having been carried out. */
+static inline void
+log_read_forget(struct log_read *r)
+{
+	atomic_store_explicit(&r->is_unwanted, true, memory_order_relaxed);
+}
 /* Drop the references a read returned. */
 void log_read_release(struct log_read *r);
 /* Calls done() of this worker's reads that a thread of the store has finished. */

@@ -54,6 +54,7 @@ reader_free(struct reader *r)
 	r->is_ready = false;
 	if (r->is_reading) {
 		r->is_dead = true; /* the store still writes into it */
+		log_read_forget(&r->read);
 		return;
 	}
 	mem_free(r->filters);

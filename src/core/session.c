@@ -37,6 +37,8 @@ caller_done(struct caller *c)
 	while ((q = LIST_FIRST(&c->lookups)) != NULL) {
 		LIST_REMOVE(q, link);
 		q->caller = NULL;
+		if (q->read != NULL)
+			log_read_forget(q->read);
 	}
 	c->n_pending = 0;
 }

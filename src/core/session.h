@@ -34,6 +34,8 @@ struct caller_ops {
 struct lookup {
 	LIST_ENTRY(lookup) link;
 	struct caller *caller; /* NULL: it has gone */
+	/* under way for it, of no use to anybody else; NULL: there is none */
+	struct log_read *read;
 };
 LIST_HEAD(lookup_list, lookup);
 

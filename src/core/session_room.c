@@ -233,6 +233,7 @@ joining_end(struct joining *g)
 	LIST_REMOVE(g, link);
 	g->session->who.is_joining = false;
 	g->session = NULL;
+	log_read_forget(&g->read);
 }
 
 /* It joins, with what is known by then. */

@@ -512,7 +512,8 @@ wait_for_index(struct sqlite_store *s)
 static int
 attempt_often(struct reader_thread *t, struct log_read *r, const struct plan *p)
 {
-	struct log_read asked = *r;
+	uint64_t before = r->before; /* what an attempt changes of the question */
+	unsigned count = r->count;
 	unsigned tries = t->has_failed ? 2 : TRIES; /* it has failed for all others, too */
 	unsigned wait_us = FIRST_WAIT;
 	bool is_searcher = t == &t->store->readers[1];
@@ -525,7 +526,10 @@ attempt_often(struct reader_thread *t, struct log_read *r, const struct plan *p)
 		}
 		(void)usleep(wait_us);
 		wait_us *= 2;
-		*r = asked;
+		r->before = before;
+		r->count = count;
+		r->more = false;
+		r->lost = 0;
 		sqlite_reader_close(t);
 		status = sqlite_reader_open(t->store, (unsigned)(t - t->store->readers));
 		if (status == 0)
@@ -557,6 +561,10 @@ carry_out(struct reader_thread *t, struct log_read *r, bool is_search)
 	bool is_known = t->has_failed;
 	struct plan p;
 
+	/* when many come and go the disk is for those who are still there */
+	r->status = -ECANCELED;
+	if (atomic_load_explicit(&r->is_unwanted, memory_order_relaxed))
+		return;
 	if (is_search)
 		wait_for_index(s);
 	make_plan(s, r, &p);

@@ -148,6 +148,37 @@ START_TEST(partly_warm)
 }
 END_TEST
 
+/* Who has gone by then is not read for. */
+START_TEST(gone)
+{
+	static const char *const topics[] = {"**", NULL};
+	static const struct position all = {.kind = POSITION_ALL};
+	struct world w;
+	struct stream st;
+	struct peer p;
+
+	ck_assert(world_init(&w, NULL));
+	SAY("a", "m");
+	w.options.cache = 1;
+	ck_assert(world_restart(&w));
+	w.store->is_slow = true;
+	ck_assert(stream_open(&w, 0, &st, topics, &all, NULL));
+	ck_assert(peer_open(&w, 0, &p, "ada"));
+	peer_do(&p, "{'type':'history','topic':'a'}");
+	world_turn(&w);
+	ck_assert_uint_eq(w.store->n_waiting, 2);
+	stream_close(&st);
+	peer_close(&p, true);
+	world_answer_reads(&w);
+	world_turn(&w);
+	ck_assert_uint_eq(n_disk_reads(&w), 0);
+	w.store->is_slow = false;
+	ck_assert_uint_eq(count_all(&w, "**", "#1 m"), 1);
+	ck_assert_uint_gt(n_disk_reads(&w), 0);
+	world_done(&w);
+}
+END_TEST
+
 static struct store *
 only_store(const struct world *w)
 {
@@ -519,7 +550,7 @@ int
 main(void)
 {
 	const TTest *const tests[] = {
-	    warm, partly_warm, overtaken, overtakes, migrated, counted, metrics, NULL};
+	    warm, partly_warm, gone, overtaken, overtakes, migrated, counted, metrics, NULL};
 
 	(void)setenv("BELFRY_TEST_STORE", "sqlite", 1);
 	return run_tests("sqlite_start", tests);
