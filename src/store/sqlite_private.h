@@ -189,7 +189,7 @@ struct sqlite_store {
 	uint64_t index_wanted;
 	uint64_t indexed_done;  /* as committed */
 	uint64_t index_made_us; /* when the index was last found damaged; 0: never */
-	bool is_stopping;
+	_Atomic bool is_stopping; /* a read under way looks without the lock */
 	bool is_warming; /* there is more to bring back into memory */
 	bool is_resting; /* the writer has nothing to do */
 	bool has_trouble;

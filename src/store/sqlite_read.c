@@ -452,9 +452,9 @@ find_trimmed(struct reader_thread *t, struct log_read *r, const struct plan *p)
 static int
 is_late(void *ctx)
 {
-	const struct reader_thread *t = ctx;
+	struct reader_thread *t = ctx;
 
-	return clock_mono_us() > t->deadline_us;
+	return clock_mono_us() > t->deadline_us || atomic_load(&t->store->is_stopping);
 }
 
 static int

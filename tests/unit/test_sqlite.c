@@ -546,9 +546,8 @@ struct always_reading {
 static void *
 read_always(void *arg)
 {
-	static const struct db none;
 	struct always_reading *r = arg;
-	struct db dbs[2] = {none, none};
+	struct db dbs[2];
 	unsigned at = 0;
 
 	for (unsigned i = 0; i < 2; i++)
