@@ -14,6 +14,7 @@
 #define KEYS_EVERY  16   /* sweeps between two looks at them */
 #define WALK_STEP   4096 /* topics looked at under the log's lock */
 #define VACUUM_FREE 2048 /* unused pages that may stay in the file */
+#define GONE_STEP   4096 /* rows of forgotten topics that go at once */
 
 /* --- one topic, within a transaction --- */
 
@@ -378,8 +379,13 @@ drop_old_keys(struct sqlite_store *s, struct batch *b)
 static void
 take_gone(struct sqlite_store *s, struct disk_topic_list *gone, uint64_t *folded)
 {
+	struct disk_topic *d;
+
 	log_lock(s->store.log);
-	TAILQ_CONCAT(gone, &s->gone, link);
+	for (unsigned i = 0; i < GONE_STEP && (d = TAILQ_FIRST(&s->gone)) != NULL; i++) {
+		TAILQ_REMOVE(&s->gone, d, link);
+		TAILQ_INSERT_TAIL(gone, d, link);
+	}
 	*folded = s->store.log->folded;
 	log_unlock(s->store.log);
 }
