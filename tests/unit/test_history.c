@@ -58,6 +58,52 @@ START_TEST(pages)
 }
 END_TEST
 
+struct asked {
+	bool is_done;
+	int status;
+	bool is_empty;
+};
+
+static void
+on_asked(void *ctx, int status, struct slice messages, bool more)
+{
+	*(struct asked *)ctx = (struct asked){true, status, slice_eq(messages, SLICE("[]"))};
+	ck_assert(!more);
+}
+
+static bool
+finds(struct world *w, struct slice q)
+{
+	struct history_request request = {.topic = SLICE("a"), .search = q, .limit = 10};
+	struct asked asked = {.is_done = false};
+
+	ck_assert_int_eq(history_read(&w->hubs[0], &request, on_asked, &asked), 0);
+	world_turn(w);
+	ck_assert(asked.is_done);
+	ck_assert_int_eq(asked.status, 0);
+	return !asked.is_empty;
+}
+
+/* Any input is a question; of a very long one the beginning is asked. */
+START_TEST(long_question)
+{
+	static char q[60000];
+	struct world w;
+
+	ck_assert(world_init(&w, NULL));
+	SAY("a", "some words");
+	SAY("a", "n o");
+	for (size_t i = 0; i < sizeof(q); i++)
+		q[i] = i % 2 == 0 ? 'n' : ' ';
+	ck_assert(finds(&w, slice_of(q, sizeof(q))));
+	q[0] = '"';
+	ck_assert(!finds(&w, slice_of(q, sizeof(q))));
+	memset(q, 'w', sizeof(q));
+	ck_assert(!finds(&w, slice_of(q, sizeof(q))));
+	world_done(&w);
+}
+END_TEST
+
 /* Titles are searched as well, and go from the index with their message. */
 START_TEST(titles)
 {
@@ -266,7 +312,7 @@ int
 main(void)
 {
 	const TTest *const tests[] = {
-	    pages, titles, of_a_room, fields, by_time, big_ones, no_memory, NULL};
+	    pages, long_question, titles, of_a_room, fields, by_time, big_ones, no_memory, NULL};
 
 	return world_run_tests("history", tests, NULL);
 }

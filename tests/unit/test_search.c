@@ -76,10 +76,30 @@ START_TEST(asked)
 }
 END_TEST
 
+START_TEST(bounded)
+{
+	char q[4000] = "";
+	struct slice begins;
+
+	for (int i = 0; i < 40; i++)
+		strcat(q, i == 31 ? "word* \"" : "word, ");
+	begins = search_bound(slice_str(q));
+	ck_assert_uint_eq(begins.n, SEARCH_WORDS_MAX * 6 + 1);
+	ck_assert(slice_eq(slice_skip(begins, asked.n - 7), SLICE("word* \"")));
+	ck_assert_uint_eq(search_bound(SLICE("a b")).n, 3);
+	ck_assert_uint_eq(search_bound(SLICE("")).n, 0);
+	ck_assert_ptr_null(search_bound(SLICE_NONE).p);
+	q[0] = '\0';
+	for (int i = 0; i < 600; i++)
+		strcat(q, i == 0 ? "x" : "\xc3\xa4");
+	ck_assert_uint_eq(search_bound(slice_str(q)).n, SEARCH_BYTES_MAX - 1);
+}
+END_TEST
+
 int
 main(void)
 {
-	const TTest *const tests[] = {finds, kinds, asked, NULL};
+	const TTest *const tests[] = {finds, kinds, asked, bounded, NULL};
 
 	return run_tests("search", tests);
 }
