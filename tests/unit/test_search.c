@@ -85,7 +85,7 @@ START_TEST(bounded)
 		strcat(q, i == 31 ? "word* \"" : "word, ");
 	begins = search_bound(slice_str(q));
 	ck_assert_uint_eq(begins.n, SEARCH_WORDS_MAX * 6 + 1);
-	ck_assert(slice_eq(slice_skip(begins, asked.n - 7), SLICE("word* \"")));
+	ck_assert(slice_eq(slice_skip(begins, begins.n - 7), SLICE("word* \"")));
 	ck_assert_uint_eq(search_bound(SLICE("a b")).n, 3);
 	ck_assert_uint_eq(search_bound(SLICE("")).n, 0);
 	ck_assert_ptr_null(search_bound(SLICE_NONE).p);

@@ -33,6 +33,7 @@ count_from(struct world *w, const char *pattern, const struct position *from, co
 	const char *topics[] = {pattern, NULL};
 	struct stream st;
 	unsigned n = 0;
+	unsigned long last_id = 0;
 	const char *got;
 	const char *end = "";
 
@@ -41,6 +42,10 @@ count_from(struct world *w, const char *pattern, const struct position *from, co
 	got = stream_take(&st);
 	ck_assert_ptr_null(strstr(got, "gap"));
 	for (const char *at = got; (at = strchr(at, '#')) != NULL; at++) {
+		unsigned long id = strtoul(at + 1, NULL, 10);
+
+		ck_assert_uint_gt(id, last_id);
+		last_id = id;
 		n++;
 		end = at;
 	}
