@@ -14,7 +14,7 @@
  * In 2001. An id has 16 digits, whatever a clock says that nobody has set yet (a board without one
  * begins in 1970): with zeros before it it would be no number in JSON.
  */
-#define LOG_LEAST_ID   UINT64_C(1000000000000000)
+#define LOG_LEAST_ID UINT64_C(1000000000000000)
 #define FORGET_AFTER_MS                                                                            \
 	((int64_t)30 * 24 * 3600 * 1000) /* a trimmed topic is remembered that long */
 

@@ -6,7 +6,7 @@
 #include "core/search.h"
 #include "core/topic.h"
 
-#define SCAN_MAX       4096 /* messages looked at under the lock in one read */
+#define SCAN_MAX       4096         /* messages looked at under the lock in one read */
 #define SEARCH_MAX     (128 * 1024) /* … and bytes of text in which words are looked for */
 #define HOLES_ALLOWED  1024
 #define HOLES_IN_SHELF 16

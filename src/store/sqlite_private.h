@@ -187,11 +187,11 @@ struct sqlite_store {
 	size_t queue_bytes;
 	int64_t sweep_ms; /* a sweep is due; 0: not */
 	uint64_t index_wanted;
-	uint64_t indexed_done;  /* as committed */
-	uint64_t index_made_us; /* when the index was last found damaged; 0: never */
+	uint64_t indexed_done;    /* as committed */
+	uint64_t index_made_us;   /* when the index was last found damaged; 0: never */
 	_Atomic bool is_stopping; /* a read under way looks without the lock */
-	bool is_warming; /* there is more to bring back into memory */
-	bool is_resting; /* the writer has nothing to do */
+	bool is_warming;          /* there is more to bring back into memory */
+	bool is_resting;          /* the writer has nothing to do */
 	bool has_trouble;
 	char trouble[256];
 
@@ -210,7 +210,8 @@ struct sqlite_store {
 	uint64_t n_keys;
 	uint64_t n_free; /* unused pages of the file */
 	uint64_t measured_us;
-	uint64_t waited_us;  /* when it last waited in vain for those who read from the WAL; 0: not */
+	uint64_t
+	    waited_us; /* when it last waited in vain for those who read from the WAL; 0: not */
 	int64_t fact_end_ms; /* no fact ends before; 0: none ends */
 	unsigned n_sweeps;
 	unsigned wipe;    /* enum sqlite_wipe: what a deletion has left to do */

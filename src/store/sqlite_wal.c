@@ -14,8 +14,8 @@
  * always does: then the writer waits for them a little.
  */
 
-#define READERS_MS     250     /* that it waits for those who read from the WAL */
-#define READERS_AGAIN  5000000 /* microseconds before it waits again, when that was in vain */
+#define READERS_MS    250     /* that it waits for those who read from the WAL */
+#define READERS_AGAIN 5000000 /* microseconds before it waits again, when that was in vain */
 
 static unsigned
 soft_bound(const struct sqlite_store *s)
@@ -43,9 +43,9 @@ move(struct sqlite_store *s, struct db *db, int mode)
 {
 	int n_pages = 0;
 	int n_moved = 0;
-	int r = db->handle == NULL ? SQLITE_CANTOPEN
-				   : sqlite3_wal_checkpoint_v2(
-					 db->handle, NULL, mode, &n_pages, &n_moved);
+	int r = db->handle == NULL
+		    ? SQLITE_CANTOPEN
+		    : sqlite3_wal_checkpoint_v2(db->handle, NULL, mode, &n_pages, &n_moved);
 
 	if ((r == SQLITE_OK || r == SQLITE_BUSY) && n_moved >= 0) {
 		atomic_store(&s->mover.n_moved, (unsigned)n_moved);

@@ -239,8 +239,8 @@ vfs_open(sqlite3_vfs *vfs, sqlite3_filename name, sqlite3_file *f, int flags, in
 	r = real_vfs->xOpen(real_vfs, name, file->real, flags, out);
 	f->pMethods = file->real->pMethods == NULL ? NULL : &methods;
 	file->is_wal = (flags & SQLITE_OPEN_WAL) != 0;
-	if (r == SQLITE_OK && file->is_wal && real(f)->pMethods->xFileSize(real(f), &n) == SQLITE_OK &&
-	    n == 0)
+	if (r == SQLITE_OK && file->is_wal &&
+	    real(f)->pMethods->xFileSize(real(f), &n) == SQLITE_OK && n == 0)
 		atomic_store(&flushed, 0); /* a new one */
 	return r;
 }

@@ -277,9 +277,9 @@ END_TEST
 /* What went with a topic that the log then forgot, before the database knew of that. */
 START_TEST(forgotten_meanwhile)
 {
-	static const struct world_rule rules[] = {{"old/**", 100, 1000, false}, {"**", 100, 0, false}};
-	static const struct world_options options = {
-	    .rules = rules, .n_rules = 2, .max_topics = 2};
+	static const struct world_rule rules[] = {
+	    {"old/**", 100, 1000, false}, {"**", 100, 0, false}};
+	static const struct world_options options = {.rules = rules, .n_rules = 2, .max_topics = 2};
 	static const char *const topics[] = {"**", NULL};
 	static const char *const other[] = {"c", NULL};
 	static const struct position none = {.kind = POSITION_NONE};

@@ -233,8 +233,8 @@ START_TEST(failed_appends)
 		const char *word;
 	} cases[] = {{-EAGAIN, ERROR_UNAVAILABLE, "cannot take more"},
 	    {-ENOSPC, ERROR_TOO_MANY, "limits.topics"},
-	    {-ENOMEM, ERROR_UNAVAILABLE, "short of memory"},
-	    {-EIO, ERROR_UNAVAILABLE, "disk"}, {-ETIMEDOUT, ERROR_UNAVAILABLE, "too long"},
+	    {-ENOMEM, ERROR_UNAVAILABLE, "short of memory"}, {-EIO, ERROR_UNAVAILABLE, "disk"},
+	    {-ETIMEDOUT, ERROR_UNAVAILABLE, "too long"},
 	    {-ECANCELED, ERROR_UNAVAILABLE, "going down"}};
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {

@@ -652,9 +652,10 @@ END_TEST
 int
 main(void)
 {
-	const TTest *const tests[] = {survives, clock_set_back, unclean_end, power_fails, one_daemon, not_ours,
-	    damaged, smaller_rule, size_is_bounded, forgotten_topics, forgotten_and_back, searched,
-	    many_topics, wal_is_bounded, wal_is_read, large_batch, NULL};
+	const TTest *const tests[] = {survives, clock_set_back, unclean_end, power_fails,
+	    one_daemon, not_ours, damaged, smaller_rule, size_is_bounded, forgotten_topics,
+	    forgotten_and_back, searched, many_topics, wal_is_bounded, wal_is_read, large_batch,
+	    NULL};
 
 	(void)setenv("BELFRY_TEST_STORE", "sqlite", 1);
 	return run_tests("sqlite", tests);
