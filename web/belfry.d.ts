@@ -217,6 +217,8 @@ export interface Publication {
 	tags?: string[];
 	click?: string;
 	to?: string;
+	/** When it is due: seconds since 1970, an RFC 3339 time, or `"+10m"`; it has no id before. */
+	at?: number | string;
 	ttl?: number;
 	key?: string;
 }
@@ -246,6 +248,8 @@ export class BelfryError extends Error {
 	/** Seconds. */
 	readonly retryAfter?: number;
 	readonly status?: number;
+	/** What was thrown, by the token function or by `fetch`. */
+	readonly cause?: unknown;
 }
 
 /** A message on its way. */

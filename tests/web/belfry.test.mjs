@@ -291,6 +291,94 @@ describe('connecting', () => {
 		assert.deepEqual([topic.state, room.state, chat.subscriptions.size, chat.rooms.has('attic')], ['left', 'left', 0, false]);
 	});
 
+	describe('over a stream', () => {
+		/** A chat over SSE whose POSTs the test answers. */
+		async function streaming(answer, options = {}) {
+			const streams = [];
+			const posted = [];
+			const { chat } = start({
+				transport: 'sse', token: () => `t${streams.length + 1}`, fetch: async (url, init) => {
+					if (init.method === 'POST') {
+						posted.push([JSON.parse(init.body), init.headers.Authorization]);
+						return answer(JSON.parse(init.body), streams.length);
+					}
+					const stream = fakeStream();
+					streams.push(stream);
+					stream.write(`event: user\ndata: s${streams.length}\n\nevent: welcome\ndata: {"type":"welcome","user":{"id":"u","name":"U"}}\n\n`);
+					return stream.response;
+				}, ...options,
+			});
+
+			await chat.connect();
+			return { chat, streams, posted };
+		}
+		const json = (body, status = 200) => new Response(JSON.stringify(body), { status });
+
+		test('what is sent carries the renewed token', async () => {
+			const { chat, posted } = await streaming(({ type, ref }) => json(type === 'refresh' ? { type: 'refreshed', ref, expires: 9 } : { type: 'ack', ref, id: 7 }));
+
+			await chat.refresh('newer');
+			await chat.request({ type: 'chat', room: 'lobby', content: 'hi' });
+			assert.deepEqual(posted.map(([, header]) => header), ['Bearer t1', 'Bearer newer']);
+		});
+
+		test('a token that has ended is asked for again, and what was under way is sent', async () => {
+			const { chat, posted, streams } = await streaming(({ ref }, n) => n === 1 ? problem(401, 'invalid_token', 'exp was 1 s ago') : json({ type: 'ack', ref, id: 7 }));
+
+			assert.equal(await chat.publish({ topic: 'news', message: 'hi' }).done, 7);
+			assert.deepEqual([streams.length, posted.map(([, header]) => header)], [2, ['Bearer t1', 'Bearer t2']]);
+		});
+
+		test('what is refused is refused: by the chat, by the daemon before it, by a proxy', async () => {
+			const answers = [
+				({ ref }) => json({ type: 'error', ref, code: 'not_found', message: 'no such message' }, 404),
+				() => problem(413, 'too_large', 'too much'), () => new Response('<html>', { status: 502 }),
+			];
+			const { chat, streams } = await streaming((body) => answers.shift()(body));
+
+			for (const code of ['not_found', 'too_large', 'unavailable'])
+				await assert.rejects(chat.request({ type: 'delete', target: 1, room: 'lobby' }), { code });
+			assert.equal(streams.length, 1);
+		});
+	});
+
+	test('asking why ends by itself', async () => {
+		const signals = [];
+		const { chat, WebSocket } = start({ fetch: async (_, init) => {
+			signals.push(init.signal);
+			throw new TypeError('no network');
+		} }, { welcomed: false });
+
+		chat.connect().catch(() => {});
+		await settle();
+		WebSocket.last.cut();
+		await settle();
+		assert.ok(signals[0] instanceof AbortSignal);
+	});
+
+	test('what the token function throws is the cause', async () => {
+		const thrown = new Error('no luck');
+		const { chat } = start({ token: () => {
+			throw thrown;
+		} });
+		const closed = event(chat, 'close');
+		const states = [];
+
+		chat.addEventListener('state', ({ detail }) => states.push(detail.reason));
+		chat.connect().catch(() => {});
+		assert.equal((await closed).reason, 'no luck');
+		assert.equal((await closed).error?.cause, thrown);
+	});
+
+	test('is told of a room that a pattern leaves out', async () => {
+		const { chat, WebSocket } = start();
+		const denied = event(chat, 'denied');
+
+		await chat.connect();
+		WebSocket.last.tell({ type: 'denied', topic: 'chat/attic', code: 'banned', detail: 'banned by Ann' });
+		assert.equal((await denied).topic, 'chat/attic');
+	});
+
 	test('renews the token when it expires', async () => {
 		const contexts = [];
 		const { chat, WebSocket } = start({
@@ -411,6 +499,19 @@ describe('a room', () => {
 		await event(chat, 'open');
 		await settle();
 		assert.equal(WebSocket.last.of('join').length, 0);
+	});
+
+	test('one that is left while it is being joined is left there, too', async () => {
+		const { chat, WebSocket } = start();
+		const room = chat.room('attic');
+
+		await chat.connect();
+		await settle();
+		await room.leave();
+		assert.equal(WebSocket.last.of('leave').length, 0);
+		WebSocket.last.answer('join', { type: 'joined', room: 'attic', count: 1, members: [], latest: 1 });
+		await settle();
+		assert.deepEqual(WebSocket.last.of('leave').map((message) => message.room), ['attic']);
 	});
 
 	test('what is joined when the connection opens is asked for once', async () => {

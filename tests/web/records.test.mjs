@@ -144,6 +144,34 @@ describe('reading', () => {
 		assert.deepEqual(heard.at(-1), ['read', 103]);
 	});
 
+	test('what was read when the line broke is told on the next one', async () => {
+		const { room, socket, WebSocket } = await begin({ read: 90 });
+
+		socket.tell(said(101));
+		room.read();
+		socket.cut();                   // before the server is told
+		await settle(20);
+		WebSocket.last.answer('join', { type: 'joined', room: 'lobby', count: 1, members: [], resumed: true, latest: 102, unread: 2, read: 90 });
+		WebSocket.last.tell(said(102));
+		assert.deepEqual([room.unread, room.marker], [1, 101]);
+		await settle(20);
+		assert.deepEqual(WebSocket.last.of('read').map(({ id }) => id), [101]);
+	});
+
+	test('is told, though the clock is set back', async (t) => {
+		const { room, socket } = await begin({ read: 90 });
+		const { now } = Date;
+
+		socket.tell(said(101));
+		room.read();
+		await settle();
+		t.mock.method(Date, 'now', () => now() - 3_600_000);
+		socket.tell(said(102));
+		room.read();
+		await settle(1_200);
+		assert.deepEqual(socket.of('read').map(({ id }) => id), [101, 102]);
+	});
+
 	test('after a reconnect what was resumed is counted once', async () => {
 		const { room, socket, chat, WebSocket } = await begin();
 
@@ -199,6 +227,24 @@ test('moderation is asked for with its time and reason', async () => {
 	const { ref: _, ...ban } = socket.of('ban')[0];
 	assert.deepEqual(ban, { type: 'ban', room: 'lobby', user: 'u2', seconds: 60, reason: 'spam' });
 	assert.equal(socket.of('unmute')[0].user, 'u2');
+});
+
+test('drafts that the storage has no room for live as long as the page', () => {
+	const storage = memory();
+	const { setItem } = storage;
+	const drafts = new Drafts(storage, 'u1');
+
+	drafts.set('lobby', 'short');
+	storage.setItem = () => {
+		throw new Error('full');
+	};
+	drafts.set('lobby', 'long');
+	drafts.set('attic', 'another');
+	assert.deepEqual([drafts.get('lobby'), drafts.get('attic'), new Drafts(storage, 'u1').get('lobby')], ['long', 'another', 'short']);
+	drafts.set('attic', '');
+	storage.setItem = setItem;
+	drafts.set('cellar', 'x');
+	assert.deepEqual(['lobby', 'attic', 'cellar'].map((place) => new Drafts(storage, 'u1').get(place)), ['long', '', 'x']);
 });
 
 test('drafts outlive what wrote them, one owner never sees another\'s', () => {

@@ -137,6 +137,38 @@ describe('tabs of one user', () => {
 		assert.equal(w.tower.opened, all.length);
 	});
 
+	for (const [who, at] of [['whoever leads', 0], ['another tab', 1]]) {
+		test(`a line that ${who} finds dead is given up by all`, async () => {
+			const w = world();
+			const tabs = [open(w, { pongTimeout: 20 }), open(w, { pongTimeout: 20 })];
+
+			await joined(...tabs);
+			for (const connection of w.tower.connections) {
+				connection.send = connection.tell = () => {};   // nothing comes or goes, and nobody is told
+				w.tower.connections.delete(connection);
+			}
+			say(w.tower, 'm0');
+			tabs[at].chat.retryNow();
+			await hear(tabs, ['m0']);
+			assert.equal(w.tower.opened, 2);
+		});
+	}
+
+	test('a tab that is watched is watched once, however often the line breaks', async () => {
+		const w = world();
+		const tabs = [open(w), open(w)];
+
+		await joined(...tabs);
+		const waiting = w.locks.queue.length;
+		for (let n = 0; n < 4; n++) {
+			for (const connection of w.tower.connections)
+				connection.close(1006);
+			await until(() => n, () => tabs.every(({ room }) => room.state === 'waiting'));
+			await joined(...tabs);
+		}
+		assert.equal(w.locks.queue.length, waiting);
+	});
+
 	test('without Web Locks each has its own', async () => {
 		const w = world();
 		const one = open(w, { share: 'u1' });
@@ -200,6 +232,37 @@ describe('whoever leads', () => {
 		await settle(30);
 		for (const { heard } of tabs)
 			assert.deepEqual(all(heard), ['m0', 'm1', 'm2', 'm3']);
+	});
+
+	test('and who comes out of the cache of pages resumes, though its lock was taken', async (t) => {
+		const page = new EventTarget();
+		for (const name of ['addEventListener', 'removeEventListener'])
+			globalThis[name] = page[name].bind(page);
+		t.after(() => {
+			delete globalThis.addEventListener;
+			delete globalThis.removeEventListener;
+		});
+		const w = world();
+		const tabs = [open(w), open(w)];
+
+		await joined(...tabs);
+		tabs[1].tab.sleep();
+		w.locks.drop(tabs[1].tab);
+		say(w.tower, 'm0');
+		await hear([tabs[0]], [0]);
+		await settle(10);
+		tabs[1].tab.late.length = 0;    // nothing is kept for a page that is put away
+		tabs[1].tab.wake();
+		page.dispatchEvent(Object.assign(new Event('pageshow'), { persisted: true }));
+		say(w.tower, 'm1');
+		await hear(tabs, [0, 1]);
+		await settle(150);
+		say(w.tower, 'm2');
+		await hear(tabs, [0, 1, 2]);
+		for (const { heard } of tabs)
+			assert.deepEqual(all(heard), ['m0', 'm1', 'm2']);
+		for (const { chat } of tabs)
+			chat.close();
 	});
 
 	test('the line breaks: all tabs resume where they were', async () => {

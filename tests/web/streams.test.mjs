@@ -80,6 +80,22 @@ describe('event streams', () => {
 		assert.ok(asked > 1);
 	});
 
+	test('one that never answers is dead, too', async () => {
+		let asked = 0;
+		const events = new Events('http://tower.example/', {
+			backoff: BACKOFF, silence: 20,
+			fetch: (url, { signal }) => {
+				asked++;
+				return new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
+			},
+		});
+
+		started.push(events);
+		events.connect();
+		await settle(120);
+		assert.ok(asked > 1);
+	});
+
 	test('204 ends it for ever, 401 too when the token is fixed', async () => {
 		for (const response of [new Response(null, { status: 204 }), problem(401, 'invalid_token', 'no')]) {
 			const events = new Events('http://tower.example/', { token: 't', fetch: async () => response });

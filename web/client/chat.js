@@ -11,7 +11,7 @@ import { openStream, openWebSocket, opening, tokenOf, whyRefused } from './open.
 import { Requests, aborted } from './requests.js';
 import { Room } from './room.js';
 import { route } from './route.js';
-import { MOVED, Share, shareKey } from './share.js';
+import { DEAD, MOVED, Share, shareKey } from './share.js';
 
 /** @typedef {import('../belfry.d.ts').ChatOptions} ChatOptions */
 /** @typedef {import('../belfry.d.ts').FeedOptions} FeedOptions */
@@ -296,8 +296,8 @@ export class Chat extends Asking {
 		if (socket === null || this.#socket !== socket)
 			return;
 		socket.onclose = socket.onmessage = null;
-		socket.close();
-		this.#closed(4408, reason);
+		socket.close(DEAD, reason);     // other tabs on the same line are told
+		this.#closed(DEAD, reason);
 	}
 
 	/** @param {Json} message */
@@ -348,7 +348,7 @@ export class Chat extends Asking {
 	async #notOpened(error) {
 		const asking = this.#socket;
 		const why = error instanceof BelfryError ? error : error
-			? new BelfryError('closed', error.message) : await whyRefused(this.url, this.#token, this.fetch);
+			? new BelfryError('closed', error.message, { cause: error }) : await whyRefused(this.url, this.#token, this.fetch);
 
 		if (this.state !== 'connecting' || this.#socket !== asking)
 			return;
@@ -362,21 +362,21 @@ export class Chat extends Asking {
 			this.#refusals++;
 			if (this.#refusals > 1 || typeof this.options.token !== 'function')
 				return this.#end({ code: 1006, reason: why.message, error: why });
-			return this.#retry({ code: 1006, reason: why.message, atOnce: true });
+			return this.#retry({ code: 1006, reason: why.message, error: why, atOnce: true });
 		}
-		this.#retry({ code: 1006, reason: why?.message ?? 'cannot reach the server' });
+		this.#retry({ code: 1006, reason: why?.message ?? 'cannot reach the server', error: why });
 	}
 
-	/** @param {{code: number, reason: string, atOnce?: boolean}} end */
-	#retry({ code, reason, atOnce = false }) {
+	/** @param {{code: number, reason: string, error?: BelfryError, atOnce?: boolean}} end */
+	#retry({ code, reason, error, atOnce = false }) {
 		const delay = atOnce && this.#failures < 2 ? 0
 			: this.#stayAway ?? fullJitter(this.#failures, this.options.backoff, this.random);
 
 		this.#detach();
 		this.#failures++;
 		this.#stayAway = null;
-		this.#setState('connecting', { reason, code, retryIn: delay });
-		this.dispatchEvent(new BelfryEvent('close', { code, reason, willRetry: true, retryIn: delay }));
+		this.#setState('connecting', { reason, code, retryIn: delay, error });
+		this.dispatchEvent(new BelfryEvent('close', { code, reason, willRetry: true, retryIn: delay, error }));
 		if (this.state === 'connecting' && this.#socket === null)
 			this.#retryTimer = setTimeout(() => this.#begin(reason), delay);
 	}

@@ -26,7 +26,7 @@ export class BelfryEvent extends Event {
 export class BelfryError extends Error {
 	/** @param {string} code @param {string} message @param {Json} [more] */
 	constructor(code, message, more = {}) {
-		super(message);
+		super(message, more.cause === undefined ? undefined : { cause: more.cause });
 		this.name = 'BelfryError';
 		this.code = code;
 		this.limit = more.limit;

@@ -11,15 +11,15 @@ export class Drafts {
 	constructor(storage, owner) {
 		this.storage = storage;
 		this.name = `belfry.drafts:${owner}`;
-		/** @type {Record<string, string>} */
+		/** @type {Record<string, string>} what the storage had no room for */
 		this.own = {};
 	}
 
 	/** All of them as they are by now: other tabs write, too. @returns {Record<string, string>} */
 	load() {
 		try {
-			const all = JSON.parse(this.storage?.getItem(this.name) ?? 'null') ?? this.own;
-			return typeof all === 'object' ? all : {};
+			const all = JSON.parse(this.storage?.getItem(this.name) ?? 'null');
+			return { ...(typeof all === 'object' ? all : {}), ...this.own };
 		} catch {
 			return this.own;
 		}
@@ -39,15 +39,20 @@ export class Drafts {
 
 		if ((before ?? '') === text)
 			return;
-		const all = Object.entries({ ...others, ...(text === '' ? {} : { [place]: text }) }).slice(-MOST);
-		this.own = Object.fromEntries(all);
+		const all = Object.fromEntries(Object.entries({ ...others, [place]: text }).slice(-MOST));
 		try {
-			if (all.length === 0)
-				this.storage?.removeItem(this.name);
-			else
-				this.storage?.setItem(this.name, JSON.stringify(this.own));
+			this.store(Object.entries(all).filter(([, one]) => one !== ''));
+			this.own = this.storage === undefined ? all : {};
 		} catch {
-			// full, or forbidden: kept as long as the page is
+			this.own = { ...this.own, [place]: text };      // full, or forbidden: kept as long as the page is
 		}
+	}
+
+	/** @param {Array<[string, string]>} all */
+	store(all) {
+		if (all.length === 0)
+			this.storage?.removeItem(this.name);
+		else
+			this.storage?.setItem(this.name, JSON.stringify(Object.fromEntries(all)));
 	}
 }

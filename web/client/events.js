@@ -10,6 +10,20 @@ import { StreamParser, readStream } from './stream.js';
 
 const STREAM_SILENCE_MS = 45_000;               // three times the keep-alive
 
+/** @param {number} ms @param {AbortSignal} signal ends it at once @returns {Promise<void>} */
+function pause(ms, signal) {
+	return new Promise((resolve) => {
+		const end = () => {
+			clearTimeout(timer);
+			signal.removeEventListener('abort', end);
+			resolve();
+		};
+		const timer = setTimeout(end, ms);
+
+		signal.addEventListener('abort', end);
+	});
+}
+
 /** Topics over Server-Sent Events, read with fetch so that the token travels in a header. */
 export class Events extends EventTarget {
 	#abort = new AbortController();
@@ -67,7 +81,7 @@ export class Events extends EventTarget {
 			try {
 				why = await this.#once(signal);
 			} catch (error) {
-				why = error instanceof BelfryError ? error : new BelfryError('closed', String(error));
+				why = error instanceof BelfryError ? error : new BelfryError('closed', String(error), { cause: error });
 			}
 			if (signal.aborted)
 				return;
@@ -76,13 +90,7 @@ export class Events extends EventTarget {
 			const delay = why.retryAfter ? 1000 * why.retryAfter
 				: (this.#retryMs ?? 0) + fullJitter(this.#failures++, this.options.backoff, this.random);
 			this.#setState('connecting', { reason: why.message, retryIn: delay });
-			await new Promise((resolve) => {
-				const timer = setTimeout(resolve, delay);
-				signal.addEventListener('abort', () => {
-					clearTimeout(timer);
-					resolve(undefined);
-				}, { once: true });
-			});
+			await pause(delay, signal);
 		}
 	}
 
@@ -105,6 +113,11 @@ export class Events extends EventTarget {
 		const headers = { Accept: 'text/event-stream' };
 		const stream = new AbortController();
 		const stop = () => stream.abort();
+		let dead = setTimeout(stop, this.options.silence ?? STREAM_SILENCE_MS);
+		const heard = () => {
+			clearTimeout(dead);
+			dead = setTimeout(stop, this.options.silence ?? STREAM_SILENCE_MS);
+		};
 
 		for (const topic of topics)
 			url.searchParams.append('topic', topic);
@@ -123,19 +136,19 @@ export class Events extends EventTarget {
 				throw new BelfryError('closed', 'the server says: never again', { status: 204 });
 			if (!response.ok)
 				throw await problemOf(response);
-			await this.#read(response, stream);
+			heard();
+			await this.#read(response, stream.signal, heard);
 			return new BelfryError('closed', 'the stream ended');
 		} finally {
+			clearTimeout(dead);
 			signal.removeEventListener('abort', stop);
 			stop();
 		}
 	}
 
-	/** @param {Response} response @param {AbortController} stream */
-	async #read(response, stream) {
+	/** @param {Response} response @param {AbortSignal} signal @param {() => void} heard */
+	async #read(response, signal, heard) {
 		const parser = new StreamParser((event) => this.#deliver(event));
-		const silence = this.options.silence ?? STREAM_SILENCE_MS;
-		let dead = setTimeout(() => stream.abort(), silence);
 
 		parser.id = this.cursor;
 		parser.onid = (id) => (this.cursor = id);
@@ -144,15 +157,10 @@ export class Events extends EventTarget {
 		this.#refused = undefined;
 		this.#setState('open');
 		this.dispatchEvent(new BelfryEvent('open'));
-		try {
-			await readStream(response, parser, stream.signal, () => {
-				this.#failures = 0;
-				clearTimeout(dead);
-				dead = setTimeout(() => stream.abort(), silence);
-			});
-		} finally {
-			clearTimeout(dead);
-		}
+		await readStream(response, parser, signal, () => {
+			this.#failures = 0;
+			heard();
+		});
 	}
 
 	/** @param {{type: string, data: string, id: string}} event */

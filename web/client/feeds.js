@@ -28,6 +28,7 @@ export class Feed extends EventTarget {
 		this.acked = new Set();
 		/** @type {'waiting' | 'joined' | 'refused' | 'left'} */
 		this.state = 'waiting';
+		this.isLeftEarly = false;       // while it was being joined
 		this.ready = new Promise((resolve, reject) => {
 			this.readyResolve = resolve;
 			this.readyReject = reject;
@@ -55,11 +56,21 @@ export class Feed extends EventTarget {
 		try {
 			if (!isAsked)
 				await this.chat.request({ type: request, [this.kind]: this.name, ...this.position() });
+			if (this.isLeftEarly)
+				return this.leftBefore(request);
 			if (before !== undefined)
 				await this.catchUp(before);
 		} catch (error) {
 			this.refused(/** @type {BelfryError} */ (error), request);
 		}
+	}
+
+	/** It was left while it was being joined: the server has let us in by now. @param {string} request */
+	leftBefore(request) {
+		const isAnothers = (this.kind === 'room' ? this.chat.rooms : this.chat.subscriptions).has(this.name);
+
+		if (!isAnothers)
+			this.chat.request({ type: request === 'join' ? 'leave' : 'unsubscribe', [this.kind]: this.name }).catch(() => {});
 	}
 
 	/**
@@ -187,6 +198,7 @@ export class Subscription extends Feed {
 
 		this.chat.subscriptions.delete(this.name);
 		this.state = 'left';
+		this.isLeftEarly = !wasJoined;
 		if (wasJoined)
 			await this.chat.request({ type: 'unsubscribe', topic: this.name });
 	}

@@ -32,6 +32,9 @@ const QUIET_MS = 1_000;
 const MOST_HELD_MS = 3_000;
 const LAST_ON_JOIN = 50;                // what the server sends when nothing is asked
 
+/** Has the time come, also where somebody has set the clock back? @param {number} at */
+const isOver = (at) => at <= Date.now() || at > Date.now() + MOST_HELD_MS;
+
 export class Hub {
 	/** @type {Map<string, Tab>} */
 	#tabs = new Map();
@@ -107,12 +110,17 @@ export class Hub {
 		}
 	}
 
-	/** @param {string} tab is gone: what only it was in is left; with the last one the line is given up */
-	detach(tab) {
+	/**
+	 * @param {string} tab is gone: what only it was in is left; with the last one the line is given up
+	 * @param {boolean} [isDead] it has found no life in the line, which is then given up for all
+	 */
+	detach(tab, isDead = false) {
 		const feeds = this.#tabs.get(tab);
 
 		if (feeds === undefined)
 			return;
+		if (isDead && this.#isSilentTo(tab))
+			return this.#giveUp(tab);
 		this.#tabs.delete(tab);
 		this.#joins = this.#joins.filter((join) => join.tab !== tab);
 		if (this.#tabs.size === 0)
@@ -122,6 +130,20 @@ export class Hub {
 				this.#forward('', { type: kind === 'room' ? 'leave' : 'unsubscribe', [kind]: name });
 		}
 		this.#next();
+	}
+
+	/** Is it the line that has not answered, and not the tab that was too busy to hear it? @param {string} tab */
+	#isSilentTo(tab) {
+		return this.#welcome === null || [...this.#asked.values()].some((one) => one.tab === tab && one.request.type === 'ping');
+	}
+
+	/** The line is dead: who is left on it would come and go for ever. @param {string} tab knows it already */
+	#giveUp(tab) {
+		const others = [...this.#tabs.keys()].filter((other) => other !== tab);
+
+		this.close();
+		if (others.length > 0)
+			this.tell(others, { what: 'closed', code: 4408, reason: 'no sign of life' });
 	}
 
 	/** @param {string} key */
@@ -187,7 +209,7 @@ export class Hub {
 
 		for (const [tab, feeds] of this.#tabs) {
 			for (const feed of feeds.values()) {
-				if (feed.state !== 'asked' && feed.held !== null && Date.now() >= Math.min(feed.quietAt, feed.heldUntil))
+				if (feed.state !== 'asked' && feed.held !== null && isOver(Math.min(feed.quietAt, feed.heldUntil)))
 					this.#flush(tab, feed);
 				isSome ||= feed.held !== null;
 			}
@@ -228,7 +250,7 @@ export class Hub {
 
 	/** Its replay may be over: others come in; what is still to come has higher ids. @param {Feed} feed */
 	#isQuiet(feed) {
-		const isQuiet = feed.held === null && feed.state === 'replaying' && Date.now() >= feed.quietAt;
+		const isQuiet = feed.held === null && feed.state === 'replaying' && isOver(feed.quietAt);
 
 		if (isQuiet)
 			feed.state = 'live';
@@ -332,7 +354,7 @@ export class Hub {
 
 	/** @param {Tab} feeds @param {Json} message */
 	#isFor(feeds, message) {
-		const isPlaced = message.room !== undefined || message.topic !== undefined || typeof message.id === 'number';
+		const isPlaced = message.type !== 'denied' && (message.room !== undefined || message.topic !== undefined || typeof message.id === 'number');
 		let isFor = !isPlaced;
 
 		for (const [key, feed] of feeds) {

@@ -37,7 +37,8 @@ export class Life {
 	#watch() {
 		clearTimeout(this.#timer);
 		this.#timer = setTimeout(() => {
-			if (Date.now() - this.#heardAt < this.#quietMs)
+			const quiet = Date.now() - this.#heardAt;
+			if (quiet >= 0 && quiet < this.#quietMs)        // less than nothing: the clock was set back
 				this.#watch();
 			else
 				this.ask();

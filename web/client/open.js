@@ -17,6 +17,7 @@ import { StreamSocket } from './stream.js';
 /** @typedef {import('../belfry.d.ts').ChatOptions} ChatOptions */
 
 const PROTOCOL = 'belfry.v1';
+const ASK_TIMEOUT_MS = 10_000;
 
 /**
  * The first `open` of a connection that is being opened, or why there will be none.
@@ -88,13 +89,18 @@ export function openStream(base, options, token, fetcher, room) {
  * @returns {Promise<import('./common.js').BelfryError | undefined>} nothing when the server cannot be reached at all
  */
 export async function whyRefused(base, token, fetcher) {
+	const stop = new AbortController();
+	const timer = setTimeout(() => stop.abort(), ASK_TIMEOUT_MS);
+
 	try {
 		/** @type {Record<string, string>} */
 		const headers = { Accept: 'application/json' };
 		if (token !== null)
 			headers.Authorization = `Bearer ${token}`;
-		return await problemOf(await fetcher(new URL('chat', base), { headers, cache: 'no-store' }));
+		return await problemOf(await fetcher(new URL('chat', base), { headers, cache: 'no-store', signal: stop.signal }));
 	} catch {
 		return undefined;
+	} finally {
+		clearTimeout(timer);
 	}
 }

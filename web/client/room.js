@@ -102,6 +102,12 @@ export class Room extends Feed {
 		if (id <= (this.marker ?? 0))
 			return;
 		this.marker = id;
+		this.#tellRead();
+	}
+
+	#tellRead() {
+		const wait = this.#readAt + READ_EVERY_MS - Date.now();
+
 		this.#readTimer ??= setTimeout(() => {
 			this.#readTimer = undefined;
 			if (this.state === 'joined' && this.marker !== undefined && this.marker > this.#readTold) {
@@ -109,7 +115,7 @@ export class Room extends Feed {
 				this.#readAt = Date.now();
 				this.chat.post({ type: 'read', room: this.name, id: this.marker });
 			}
-		}, Math.max(0, this.#readAt + READ_EVERY_MS - Date.now()));
+		}, Math.min(READ_EVERY_MS, Math.max(0, wait)));
 	}
 
 	/** @param {string} user @param {Sentence} [sentence] */
@@ -164,6 +170,7 @@ export class Room extends Feed {
 			this.outbox.keep();
 		this.outbox.failAll(new BelfryError('left', 'the room was left'));
 		this.state = 'left';
+		this.isLeftEarly = !wasJoined;
 		clearTimeout(this.#readTimer);
 		if (wasJoined)
 			await this.chat.request({ type: 'leave', room: this.name });
@@ -278,12 +285,18 @@ export class Room extends Feed {
 	}
 
 	/** What is unread, as the server has counted it. @param {Json} message `joined` */
-	#entered({ unread, read, latest }) {
-		if (read !== undefined)
-			this.marker = Math.max(this.marker ?? 0, read);
-		if (unread !== undefined || this.#countFrom === undefined)
+	#entered({ unread, read = 0, latest }) {
+		const isBehind = this.marker !== undefined && this.marker > read;
+
+		if (isBehind) {                 // what was read last was not told any more
+			this.#readTold = read;
+			this.#tellRead();
+		} else if (read !== 0) {
+			this.marker = read;
+		}
+		if (this.#countFrom === undefined || (unread !== undefined && !isBehind))
 			this.#countFrom = latest;
-		this.#count(unread ?? this.unread);
+		this.#count(isBehind ? this.unread : unread ?? this.unread);
 	}
 
 	/** @param {Json} message */

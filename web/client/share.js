@@ -14,6 +14,7 @@ import { Hub } from './hub.js';
 /** @typedef {Record<string, any>} Json */
 
 export const MOVED = 4000;              // the line has another leader: come again at once
+export const DEAD = 4408;               // no sign of life
 const PATIENCE_MS = 4_000;              // a leader that says nothing for so long sleeps
 
 /**
@@ -44,7 +45,7 @@ function subjectOf(token) {
 
 /** What a Chat takes for its socket. */
 class Port {
-	/** @param {(text: string) => void} send @param {() => void} leave */
+	/** @param {(text: string) => void} send @param {(isDead: boolean) => void} leave */
 	constructor(send, leave) {
 		/** @type {((event: any) => void) | null} */
 		this.onmessage = null;
@@ -56,9 +57,10 @@ class Port {
 		this.leave = leave;
 	}
 
-	close() {
+	/** @param {number} [code] */
+	close(code) {
 		this.onclose = this.onmessage = null;
-		this.leave();
+		this.leave(code === DEAD);
 	}
 
 	/** @param {{code: number, reason: string, error?: BelfryError}} end */
@@ -82,10 +84,14 @@ export class Share {
 	/** @type {ReturnType<typeof setTimeout> | undefined} the leader has so long for a word */
 	#patience = undefined;
 	#isReady = false;
+	/** @type {Set<string>} tabs whose own lock is asked for, to see them go */
+	#watched = new Set();
 	#stop = new AbortController();
 	#waiting = new AbortController();
 	#release = () => {};
 	#retire = () => this.#abdicate();
+	/** @param {Event} event */
+	#returned = (event) => /** @type {PageTransitionEvent} */ (event).persisted && this.#comeBack();
 
 	/**
 	 * @param {string} key @param {import('../belfry.d.ts').ChatOptions['share']} options
@@ -104,6 +110,7 @@ export class Share {
 		this.channel.onmessage = (/** @type {{data: Json}} */ { data }) => this.#hear(data);
 		this.#hold(`${key} ${this.tab}`);
 		globalThis.addEventListener?.('pagehide', this.#retire);
+		globalThis.addEventListener?.('pageshow', this.#returned);
 		globalThis.document?.addEventListener('freeze', this.#retire);
 	}
 
@@ -134,7 +141,7 @@ export class Share {
 
 	/** @param {Hello} hello @returns {Socket} */
 	open(hello) {
-		const port = this.#port = new Port((text) => this.#send(text), () => this.#leave(port));
+		const port = this.#port = new Port((text) => this.#send(text), (isDead) => this.#leave(port, isDead));
 
 		this.#hello = hello;
 		this.#isAttached = false;
@@ -181,16 +188,16 @@ export class Share {
 		this.#waitFor();
 	}
 
-	/** @param {Port} port */
-	#leave(port) {
+	/** @param {Port} port @param {boolean} isDead it found no life in the line */
+	#leave(port, isDead) {
 		if (port !== this.#port)
 			return;
 		this.#port = null;
 		this.#heard();
 		if (this.#hub !== null)
-			this.#hub.detach(this.tab);
+			this.#hub.detach(this.tab, isDead);
 		else
-			this.#post({ what: 'bye' });
+			this.#post({ what: 'bye', isDead });
 	}
 
 	/** @param {Json} data */
@@ -254,20 +261,30 @@ export class Share {
 	}
 
 	/** @param {Json} data */
-	#serve({ what, from, text, ...hello }) {
+	#serve({ what, from, text, isDead, ...hello }) {
 		const hub = /** @type {Hub} */ (this.#hub);
 
 		if (what === 'hello') {
 			this.#post({ to: [from], what: 'in' });
-			if (!hub.has(from))
-				this.locks.request(`${this.key} ${from}`, { signal: this.#stop.signal }, () => this.#hub?.detach(from)).catch(() => {});
+			this.#watch(from);
 			hub.attach(from, /** @type {Hello} */ (hello));
 		} else if (what === 'send') {
 			this.#post({ to: [from], what: hub.has(from) ? 'got' : 'closed', code: 1006, reason: 'not attached' });
 			hub.send(from, text);
 		} else if (what === 'bye') {
-			hub.detach(from);
+			hub.detach(from, isDead);
 		}
+	}
+
+	/** @param {string} tab who holds its own lock as long as it lives */
+	#watch(tab) {
+		if (this.#watched.has(tab))
+			return;
+		this.#watched.add(tab);
+		this.locks.request(`${this.key} ${tab}`, { signal: this.#stop.signal }, () => {
+			this.#watched.delete(tab);
+			this.#hub?.detach(tab);
+		}).catch(() => {});
 	}
 
 	#dropHub() {
@@ -296,6 +313,15 @@ export class Share {
 		this.#queue();
 	}
 
+	/** Out of the cache of pages one may go back to: the lock may be gone, and what was said meanwhile is. */
+	#comeBack() {
+		if (this.#isEnded)
+			return;
+		this.#hold(`${this.key} ${this.tab}`);
+		if (this.#hub === null && this.#isAttached)
+			this.#ended({ code: MOVED, reason: 'the page was away' });
+	}
+
 	end() {
 		if (this.#isEnded)
 			return;
@@ -310,6 +336,7 @@ export class Share {
 		this.#stop.abort();
 		this.channel.close();
 		globalThis.removeEventListener?.('pagehide', this.#retire);
+		globalThis.removeEventListener?.('pageshow', this.#returned);
 		globalThis.document?.removeEventListener('freeze', this.#retire);
 	}
 }

@@ -3,6 +3,8 @@
 
 import { problemOf } from './common.js';
 
+const TOKEN_ENDED = 4401;
+
 /** Reads the lines of an event stream (HTML standard, 9.2.6), in whatever pieces they come. */
 export class StreamParser {
 	/** @param {(event: {type: string, data: string, id: string}) => void} onevent */
@@ -81,6 +83,25 @@ export async function readStream(response, parser, signal, onbytes = () => {}) {
 	}
 }
 
+/** Is it the chat's own error, in answer to a request? @param {string} text */
+function isRefusal(text) {
+	try {
+		const { type, ref } = JSON.parse(text);
+		return type === 'error' && ref !== undefined;
+	} catch {
+		return false;
+	}
+}
+
+/** Problem details, or a proxy's page, as the message that an error is. @param {Response} response @param {string | undefined} ref */
+async function refusal(response, ref) {
+	const { code, message, limit, retryAfter } = await problemOf(response);
+
+	return JSON.stringify({
+		type: 'error', ref, code: code === 'http' && response.status >= 500 ? 'unavailable' : code, message, limit, retry_after: retryAfter,
+	});
+}
+
 /**
  * Chat over SSE in the shape of a WebSocket, for networks that let no WebSocket through: a stream
  * down, one POST for each message up, in order.
@@ -135,21 +156,20 @@ export class StreamSocket {
 			body: text,
 			signal: this.abort.signal,
 		});
-		const answer = await response.text();
+		const answer = await response.clone().text();
+		const { type, ref, token } = JSON.parse(text);
+		const isOurs = isRefusal(answer);       // of what was asked, not of the asking
 
-		if (response.status === 404)
+		if (response.status === 404 && !isOurs)
 			throw new Error('the stream has ended');
-		if (answer.startsWith('{'))
+		if (response.status === 401 && !isOurs) // another token may do
+			return this.ended(TOKEN_ENDED, (await problemOf(response)).message);
+		if (answer.startsWith('{') && (response.ok || isOurs))
 			this.onmessage?.({ data: answer });
 		else if (!response.ok)
-			this.onmessage?.({ data: this.refusal(text, response.status) });
-	}
-
-	/** A proxy's page instead of an answer. @param {string} text what was sent @param {number} status */
-	refusal(text, status) {
-		return JSON.stringify({
-			type: 'error', ref: JSON.parse(text).ref, code: status >= 500 ? 'unavailable' : 'http', message: `HTTP ${status}`,
-		});
+			this.onmessage?.({ data: await refusal(response, ref) });
+		if (type === 'refresh' && response.ok)
+			this.headers = { ...this.headers, Authorization: `Bearer ${token}` };
 	}
 
 	/** @param {number} [code] @param {string} [reason] */
