@@ -5,7 +5,7 @@ import { Chat, userTopic } from './belfry.js';
 import { Alerts } from './page/alerts.js';
 import { showHelp, showInvite } from './page/dialogs.js';
 import { Door } from './page/door.js';
-import { byId, make, nameOf } from './page/dom.js';
+import { byId, make, nameOf, tell } from './page/dom.js';
 import { FiguresView } from './page/figures.js';
 import { showIcons } from './page/icons.js';
 import { Identity } from './page/identity.js';
@@ -24,6 +24,7 @@ import { Threads } from './page/thread.js';
 
 const NOTICES_TO_BEGIN_WITH = 50;
 const LIST_ROOMS_EVERY_MS = 30_000;
+const TRY_AGAIN_MS = 5_000;
 
 const identity = new Identity();
 const door = new Door(identity, enter);
@@ -88,14 +89,14 @@ function showState({ state, reason, error }) {
 	const again = pill.dataset.state !== 'idle';
 
 	if (state === 'open') {
-		pill.textContent = 'connected';
+		tell(pill, 'connected');
 		pill.dataset.state = 'open';
 		away.hidden = true;
 		return;
 	}
 	talk.typing.clear();
 	if (state === 'closed') {
-		pill.textContent = 'signed off';
+		tell(pill, 'signed off');
 		pill.dataset.state = 'closed';
 		away.hidden = false;
 		byId('away-words').textContent = `The connection has ended: ${reason || 'the server gave no reason'}.`;
@@ -105,7 +106,7 @@ function showState({ state, reason, error }) {
 			door.open(reason ?? '');
 		return;
 	}
-	pill.textContent = again ? 'reconnecting…' : 'connecting…';
+	tell(pill, again ? 'reconnecting…' : 'connecting…');
 	pill.dataset.state = again ? 'away' : 'idle';
 	away.hidden = !again;
 	byId('away-words').textContent = 'No line to the server. Go on writing: it is sent as soon as the line is back.';
@@ -145,8 +146,10 @@ function listen(user) {
 	listeningAs = user.id;
 	for (const topic of topics) {
 		const subscription = line.subscribe(topic, { last: NOTICES_TO_BEGIN_WITH });
-		const begun = Date.now();
-		subscription.addEventListener('message', ({ detail }) => notices.add(detail, begun));
+		/** @type {number | undefined} what is newer rings; no clock is asked, for the two may differ */
+		let latest;
+		subscription.addEventListener('joined', ({ detail }) => (latest ??= detail.latest));
+		subscription.addEventListener('message', ({ detail }) => notices.add(detail, detail.id === undefined || (latest !== undefined && detail.id > latest)));
 		subscription.addEventListener('gap', () => notices.say('Some are missing here: the server no longer has them.'));
 		subscription.addEventListener('refused', ({ detail }) => notices.refuse(`Not for you: ${detail.message}`));
 	}
@@ -158,6 +161,8 @@ function listen(user) {
 function enter(name) {
 	const key = `#${name}`;
 
+	if (chat?.state === 'closed')
+		moveIn();
 	if (!places.all.has(key) || places.all.get(key)?.feed.state === 'left')
 		join(name);
 	show(key);
@@ -184,6 +189,10 @@ function join(name) {
 /** @param {Place} place */
 function hear(place) {
 	talk.hear(place);
+	place.feed.addEventListener('failed', (/** @type {any} */ { detail }) => {
+		if (place !== places.here && places.all.get(place.key) === place)
+			toast(`Not sent in ${place.kind === 'room' ? '#' : ''}${place.title}: ${detail.error?.message ?? 'refused'}`);
+	});
 	place.feed.addEventListener('unread', () => {
 		if (place.feed.unread === 0)
 			place.mentions = 0;
@@ -252,6 +261,19 @@ function direct(user) {
 	show(`@${user.id}`);
 }
 
+/** The same rooms over another connection. */
+function moveIn() {
+	const rooms = places.of('room');
+
+	chat?.close();
+	chat = null;
+	places.all.clear();
+	before = null;
+	pill.dataset.state = 'idle';
+	for (const { feed, failed } of rooms)
+		join(feed.name).failed = failed;
+}
+
 /** As somebody else by name: the same places over another connection. @param {string} name */
 async function rename(name) {
 	try {
@@ -262,15 +284,10 @@ async function rename(name) {
 		return toast(/** @type {Error} */ (error).message);
 	}
 	const here = places.here;
-	const rooms = places.of('room').map(({ feed }) => feed.name);
 
 	for (const { feed } of places.of('room'))
 		await feed.leave({ keep: true }).catch(() => {});
-	chat?.close();
-	chat = null;
-	places.all.clear();
-	pill.dataset.state = 'idle';
-	rooms.forEach(join);
+	moveIn();
 	if (here?.kind === 'direct')
 		connection() && direct(here.feed.other);
 	else
@@ -323,6 +340,10 @@ function listenToPage() {
 			chat?.retryNow();
 	});
 	document.addEventListener('resume', () => chat?.retryNow());
+	window.addEventListener('hashchange', () => {       // a link with a token, opened in a page that is open
+		if (new URLSearchParams(location.hash.slice(1)).has('token'))
+			location.reload();
+	});
 	setInterval(() => !document.hidden && chat?.state === 'open' && listRooms(), LIST_ROOMS_EVERY_MS);
 }
 
@@ -335,12 +356,14 @@ async function begin() {
 		door.roomBox.value = asked;
 	showIcons();
 	listenToPage();
-	try {
-		await identity.load();
-	} catch {
-		byId('door-lead').textContent = 'The server cannot be reached.';
-		setTimeout(() => location.reload(), 5000);
-		return;
+	for (;;) {
+		try {
+			await identity.load();
+			break;
+		} catch {
+			byId('door-lead').textContent = 'The server cannot be reached. Trying again…';
+			await new Promise((resolve) => setTimeout(resolve, TRY_AGAIN_MS));
+		}
 	}
 	door.show();
 	if ((asked || person) && identity.user !== null && !identity.needsName) {

@@ -10,7 +10,7 @@ export interface BelfryChatEventMap {
 }
 
 /**
- * `<belfry-chat room="lobby">`: a chat room in any page. Its looks: `height` and the custom properties `--belfry-paper`, `-surface`, `-line`,
+ * `<belfry-chat room="lobby">`: a chat room in any page. Its looks: `height` and the custom properties `--belfry-paper`, `-surface`, `-line`, `-edge`,
  * `-ink`, `-muted`, `-accent`, `-mine`, `-mine-line`, `-primary`, `-primary-ink`, `-good`, `-bad`; the parts `head`, `title`, `log`, `composer`, `box`.
  */
 export class BelfryChat extends HTMLElement {

@@ -28,6 +28,7 @@ export class BelfryChat extends HTMLElement {
 	#isDue = false;
 	/** @type {object} another one for each beginning: what an older one waited for is void */
 	#turn = {};
+	#watch = new AbortController();
 	#parts = partsOf();
 	#log = new LogView(this.#parts);
 	#typing = new TypingView(this.#parts.typing);
@@ -87,10 +88,15 @@ export class BelfryChat extends HTMLElement {
 			Reflect.deleteProperty(this, 'token');
 			this.#token = token;
 		}
+		this.#watch.abort();
+		this.#watch = new AbortController();
+		this.#log.watch(this.#watch.signal);
+		this.#composer.watch(this.#watch.signal);
 		this.#begin();
 	}
 
 	disconnectedCallback() {
+		this.#watch.abort();
 		this.#end();
 	}
 

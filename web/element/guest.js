@@ -5,12 +5,13 @@ import { problemOf } from '../client/common.js';
 import { keep, kept } from '../page/storage.js';
 
 const RENEW_BEFORE_S = 60;
+const PATIENCE_MS = 15_000;             // a black hole must not hold up the next try
 
 /** @typedef {{user: {id: string, name?: string} | null, guests: boolean, login_url?: string}} Standing */
 
 /** Who we are without a token. @param {URL} base @returns {Promise<Standing>} */
 export async function standing(base) {
-	const answer = await fetch(new URL('token', base), { cache: 'no-store' });
+	const answer = await fetch(new URL('token', base), { cache: 'no-store', signal: AbortSignal.timeout(PATIENCE_MS) });
 
 	if (!answer.ok)
 		throw await problemOf(answer);
@@ -56,7 +57,9 @@ export class Guest {
 
 		if (present !== null)
 			headers.Authorization = `Bearer ${present}`;
-		const answer = await fetch(new URL('token', this.base), { method: 'POST', headers, body: JSON.stringify({ name: this.pass.name }) });
+		const answer = await fetch(new URL('token', this.base), {
+			method: 'POST', headers, body: JSON.stringify({ name: this.pass.name }), signal: AbortSignal.timeout(PATIENCE_MS),
+		});
 		if (answer.status === 401 && present !== null)
 			return this.ask(null);
 		if (!answer.ok)

@@ -3,7 +3,7 @@
 
 const TEXT = `
 :host {
-	--belfry-paper: #f5f2ec; --belfry-surface: #fff; --belfry-line: #e1dbcf; --belfry-ink: #1f2532; --belfry-muted: #5b6272;
+	--belfry-paper: #f5f2ec; --belfry-surface: #fff; --belfry-line: #e1dbcf; --belfry-edge: #8a8372; --belfry-ink: #1f2532; --belfry-muted: #5b6272;
 	--belfry-accent: #8a5a00; --belfry-mine: #fbefd3; --belfry-mine-line: #ecd6a4; --belfry-primary: #23304a; --belfry-primary-ink: #fff;
 	--belfry-good: #1d6b43; --belfry-bad: #a3262a; --avatar-light: 50%;
 	display: flex; flex-direction: column; box-sizing: border-box; height: 28rem; min-height: 12rem; overflow: hidden;
@@ -12,7 +12,7 @@ const TEXT = `
 }
 @media (prefers-color-scheme: dark) {
 	:host {
-		--belfry-paper: #12151c; --belfry-surface: #1a1e27; --belfry-line: #2e3441; --belfry-ink: #e9e6df; --belfry-muted: #a0a7b5;
+		--belfry-paper: #12151c; --belfry-surface: #1a1e27; --belfry-line: #2e3441; --belfry-edge: #6a7283; --belfry-ink: #e9e6df; --belfry-muted: #a0a7b5;
 		--belfry-accent: #efc06a; --belfry-mine: #382e1a; --belfry-mine-line: #5a4823; --belfry-primary: #efc06a; --belfry-primary-ink: #1f1804;
 		--belfry-good: #6fcf9b; --belfry-bad: #ff9a92; --avatar-light: 46%;
 	}
@@ -68,7 +68,7 @@ button { cursor: pointer; }
 form { display: flex; align-items: flex-end; gap: 0.5rem; padding: 0 0.9rem 0.9rem; }
 .entry { flex-wrap: wrap; align-items: end; margin: auto; padding: 1rem; }
 .entry label { flex-basis: 100%; color: var(--belfry-muted); font-size: 0.8125rem; font-weight: 600; }
-input, textarea { flex: 1; min-width: 8rem; min-height: 2.5rem; max-height: 7rem; padding: 0.45rem 0.75rem; border: 1px solid var(--belfry-line); border-radius: 10px; background: var(--belfry-surface); resize: none; }
+input, textarea { flex: 1; min-width: 8rem; min-height: 2.5rem; max-height: 7rem; padding: 0.45rem 0.75rem; border: 1px solid var(--belfry-edge); border-radius: 10px; background: var(--belfry-surface); resize: none; }
 textarea::placeholder { color: var(--belfry-muted); opacity: 1; }
 .primary { min-height: 2.5rem; padding: 0.4rem 1rem; border: 0; border-radius: 10px; background: var(--belfry-primary); color: var(--belfry-primary-ink); font-weight: 600; }
 .problem { margin: 0.75rem 0.9rem; padding: 0.5rem 0.75rem; border: 1px solid currentcolor; border-radius: 10px; color: var(--belfry-bad); font-size: 0.875rem; overflow-wrap: anywhere; }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: ISC
 /* Browser notifications, for who wants them: asked for by a button and never before, shown only while nobody looks. */
 
-import { byId } from './dom.js';
+import { byId, shortened } from './dom.js';
 import { keepLong, keptLong } from './storage.js';
 
 const MOST_CHARACTERS = 200;
@@ -48,7 +48,7 @@ export class Alerts {
 		if (!this.isOn || !document.hidden)
 			return;
 		try {
-			const note = new Notification(title, { body: body.slice(0, MOST_CHARACTERS), tag, icon: 'favicon.svg' });
+			const note = new Notification(title, { body: shortened(body, MOST_CHARACTERS), tag, icon: 'favicon.svg' });
 			note.onclick = () => {
 				window.focus();
 				act();

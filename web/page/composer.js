@@ -5,7 +5,7 @@
  */
 
 import { Drafts } from '../client/drafts.js';
-import { byId } from './dom.js';
+import { byId, isComposing } from './dom.js';
 import { longStorage } from './storage.js';
 
 const TYPING_EVERY_MS = 3_000;
@@ -14,7 +14,7 @@ const TYPING_EVERY_MS = 3_000;
 
 export class Composer {
 	/**
-	 * @param {(text: string, about: About | null) => void} send @param {(isTyping: boolean) => void} typing
+	 * @param {(text: string, about: About | null) => unknown} send false: it stays in the box @param {(isTyping: boolean) => void} typing
 	 * @param {{form: any, box: any, about?: any}} [parts] left out: those of index.html
 	 */
 	constructor(send, typing, parts = { form: byId('composer'), box: byId('message'), about: byId('about') }) {
@@ -35,9 +35,9 @@ export class Composer {
 			event.preventDefault();
 			const text = this.box.value.trim();
 			const { about } = this;
+			if (text !== '' && send(text, about) === false)
+				return;
 			this.setAbout(null);
-			if (text !== '')
-				send(text, about);
 			if (about?.kind === 'edit' && this.saidAt !== 0)
 				this.typing(false);     // no message follows that would say so
 			if (about?.kind === 'edit')
@@ -54,13 +54,17 @@ export class Composer {
 			this.tell();
 			this.keep();
 		});
-		window.addEventListener('resize', () => this.fit());
 		this.banner?.querySelector('button').addEventListener('click', () => this.cancel());
+	}
+
+	/** The window may have another width. @param {AbortSignal} [signal] until then; left out: as long as the page is there */
+	watch(signal) {
+		window.addEventListener('resize', () => this.fit(), { signal });
 	}
 
 	/** @param {KeyboardEvent} event */
 	key(event) {
-		if (event.isComposing || this.onkey(event))
+		if (isComposing(event) || this.onkey(event))
 			return;
 		if (event.key === 'Enter' && !event.shiftKey) {
 			event.preventDefault();
@@ -146,7 +150,7 @@ export class Composer {
 		const isWriting = this.box.value.trim() !== '';
 		const now = Date.now();
 
-		if (isWriting && now - this.saidAt < TYPING_EVERY_MS)
+		if (isWriting && Math.abs(now - this.saidAt) < TYPING_EVERY_MS)
 			return;
 		if (!isWriting && this.saidAt === 0)
 			return;

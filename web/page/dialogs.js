@@ -2,6 +2,7 @@
 /* What the page asks and tells in dialogs: help, invitation, another name, a sentence. */
 
 import { make } from './dom.js';
+import { hasSingleKeys, setSingleKeys } from './keys.js';
 import { ask, field, openDialog, toast } from './menu.js';
 
 const SHORTCUTS = [
@@ -16,7 +17,12 @@ const TIMES = [['600', '10 minutes'], ['3600', 'an hour'], ['86400', 'a day'], [
 const listOf = (keys) => make('dl', { class: 'keys' }, ...keys.map(([key, words]) => make('div', {}, make('dt', {}, make('kbd', {}, key)), make('dd', {}, words))));
 
 export function showHelp() {
-	openDialog('Keyboard', listOf(SHORTCUTS), make('h3', {}, 'With the focus on a message'), listOf(AT_A_MESSAGE));
+	const box = /** @type {HTMLInputElement} */ (make('input', { type: 'checkbox', id: 'single-keys' }));
+
+	box.checked = hasSingleKeys();
+	box.addEventListener('change', () => setSingleKeys(box.checked));
+	openDialog('Keyboard', listOf(SHORTCUTS), make('p', { class: 'check' }, box, make('label', { for: 'single-keys' }, 'The single keys / and ? act outside of a box')),
+		make('h3', {}, 'With the focus on a message'), listOf(AT_A_MESSAGE));
 }
 
 /** @param {string} text */

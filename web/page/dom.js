@@ -23,6 +23,37 @@ export function byId(id) {
 	return node;
 }
 
+/** Says it in a live region: again only when it is something else. @param {HTMLElement} node @param {string} words */
+export function tell(node, words) {
+	if (node.textContent !== words)
+		node.textContent = words;
+}
+
+/** Is a key part of a composition? Safari has ended that when the Enter comes, and marks it by its code only. @param {KeyboardEvent} event */
+export const isComposing = (event) => event.isComposing || event.keyCode === 229;
+
+/** The beginning of a long text, with no character cut in two. @param {string} text @param {number} most */
+export function shortened(text, most) {
+	return text.length <= most ? text : `${text.slice(0, most).replace(/[\ud800-\udbff]$/, '')}…`;
+}
+
+/**
+ * The children of a list as they shall be: who stays stays untouched, with its focus and under the pointer.
+ * @param {HTMLElement} list @param {HTMLElement[]} nodes
+ */
+export function arrange(list, nodes) {
+	const wanted = new Set(nodes);
+
+	for (const old of [...list.children]) {
+		if (!wanted.has(/** @type {HTMLElement} */ (old)))
+			old.remove();
+	}
+	nodes.forEach((node, at) => {
+		if (list.children[at] !== node)
+			list.insertBefore(node, list.children[at] ?? null);
+	});
+}
+
 /** A colour for a person: the same everywhere, from the id. @param {string} id */
 export function hueOf(id) {
 	let hash = 2166136261;
@@ -50,6 +81,7 @@ export function avatar(user) {
 
 const clock = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit' });
 const day = new Intl.DateTimeFormat(undefined, { weekday: 'long', day: 'numeric', month: 'long' });
+const dayOfYear = new Intl.DateTimeFormat(undefined, { weekday: 'long', day: 'numeric', month: 'long', year: 'numeric' });
 const full = new Intl.DateTimeFormat(undefined, { dateStyle: 'full', timeStyle: 'medium' });
 
 /** @param {number} ms milliseconds since 1970 */
@@ -61,7 +93,9 @@ export function timeNode(ms) {
 
 /** @param {number} ms */
 export function dayWords(ms) {
-	return day.format(new Date(ms));
+	const date = new Date(ms);
+
+	return (date.getFullYear() === new Date().getFullYear() ? day : dayOfYear).format(date);
 }
 
 /** @param {number} a @param {number} b both in milliseconds since 1970 */

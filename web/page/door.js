@@ -66,6 +66,8 @@ export class Door {
 	/** Back here, with the reason. @param {string} words */
 	open(words) {
 		this.view(true);
+		if (this.identity.user !== null)
+			byId('door-lead').textContent = `You are ${nameOf(this.identity.user)}. Choose a room.`;
 		this.problem(words);
 		this.roomBox.focus();
 	}
@@ -104,7 +106,7 @@ export class Door {
 				await this.identity.becomeGuest(this.nameBox.value.trim());
 			this.enter(wanted);
 		} catch (error) {
-			this.problem(error instanceof TypeError ? 'The server cannot be reached.' : /** @type {Error} */ (error).message);
+			this.problem(/** @type {Error} */ (error).message);
 		} finally {
 			button.disabled = false;
 		}

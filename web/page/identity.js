@@ -4,9 +4,12 @@
  * is kept for this tab only, so that a reload stays the same person and a second tab may be another.
  */
 
-const STORED = 'belfry.token';
-const LAST_NAME = 'belfry.name';
+import { keep, keepLong, kept, keptLong } from './storage.js';
+
+const STORED = 'token';
+const LAST_NAME = 'name';
 const RENEW_BEFORE_S = 60;
+const PATIENCE_MS = 15_000;             // a black hole must not hold up the next try
 
 export class Identity {
 	constructor() {
@@ -51,7 +54,7 @@ export class Identity {
 	}
 
 	get lastName() {
-		return localStorage.getItem(LAST_NAME) ?? '';
+		return keptLong(LAST_NAME) ?? '';
 	}
 
 	/** A name by which drafts are found again: of a guest, who is somebody else each time, what he is called. */
@@ -61,13 +64,13 @@ export class Identity {
 
 	/** Another name for the same guest. @param {string} name */
 	async rename(name) {
-		localStorage.setItem(LAST_NAME, name);
+		keepLong(LAST_NAME, name);
 		await this.guestToken(name, this.secret);
 	}
 
 	/** @param {string} name */
 	async becomeGuest(name) {
-		localStorage.setItem(LAST_NAME, name);
+		keepLong(LAST_NAME, name);
 		await this.guestToken(name, null);
 	}
 
@@ -98,7 +101,7 @@ export class Identity {
 			return this.keep('given', given);
 		}
 		try {
-			const { kind, secret } = JSON.parse(sessionStorage.getItem(STORED) ?? '{}');
+			const { kind, secret } = JSON.parse(kept(STORED) ?? '{}');
 			if (kind && secret)
 				this.keep(kind, secret);
 		} catch {
@@ -110,22 +113,22 @@ export class Identity {
 	keep(kind, secret) {
 		this.kind = kind;
 		this.secret = secret;
-		sessionStorage.setItem(STORED, JSON.stringify({ kind, secret }));
+		keep(STORED, JSON.stringify({ kind, secret }));
 	}
 
 	forget() {
 		this.kind = 'none';
 		this.secret = null;
-		sessionStorage.removeItem(STORED);
+		keep(STORED, null);
 	}
 
 	ask() {
-		return fetch('token', { headers: bearer(this.secret), cache: 'no-store' });
+		return reach({ headers: bearer(this.secret), cache: 'no-store' });
 	}
 
 	/** @param {string} name @param {string | null} present renews the same guest @returns {Promise<void>} */
 	async guestToken(name, present) {
-		const answer = await fetch('token', {
+		const answer = await reach({
 			method: 'POST',
 			headers: { ...bearer(present), 'Content-Type': 'application/json' },
 			body: JSON.stringify({ name }),
@@ -139,6 +142,15 @@ export class Identity {
 		this.keep('guest', token);
 		this.user = user;
 		this.expires = expires ?? 0;
+	}
+}
+
+/** @param {RequestInit} request */
+async function reach(request) {
+	try {
+		return await fetch('token', { ...request, signal: AbortSignal.timeout(PATIENCE_MS) });
+	} catch (cause) {
+		throw new Error('The server cannot be reached.', { cause });
 	}
 }
 

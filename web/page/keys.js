@@ -1,6 +1,15 @@
 // SPDX-License-Identifier: ISC
 /* Keyboard shortcuts of the whole page; those of a message are with its tools. */
 
+import { isComposing } from './dom.js';
+import { keepLong, keptLong } from './storage.js';
+
+/** Who speaks to the computer, or hits keys by mistake, may turn them off (WCAG 2.1.4). */
+export const hasSingleKeys = () => keptLong('keys') !== 'off';
+
+/** @param {boolean} isOn */
+export const setSingleKeys = (isOn) => keepLong('keys', isOn ? null : 'off');
+
 /** Is somebody writing? @param {EventTarget | null} target */
 const isBox = (target) => target instanceof HTMLElement && target.matches('input, textarea, select');
 
@@ -9,7 +18,7 @@ export function listenToKeys(acts) {
 	document.addEventListener('keydown', (event) => {
 		const act = actOf(event);
 
-		if (act === undefined || event.defaultPrevented || event.isComposing || document.querySelector('dialog[open]') !== null)
+		if (act === undefined || event.defaultPrevented || isComposing(event) || document.querySelector('dialog[open]') !== null)
 			return;
 		if (act !== 'escape')
 			event.preventDefault();
@@ -27,7 +36,7 @@ function actOf({ key, ctrlKey, metaKey, altKey, shiftKey, target }) {
 		return key === 'ArrowUp' ? 'up' : key === 'ArrowDown' ? 'down' : undefined;
 	if (key === 'Escape')
 		return 'escape';
-	if (isBox(target))
+	if (isBox(target) || !hasSingleKeys())
 		return undefined;
 	return key === '?' ? 'help' : key === '/' ? 'write' : undefined;
 }

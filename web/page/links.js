@@ -40,13 +40,19 @@ export function withLinks(text) {
 
 /** The sentence's own punctuation is none of the address's. @param {string} address */
 function withoutTail(address) {
-	for (;;) {
-		const last = address.at(-1) ?? '';
+	/** @type {Map<string, number>} how many of each there are: somebody may end an address with thousands */
+	const counts = new Map();
+	let end = address.length;
+
+	for (const sign of address)
+		counts.set(sign, (counts.get(sign) ?? 0) + 1);
+	for (; end > 0; end--) {
+		const last = address[end - 1];
 		const pair = PAIRS.find(([, close]) => close === last);
-		const isLoose = pair === undefined ? /[.,;:!?'*_~»”’]/.test(last)
-			: address.split(pair[0]).length < address.split(pair[1]).length;
+		const isLoose = pair === undefined ? /[.,;:!?'*_~»”’]/.test(last) : (counts.get(pair[0]) ?? 0) < (counts.get(last) ?? 0);
 		if (!isLoose)
-			return address;
-		address = address.slice(0, -1);
+			break;
+		counts.set(last, (counts.get(last) ?? 0) - 1);
 	}
+	return address.slice(0, end);
 }

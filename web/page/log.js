@@ -5,7 +5,7 @@
  */
 
 import { applyRecord } from '../client/records.js';
-import { byId, localTimes, make, nameOf, sameDay } from './dom.js';
+import { byId, localTimes, make, nameOf, sameDay, tell } from './dom.js';
 import { buildMessage, updateMessage } from './message.js';
 import { Rows } from './rows.js';
 
@@ -31,6 +31,8 @@ const FAR_PAGE = 1000;                 // when somebody jumps back
 const FAR_PAGES = 20;
 const GROUP_MS = 5 * 60_000;            // rows of one person within it share one name
 const PENDING = Number.MAX_SAFE_INTEGER;
+const ASK_EVERY_MS = 80;                // less than limits.messages_per_second, and room for more
+const HUSH_MS = 700;                    // a screen reader looks a little later
 
 export class LogView {
 	/** @param {Record<'log' | 'empty' | 'earlier' | 'newer', any>} [parts] left out: those of index.html */
@@ -50,6 +52,8 @@ export class LogView {
 		this.present = () => [];
 		/** @type {(id: number) => Promise<any>} a message that is not among the rows */
 		this.lookUp = async () => undefined;
+		/** @type {Promise<void>} */
+		this.asking = Promise.resolve();
 		/** @type {Map<Outgoing, LogRow>} */
 		this.pending = new Map();
 		this.me = '';
@@ -57,6 +61,8 @@ export class LogView {
 		this.askEarlier = async () => ({ messages: [], more: false });
 		/** @type {(message: Outgoing) => void} */
 		this.sendAgain = () => {};
+		/** @type {(row: LogRow) => void} one's own is what others are by now: it may be edited, answered */
+		this.onsettled = () => {};
 		/** @type {() => void} somebody has the newest before his eyes */
 		this.onread = () => {};
 		/** @type {LogRow | null} in front of the first message that nobody has looked at */
@@ -67,15 +73,29 @@ export class LogView {
 		/** @type {object} another one for another room */
 		this.visit = {};
 		this.loading = false;
+		/** @type {ReturnType<typeof setTimeout> | undefined} */
+		this.hushed = undefined;
 		this.earlier.firstElementChild.addEventListener('click', () => this.showEarlier());
 		this.newer.addEventListener('click', () => this.rows.toEnd());
 		this.rows.onbeginning = () => this.showEarlier();
 		this.rows.onscroll = () => this.look();
-		document.addEventListener('visibilitychange', () => this.look());
+	}
+
+	/** Somebody comes back to the page. @param {AbortSignal} [signal] until then; left out: as long as the page is there */
+	watch(signal) {
+		document.addEventListener('visibilitychange', () => this.look(), { signal });
+	}
+
+	/** Old messages come in: nobody wants all of them read out. */
+	hush() {
+		this.rows.box.setAttribute('aria-live', 'off');
+		clearTimeout(this.hushed);
+		this.hushed = setTimeout(() => this.rows.box.removeAttribute('aria-live'), HUSH_MS);
 	}
 
 	/** An empty log for another room. @param {string} me the own user id */
 	clear(me) {
+		this.hush();
 		this.rows.clear();
 		this.ids.clear();
 		this.quotes.clear();
@@ -100,6 +120,8 @@ export class LogView {
 	add(message, isNew = false) {
 		if (message.id !== undefined && this.ids.has(message.id))
 			return;
+		if (!isNew && message.id !== undefined)
+			this.hush();
 		const row = this.rowOf(message);
 		this.quotes.delete(row.order);
 		if (this.unreadAfter !== undefined && row.order > this.unreadAfter && message.from.id !== this.me) {
@@ -170,7 +192,16 @@ export class LogView {
 			return this.quotes.get(id);
 		const { visit } = this;
 		this.quotes.set(id, null);
-		this.lookUp(id).catch(() => undefined).then((message) => {
+		this.asking = this.asking.then(() => visit === this.visit ? this.ask(id) : undefined).catch(() => {});
+		return null;
+	}
+
+	/** One after the other, for the server counts what one asks. @param {number} id */
+	async ask(id) {
+		const { visit } = this;
+
+		try {
+			const message = await this.lookUp(id);
 			if (visit !== this.visit)
 				return;
 			this.quotes.set(id, message && { name: nameOf(message.from), text: message.deleted ? 'This was taken back.' : message.content ?? '' });
@@ -178,8 +209,10 @@ export class LogView {
 				if (other.message?.reply_to === id)
 					this.refresh(other);
 			}
-		});
-		return null;
+		} catch {
+			this.quotes.delete(id);         // asked again when the row is shown again
+		}
+		await new Promise((resolve) => setTimeout(resolve, ASK_EVERY_MS));
 	}
 
 	/** Everything newer than this id has not been read yet. @param {number} id */
@@ -244,13 +277,13 @@ export class LogView {
 			this.onread();
 		}
 		this.newer.hidden = this.rows.following;
-		this.newer.textContent = this.unseen > 0 ? `${this.unseen} new ↓` : 'To the newest ↓';
+		tell(this.newer, this.unseen > 0 ? `${this.unseen} new ↓` : 'To the newest ↓');
 	}
 
 	/** One's own, shown before the server has it. @param {Outgoing} message @param {User} user */
 	addPending(message, user) {
 		/** @type {LogRow} */
-		const row = { kind: 'message', order: PENDING, time: message.time, text: message.content ?? '', from: user, outgoing: message, state: 'pending' };
+		const row = { kind: 'message', order: PENDING, time: message.time, text: message.content ?? '', from: user, outgoing: message, state: message.state };
 
 		this.pending.set(message, row);
 		this.unmark();
@@ -265,16 +298,23 @@ export class LogView {
 		if (row === undefined)
 			return;
 		this.pending.delete(message);
-		this.rows.remove(row);
 		if (message.id !== undefined && this.ids.has(message.id))
-			return;
+			return this.rows.remove(row);
 		const { content, data, reply_to } = message.body;
-		row.order = message.id ?? this.lastId() + 0.5;
+		const order = message.id ?? this.lastId() + 0.5;
 		row.state = 'sent';
 		if (message.id !== undefined) {
 			row.message = { type: message.body.type, id: message.id, from: row.from, time: row.time, content, data, reply_to };
 			this.ids.set(message.id, row);
 		}
+		if (this.rows.reorder(row, order)) {
+			const { node } = row;
+			if (node !== undefined)         // the same node, or it would be read out once more
+				this.rows.changed(() => this.say(row, node));
+			return this.onsettled(row);
+		}
+		this.rows.remove(row);
+		row.order = order;
 		this.place(row);
 	}
 
@@ -312,6 +352,8 @@ export class LogView {
 	say(row, node) {
 		const mark = /** @type {HTMLElement} */ (node.querySelector('.mark'));
 
+		if (row.message?.id !== undefined)
+			node.dataset.id = String(row.message.id);
 		if (row.state === undefined)
 			return;
 		node.dataset.state = row.state;

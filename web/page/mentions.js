@@ -5,7 +5,7 @@
  * up to four words of letters and digits, with blanks or dots between them.
  */
 
-import { avatar, make, nameOf } from './dom.js';
+import { avatar, isComposing, make, nameOf } from './dom.js';
 
 /** @typedef {import('../belfry.d.ts').User} User */
 
@@ -109,7 +109,7 @@ export class Mentions {
 	key(event) {
 		const { length } = this.found;
 
-		if (length === 0 || event.isComposing || event.ctrlKey || event.altKey || event.metaKey || event.shiftKey)
+		if (length === 0 || isComposing(event) || event.ctrlKey || event.altKey || event.metaKey || event.shiftKey)
 			return false;
 		if (event.key === 'ArrowDown' || event.key === 'ArrowUp') {
 			this.at = (this.at + (event.key === 'ArrowDown' ? 1 : length - 1)) % length;

@@ -94,12 +94,14 @@ export function openDialog(title, ...content) {
 	x.addEventListener('click', () => dialog.close());
 	dialog.addEventListener('close', () => {
 		dialog.remove();
-		if (before?.isConnected)
+		if (before?.isConnected && (document.activeElement === null || document.activeElement === document.body))
 			before.focus();
 	});
+	let isBeside = false;           // a press; text that is marked may end there, too
+	dialog.addEventListener('pointerdown', (event) => (isBeside = event.target === dialog));
 	dialog.addEventListener('click', (event) => {
-		if (event.target === dialog)
-			dialog.close();         // beside it
+		if (event.target === dialog && isBeside)
+			dialog.close();
 	});
 	document.body.append(dialog);
 	dialog.showModal();

@@ -2,7 +2,7 @@
 /* One message as a row: who, when, what, what it answers, what others make of it. */
 
 import { isNamed } from '../client/records.js';
-import { avatar, dayWords, make, nameOf, timeNode } from './dom.js';
+import { avatar, dayWords, make, nameOf, shortened, timeNode } from './dom.js';
 import { withLinks } from './links.js';
 
 /** @typedef {import('./log.js').LogRow} LogRow */
@@ -34,8 +34,6 @@ export function buildMessage(row, around) {
 			make('p', { class: 'text', dir: 'auto' }),
 			make('p', { class: 'mark', hidden: '' })));
 
-	if (row.message?.id !== undefined)
-		node.dataset.id = String(row.message.id);
 	updateMessage(row, node, around);
 	return node;
 }
@@ -68,7 +66,7 @@ export function updateMessage(row, node, around) {
 /** @param {number} id of what is answered @param {Surroundings} around */
 function quote(id, around) {
 	const found = around.quoted(id);
-	const words = found === null ? '…' : found === undefined ? 'Something said earlier' : found.text.length > QUOTED ? `${found.text.slice(0, QUOTED)}…` : found.text;
+	const words = found === null ? '…' : found === undefined ? 'Something said earlier' : shortened(found.text, QUOTED);
 
 	return make('button', { class: 'quote', type: 'button', 'data-act': 'jump', 'data-to': String(id), dir: 'auto' },
 		make('span', { class: 'unseen' }, 'In answer to '), ...(found ? [make('strong', {}, found.name), ' '] : []), words);
@@ -102,16 +100,25 @@ function withMentions(row, around) {
 	return withLinks(text).flatMap((part) => typeof part === 'string' ? named(part, names, around.me) : [part]);
 }
 
-/** @param {string} text @param {string[][]} names @param {string} me @returns {Array<HTMLElement | string>} */
-function named(text, names, me) {
+/** @param {string} text @param {string[][]} names the longest first @param {string} me @returns {Array<HTMLElement | string>} */
+export function named(text, names, me) {
 	const lower = text.toLowerCase();
-	const found = names.map(([name, id]) => ({ at: lower.indexOf(name.toLowerCase()), name, id }))
-		.filter(({ at, name }) => at >= 0 && !/[\p{L}\p{N}_]/u.test(lower[at + name.length] ?? ''))
-		.sort((a, b) => a.at - b.at || b.name.length - a.name.length)[0];
+	const wanted = names.map(([name, id]) => ({ name: name.toLowerCase(), id }));
+	/** @type {Array<HTMLElement | string>} */
+	const parts = [];
+	let done = 0;
 
-	if (found === undefined || lower.length !== text.length)
+	if (lower.length !== text.length)
 		return [text];
-	const end = found.at + found.name.length;
-	return [text.slice(0, found.at), make('span', { class: found.id === me ? 'mention me' : 'mention' }, text.slice(found.at, end)), ...named(text.slice(end), names, me)]
-		.filter((part) => part !== '');
+	for (let at = lower.indexOf('@'); at >= 0; at = lower.indexOf('@', at + 1)) {
+		const found = /[\p{L}\p{N}_]/u.test(lower[at - 1] ?? '') ? undefined : wanted.find(({ name }) => lower.startsWith(name, at) && !/^[\p{L}\p{N}_]/u.test(lower.slice(at + name.length, at + name.length + 2)));
+		if (found === undefined)
+			continue;
+		const end = at + found.name.length;
+		parts.push(text.slice(done, at), make('span', { class: found.id === me ? 'mention me' : 'mention' }, text.slice(at, end)));
+		done = end;
+		at = end - 1;
+	}
+	parts.push(text.slice(done));
+	return parts.filter((part) => part !== '');
 }

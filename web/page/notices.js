@@ -8,6 +8,7 @@ import { keepLong, keptLong } from './storage.js';
 /** @typedef {import('../belfry.d.ts').TopicMessage} TopicMessage */
 
 const MOST = 50;
+const MOST_IDS = 1000;
 const URGENT = 4;
 const PRIORITIES = ['', 'lowest', 'low', '', 'high', 'urgent'];
 
@@ -26,21 +27,24 @@ export class NoticesView {
 		this.clearing.addEventListener('click', () => this.clear());
 	}
 
-	/** @param {TopicMessage} message @param {number} begun what is older, in milliseconds, is no news */
-	add(message, begun) {
+	/** @param {TopicMessage} message @param {boolean} isNew it rings just now */
+	add(message, isNew) {
 		if (message.id !== undefined && (this.ids.has(message.id) || message.id <= this.cleared))
 			return;
 		if (message.id !== undefined)
 			this.ids.add(message.id);
 		this.newest = Math.max(this.newest, message.id ?? 0);
 		const item = this.item(message);
+		this.list.setAttribute('aria-live', isNew ? 'polite' : 'off');  // nobody wants all the old ones read out
 		const next = [...this.list.children].find((one) => Number(/** @type {HTMLElement} */ (one).dataset.id ?? 0) < (message.id ?? Infinity));
 		this.list.insertBefore(item, next ?? null);
 		while (this.list.childElementCount > MOST)
 			this.list.lastElementChild?.remove();
+		if (this.ids.size > MOST_IDS)
+			this.ids = new Set([...this.ids].slice(-MOST_IDS / 2));
 		this.hint.hidden = true;
 		this.clearing.hidden = false;
-		if (timeOf(message) >= begun)
+		if (isNew)
 			this.onnew(message);
 	}
 
@@ -96,7 +100,7 @@ export class NoticesView {
 
 /** When it rang, in milliseconds; ids are microseconds. @param {TopicMessage} message */
 function timeOf(message) {
-	return message.timestamp !== undefined ? message.timestamp * 1000 + 999 : message.id === undefined ? Date.now() : message.id / 1000;
+	return message.timestamp !== undefined ? message.timestamp * 1000 : message.id === undefined ? Date.now() : message.id / 1000;
 }
 
 /** @param {unknown} data */

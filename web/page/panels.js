@@ -8,7 +8,8 @@ export class Panels {
 		this.unseen = 0;
 		for (const id of ['places', 'panels'])
 			byId(`${id}-toggle`).addEventListener('click', () => this.isShown(id) ? this.close() : this.open(id));
-		byId('talk').addEventListener('pointerdown', () => this.close());        // beside it
+		for (const type of ['pointerdown', 'focusin'])          // beside it; nobody shall write behind it
+			byId('talk').addEventListener(type, () => this.close());
 	}
 
 	/** @param {string} id */
@@ -25,6 +26,7 @@ export class Panels {
 			this.unseen = 0;
 			byId('panels-badge').hidden = true;
 		}
+		byId(id).focus({ preventScroll: true });        // Tab goes on in it
 	}
 
 	/** @returns {boolean} something was open */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: ISC
 /* Who is in the room, and who is writing. */
 
-import { avatar, byId, make, nameOf } from './dom.js';
+import { arrange, avatar, byId, make, nameOf, tell } from './dom.js';
 
 /** @typedef {import('../belfry.d.ts').User} User */
 
@@ -13,6 +13,8 @@ export class PeopleView {
 		this.list = byId('people');
 		this.count = byId('people-count');
 		this.talkCount = byId('talk-count');
+		/** @type {Map<string, {node: HTMLElement, sign: string}>} by id, as they stand in the list */
+		this.items = new Map();
 		/** @type {(user: User, button: HTMLElement) => void} */
 		this.onperson = () => {};
 	}
@@ -20,19 +22,20 @@ export class PeopleView {
 	/** @param {Map<string, User>} people @param {number} count @param {User | null} me */
 	show(people, count, me) {
 		const users = [...people.values()];
-		const focused = this.list.contains(document.activeElement) ? /** @type {HTMLElement} */ (document.activeElement).title : undefined;
 
 		if (me !== null && !people.has(me.id))
 			users.push(me);
 		users.sort((a, b) => order.compare(nameOf(a), nameOf(b)));
 		count = Math.max(count, users.length);
-		this.list.replaceChildren(...users.map((user) => this.item(user, user.id === me?.id)));
-		if (count > users.length)
-			this.list.append(make('li', { class: 'more' }, `and ${count - users.length} more`));
+		this.items = new Map(users.map((user) => {
+			const sign = `${user.id === me?.id} ${user.name}`;
+			const known = this.items.get(user.id);
+			return [user.id, known?.sign === sign ? known : { node: this.item(user, user.id === me?.id), sign }];
+		}));
+		arrange(this.list, [...[...this.items.values()].map(({ node }) => node),
+			...(count > users.length ? [make('li', { class: 'more' }, `and ${count - users.length} more`)] : [])]);
 		this.count.textContent = String(count);
 		this.talkCount.textContent = count === 1 ? 'only you' : `${count} people`;
-		if (focused !== undefined)
-			/** @type {HTMLElement | undefined} */ ([...this.list.querySelectorAll('button')].find((button) => button.title === focused))?.focus();
 	}
 
 	/** @param {User} user @param {boolean} isMe */
@@ -78,8 +81,8 @@ export class TypingView {
 	show() {
 		const names = [...this.writers.values()].map((writer) => writer.name);
 
-		this.line.textContent = names.length === 0 ? ''
+		tell(this.line, names.length === 0 ? ''
 			: names.length === 1 ? `${names[0]} is typing`
-				: names.length === 2 ? `${names[0]} and ${names[1]} are typing` : 'Several people are typing';
+				: names.length === 2 ? `${names[0]} and ${names[1]} are typing` : 'Several people are typing');
 	}
 }

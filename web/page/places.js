@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: ISC
 /* Where one is and may go: rooms and people one talks with, each with what is unread in it. */
 
-import { avatar, byId, make, nameOf } from './dom.js';
+import { arrange, avatar, byId, make, tell } from './dom.js';
 
 /**
  * A room or a Thread, as the page shows it.
@@ -13,7 +13,9 @@ import { avatar, byId, make, nameOf } from './dom.js';
  * @property {number} mentions new ones
  * @property {number | undefined} entered what is newer came while one was here
  * @property {any[]} gaps told since
+ * @property {any[]} failed one's own that were refused
  */
+/** @typedef {{node: HTMLElement, button: HTMLElement, title: HTMLElement, there: HTMLElement, badge: HTMLElement, count: (unread: number, mark: string) => void}} Entry */
 
 const MOST_OTHERS = 20;
 const order = new Intl.Collator(undefined, { numeric: true });
@@ -29,6 +31,8 @@ export class Places {
 		this.here = null;
 		/** @type {Array<{name: string, count?: number, unread?: number}>} rooms of the server that one is not in */
 		this.known = [];
+		/** @type {Map<string, Entry>} */
+		this.entries = new Map();
 		this.rooms = byId('rooms');
 		this.directs = byId('directs');
 		this.others = byId('others');
@@ -40,7 +44,7 @@ export class Places {
 	/** @param {string} key @param {Pick<Place, 'kind' | 'title' | 'feed'>} more @returns {Place} */
 	add(key, more) {
 		/** @type {Place} */
-		const place = { key, mentions: 0, entered: undefined, gaps: [], ...more };
+		const place = { key, mentions: 0, entered: undefined, gaps: [], failed: [], ...more };
 
 		this.all.set(key, place);
 		this.show();
@@ -79,10 +83,13 @@ export class Places {
 	show() {
 		const elsewhere = [...this.all.values()].filter((place) => place !== this.here).reduce((sum, { feed }) => sum + feed.unread, 0);
 		const free = this.known.filter(({ name }) => !this.all.has(`#${name}`)).sort((a, b) => order.compare(a.name, b.name));
+		const lists = [
+			this.of('room').map((place) => this.item(place)), this.of('direct').map((place) => this.item(place)),
+			free.slice(0, MOST_OTHERS).map((one) => this.other(one)),
+		];
 
-		fill(this.rooms, this.of('room').map((place) => this.item(place)));
-		fill(this.directs, this.of('direct').map((place) => this.item(place)));
-		fill(this.others, free.slice(0, MOST_OTHERS).map((one) => this.other(one)));
+		[this.rooms, this.directs, this.others].forEach((list, n) => arrange(list, lists[n]));
+		this.forget(lists.flat());
 		byId('directs-title').hidden = this.directs.childElementCount === 0;
 		byId('others-title').hidden = this.others.childElementCount === 0;
 		this.badge.textContent = elsewhere > 99 ? '99+' : String(elsewhere);
@@ -94,41 +101,73 @@ export class Places {
 	item(place) {
 		const { unread } = place.feed;
 		const isHere = place === this.here;
-		const sign = place.kind === 'room' ? make('span', { class: 'hash', 'aria-hidden': 'true' }, '#') : avatar(place.feed.other);
-		const button = make('button', {
-			type: 'button', class: 'place', 'data-key': place.key, ...(isHere ? { 'aria-current': 'page' } : {}), title: place.kind === 'direct' ? place.feed.name : place.title,
-		}, sign, make('span', { class: 'place-title', dir: 'auto' }, place.title));
+		const entry = this.entry(place.key, () => place.kind === 'room' ? hash() : avatar(place.feed.other), () => this.choose(place.key));
+		const { button } = entry;
 
-		if (unread > 0 && !isHere) {
-			button.classList.add('unread');
-			button.append(make('span', { class: place.mentions > 0 || place.kind === 'direct' ? 'badge loud' : 'badge' },
-				`${place.mentions > 0 ? '@' : ''}${unread > 99 ? '99+' : unread}`, make('span', { class: 'unseen' }, ' unread')));
-		}
-		button.addEventListener('click', () => this.choose(place.key));
-		return make('li', {}, button);
+		if (place.kind === 'direct' && entry.title.textContent !== place.title)
+			button.firstElementChild?.replaceWith(avatar(place.feed.other));
+		tell(entry.title, place.title);
+		button.title = place.kind === 'direct' ? place.feed.name : place.title;
+		button.dataset.key = place.key;
+		if (isHere)
+			button.setAttribute('aria-current', 'page');
+		else
+			button.removeAttribute('aria-current');
+		button.classList.toggle('unread', unread > 0 && !isHere);
+		entry.badge.classList.toggle('loud', place.mentions > 0 || place.kind === 'direct');
+		entry.count(isHere ? 0 : unread, place.mentions > 0 ? '@' : '');
+		return entry.node;
 	}
 
 	/** @param {{name: string, count?: number, unread?: number}} room */
-	other({ name, count, unread }) {
-		const button = make('button', { type: 'button', class: 'place other', title: name },
-			make('span', { class: 'hash', 'aria-hidden': 'true' }, '#'), make('span', { class: 'place-title', dir: 'auto' }, name),
-			...(count ? [make('span', { class: 'people-there' }, String(count), make('span', { class: 'unseen' }, ' there'))] : []));
+	other({ name, count = 0, unread = 0 }) {
+		const entry = this.entry(`other ${name}`, hash, () => this.visit(name));
 
-		if (unread)
-			button.append(make('span', { class: 'badge' }, unread > 99 ? '99+' : String(unread), make('span', { class: 'unseen' }, ' unread')));
-		button.addEventListener('click', () => this.visit(name));
-		return make('li', {}, button);
+		entry.button.classList.add('other');
+		entry.button.title = name;
+		tell(entry.title, name);
+		entry.there.hidden = count === 0;
+		tell(/** @type {HTMLElement} */ (entry.there.firstElementChild), String(count));
+		entry.count(unread, '');
+		return entry.node;
+	}
+
+	/**
+	 * A place in a list, the same one each time: a press that has begun on it is a click, whatever comes in between.
+	 * @param {string} key @param {() => HTMLElement} sign @param {() => void} act @returns {Entry}
+	 */
+	entry(key, sign, act) {
+		const known = this.entries.get(key);
+
+		if (known !== undefined)
+			return known;
+		const title = make('span', { class: 'place-title', dir: 'auto' });
+		const there = make('span', { class: 'people-there', hidden: '' }, make('span'), make('span', { class: 'unseen' }, ' there'));
+		const number = make('span');
+		const badge = make('span', { class: 'badge', hidden: '' }, number, make('span', { class: 'unseen' }, ' unread'));
+		const button = make('button', { type: 'button', class: 'place' }, sign(), title, there, badge);
+		const entry = {
+			node: make('li', {}, button), button, title, there, badge,
+			count: (/** @type {number} */ unread, /** @type {string} */ mark) => {
+				badge.hidden = unread === 0;
+				tell(number, `${mark}${unread > 99 ? '99+' : unread}`);
+			},
+		};
+
+		button.addEventListener('click', act);
+		this.entries.set(key, entry);
+		return entry;
+	}
+
+	/** Those that no list shows. @param {HTMLElement[]} shown */
+	forget(shown) {
+		const nodes = new Set(shown);
+
+		for (const [key, { node }] of this.entries) {
+			if (!nodes.has(node))
+				this.entries.delete(key);
+		}
 	}
 }
 
-/** Keeps the focus where it was. @param {HTMLElement} list @param {HTMLElement[]} items */
-function fill(list, items) {
-	const focused = list.contains(document.activeElement) ? /** @type {HTMLElement} */ (document.activeElement).dataset.key : undefined;
-
-	list.replaceChildren(...items);
-	if (focused !== undefined)
-		/** @type {HTMLElement | undefined} */ ([...list.querySelectorAll('button')].find((button) => button.dataset.key === focused))?.focus();
-}
-
-/** @param {import('../belfry.d.ts').User} user */
-export const titleOf = (user) => nameOf(user);
+const hash = () => make('span', { class: 'hash', 'aria-hidden': 'true' }, '#');

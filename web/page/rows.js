@@ -99,6 +99,16 @@ export class Rows {
 		this.dressAt(at);
 	}
 
+	/** A row has another order, and stands where it stood. @param {R} row @param {number} order @returns {boolean} false: its place is another one */
+	reorder(row, order) {
+		const at = this.all.indexOf(row);
+
+		if (at < 0 || (this.all[at - 1]?.order ?? -Infinity) > order || (this.all[at + 1]?.order ?? Infinity) < order)
+			return false;
+		row.order = order;
+		return true;
+	}
+
 	/** @param {number} at puts it in front of the next row that is in the document */
 	show(at) {
 		const row = this.all[at];

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: ISC
 /* Searching what was said where one is. */
 
-import { make, nameOf } from './dom.js';
+import { isComposing, make, nameOf } from './dom.js';
 import { openDialog } from './menu.js';
 
 const WAIT_MS = 250;
@@ -75,6 +75,8 @@ export function openSearch(title, history, goTo) {
 		timer = setTimeout(search, WAIT_MS);
 	});
 	input.addEventListener('keydown', (event) => {
+		if (isComposing(event))
+			return;
 		if (event.key === 'Enter') {
 			event.preventDefault();
 			clearTimeout(timer);
@@ -94,7 +96,7 @@ export function openSearch(title, history, goTo) {
 		(to < 0 ? input : all[Math.min(to, all.length - 1)]).focus();
 	});
 	input.addEventListener('keydown', (event) => {
-		if (event.key !== 'Escape' || event.isComposing)
+		if (event.key !== 'Escape' || isComposing(event))
 			return;
 		event.preventDefault();         // or it would empty the box first
 		event.stopPropagation();

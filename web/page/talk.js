@@ -16,6 +16,8 @@ import { Tools } from './tools.js';
 /** @typedef {import('../belfry.d.ts').User} User */
 
 const FIRST = 50;
+const AROUND_BYTES = 160;               // of a message, beside its text and its place
+const MOST_FAILED = 50;
 
 export class Talk {
 	/** @param {() => {me: User, chat: import('../belfry.js').Chat | null}} who */
@@ -36,8 +38,15 @@ export class Talk {
 		this.log.present = () => this.present();
 		this.composer.onkey = (event) => this.mentions.key(event);
 		this.tools = new Tools(this.log, (deed, row, more) => this.act(deed, row, more), (deed, row) => this.may(deed, row));
+		this.log.watch();
+		this.composer.watch();
 		this.log.onread = () => this.place?.feed.read();
-		this.log.sendAgain = (message) => this.place?.feed.send({ ...message.body, key: message.key });
+		this.log.sendAgain = (message) => {
+			if (this.place !== null)
+				this.place.failed = this.place.failed.filter((one) => one !== message);
+			this.place?.feed.send({ ...message.body, key: message.key });
+			this.composer.focus();
+		};
 	}
 
 	/** @param {Place} place */
@@ -58,10 +67,10 @@ export class Talk {
 			this.add(message, false);
 		for (const { gap, after } of place.gaps)
 			log.gap(gap, after);
+		for (const message of [...place.failed, ...feed.unsent])
+			log.addPending(message, this.who().me);
 		if (unread > 0 && marker !== undefined)
 			log.markAfter(marker);
-		for (const message of feed.unsent)
-			log.addPending(message, this.who().me);
 		byId('talk-title').textContent = place.kind === 'room' ? `#${place.title}` : place.title;
 		byId('invite').hidden = byId('leave').hidden = place.kind !== 'room';
 		byId('close').hidden = place.kind === 'room';
@@ -105,6 +114,7 @@ export class Talk {
 		const { log } = this;
 
 		place.feed.addEventListener('joined', (/** @type {any} */ { detail }) => (place.entered ??= detail.latest));
+		place.feed.addEventListener('failed', (/** @type {any} */ { detail }) => (place.failed = [...place.failed, detail].slice(-MOST_FAILED)));
 		place.feed.addEventListener('gap', (/** @type {any} */ { detail }) => place.gaps.push({ gap: detail, after: place.feed.messages.at(-1)?.id ?? 0 }));
 		hears('message', (message) => {
 			this.add(message, place.kind === 'direct' || (place.entered !== undefined && message.id > place.entered));
@@ -143,12 +153,27 @@ export class Talk {
 		this.log.add(message, isNew);
 	}
 
-	/** @param {string} text @param {import('./composer.js').About | null} about */
+	/** @param {string} text @param {import('./composer.js').About | null} about @returns {boolean} it is taken */
 	send(text, about) {
+		const most = this.who().chat?.limits.message ?? Infinity;
+
+		if (new TextEncoder().encode(JSON.stringify([text, this.place?.feed.name])).length + AROUND_BYTES > most) {
+			toast('That is too long for one message. Send it in parts.');
+			return false;
+		}
 		if (about?.kind === 'edit')
-			this.change('edit', () => this.place?.feed.edit(about.id, text));
+			this.reword(text, about);
 		else
 			this.place?.feed.send(about === null ? text : { content: text, reply_to: about.id });
+		return true;
+	}
+
+	/** Refused, the words come back to the box. @param {string} text @param {import('./composer.js').About} about */
+	async reword(text, about) {
+		const { place } = this;
+
+		if (!await this.change('edit', () => place?.feed.edit(about.id, text)) && this.place === place && this.composer.about === null)
+			this.composer.begin({ ...about, text });
 	}
 
 	/** @param {import('./tools.js').Deed} deed @param {LogRow} row */
@@ -181,15 +206,17 @@ export class Talk {
 			this.change('remove', () => feed.remove(id));
 	}
 
-	/** @param {string} deed @param {() => Promise<void>} act */
+	/** @param {string} deed @param {() => Promise<void>} act @returns {Promise<boolean>} it is done */
 	async change(deed, act) {
 		try {
 			await act();
+			return true;
 		} catch (error) {
 			const { code, message } = /** @type {import('../belfry.js').BelfryError} */ (error);
 			if (code === 'not_implemented')
 				this.unable.add(deed);
 			toast(code === 'not_implemented' ? 'This server cannot do that.' : code === 'closed' ? 'Not now: there is no line to the server.' : `The server refused: ${message}`);
+			return false;
 		}
 	}
 

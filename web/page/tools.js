@@ -29,7 +29,7 @@ export class Tools {
 		this.box = log.rows.box;
 		/** @type {LogRow | undefined} */
 		this.row = undefined;
-		this.bar = make('div', { class: 'tools', role: 'group', 'aria-label': 'What to do with it' }, ...DEEDS.map(([deed, words]) =>
+		this.bar = make('div', { class: 'tools', role: 'group', 'aria-live': 'off', 'aria-label': 'What to do with it' }, ...DEEDS.map(([deed, words]) =>
 			make('button', { type: 'button', 'data-deed': deed, 'aria-label': words, title: words, ...(deed === 'reply' ? {} : { 'aria-haspopup': 'true' }) }, icon(deed))));
 		this.bar.addEventListener('click', (event) => {
 			const button = /** @type {HTMLElement} */ (event.target).closest('button');
@@ -37,6 +37,10 @@ export class Tools {
 				this.pressed(button.dataset.deed ?? '', button);
 		});
 		window.addEventListener('resize', () => this.settle());
+		log.onsettled = (row) => {      // the pointer may rest on it, and does not come over it again
+			if (row.node?.matches(':hover, :focus-within'))
+				this.show(row);
+		};
 		for (const type of ['pointerover', 'focusin', 'click'])
 			this.box.addEventListener(type, (event) => this.over(/** @type {Event} */ (event)));
 		this.box.addEventListener('pointerleave', ({ pointerType }) => {        // a finger leaves before its click comes
@@ -65,6 +69,11 @@ export class Tools {
 
 		if (row === undefined && event.type === 'click')
 			this.bar.remove();
+		this.show(row);
+	}
+
+	/** @param {LogRow | undefined} row */
+	show(row) {
 		if (row === undefined || !this.isOpen(row))
 			return;
 		this.row = row;
