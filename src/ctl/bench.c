@@ -39,6 +39,7 @@ static const char help[] =
     "      --page N          messages in a page of history (100)\n"
     "      --seed N          of churn's dice: the same one, the same run (1)\n"
     "      --restarts        the daemon may end and come back while churn goes on\n"
+    "      --busy            never sleep: for a processor of its own\n"
     "      --sse             subscribers read /events\n"
     "      --deflate         WebSockets take compressed frames\n"
     "      --tokens          a token for each connection, in place of one for all\n"
@@ -64,6 +65,7 @@ enum {
 	PAGE,
 	SEED,
 	RESTARTS,
+	BUSY,
 	SSE,
 	DEFLATE,
 	TOKENS,
@@ -88,6 +90,7 @@ static const struct ctl_option options[] = {
     [PAGE] = {"page", 0, true},
     [SEED] = {"seed", 0, true},
     [RESTARTS] = {"restarts", 0, false},
+    [BUSY] = {"busy", 0, false},
     [SSE] = {"sse", 0, false},
     [DEFLATE] = {"deflate", 0, false},
     [TOKENS] = {"tokens", 0, false},
@@ -200,6 +203,9 @@ take_option(const struct ctl_args *args, struct bench_options *o, int option, co
 		return 0;
 	case ROOM:
 		return take_room(args, o, value);
+	case BUSY:
+		o->is_busy = true;
+		return 0;
 	case SSE:
 		o->is_sse = true;
 		return 0;

@@ -157,6 +157,7 @@ struct bench_options {
 	bool is_json;
 	bool is_sse;
 	bool is_deflate; /* offer compression */
+	bool is_busy;    /* look at the sockets without a pause, see bench_turn */
 	bool has_token_each;
 	bool has_restarts; /* the daemon may end and come back */
 	int64_t pid;       /* of the daemon; 0: not known */
@@ -229,7 +230,7 @@ void bench_send(struct bench *b, struct bench_conn *c, bool is_binary, struct sl
 void bench_send_raw(struct bench *b, struct bench_conn *c, struct slice bytes);
 /* Read it no more, or again. */
 void bench_pause(struct bench *b, struct bench_conn *c, bool pause);
-/* Write what is queued, wait at most until until_ns for something, and handle what came. */
+/* Write what is queued, wait at most until until_ns for something (--busy: not at all), and handle what came. */
 void bench_turn(struct bench *b, uint64_t until_ns);
 
 /* --- the daemon: bench_daemon.c --- */

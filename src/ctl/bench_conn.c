@@ -620,7 +620,7 @@ bench_turn(struct bench *b, uint64_t until_ns)
 {
 	struct epoll_event events[EVENTS];
 	uint64_t now = bench_now_ns();
-	uint64_t wait = until_ns > now ? until_ns - now : 0;
+	uint64_t wait = until_ns > now && !b->o.is_busy ? until_ns - now : 0;
 	struct timespec limit = {(time_t)(wait / 1000000000u), (long)(wait % 1000000000u)};
 	int n;
 

@@ -129,6 +129,8 @@ class Server:
     def measure(self, args, *more):
         env = {key: value for key, value in os.environ.items() if not key.startswith("BELFRY_")}
         command = ["./belfryctl", "bench", "--json", "--pid", str(self.process.pid), *args.split(), *more]
+        if self.cpus[1] is not None:
+            command.append("--busy")  # else a server pays for waking a client that on another machine would not be its
         if self.config is None:
             env["BELFRY_URL"] = self.url
         else:

@@ -31,6 +31,7 @@ def bench(d, *args, room=None, status=0):
         "fanout -n 20 -w 64",
         "fanout -n 20 -w 64 --sse",
         "fanout -n 20 --rate 200",
+        "fanout -n 20 --rate 200 --busy",
         "rooms -r 20 -n 4 -w 40",
         "rooms -r 5 -n 4 -w 40 -s 500 --deflate",
     ],
