@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <pthread.h>
 
+#include "base/lock.h"
 #include "base/mem.h"
 #include "core/log_private.h"
 #include "core/read_marker.h"
@@ -62,7 +63,7 @@ facts_new(void)
 
 	if (t == NULL)
 		return NULL;
-	(void)pthread_mutex_init(&t->lock, NULL); /* cannot fail without attributes */
+	lock_init(&t->lock);
 	map_init(&t->entries);
 	TAILQ_INIT(&t->order);
 	t->k0 = t->entries.k0;

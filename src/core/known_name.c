@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 
+#include "base/lock.h"
 #include "base/mem.h"
 #include "core/log_private.h"
 
@@ -24,7 +25,7 @@ known_names_new(void)
 
 	if (k == NULL)
 		return NULL;
-	(void)pthread_mutex_init(&k->lock, NULL); /* cannot fail without attributes */
+	lock_init(&k->lock);
 	map_init(&k->all);
 	TAILQ_INIT(&k->order);
 	return k;

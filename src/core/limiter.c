@@ -4,6 +4,7 @@
 #include <pthread.h>
 
 #include "base/list.h"
+#include "base/lock.h"
 #include "base/map.h"
 #include "base/mem.h"
 
@@ -57,10 +58,7 @@ limiter_new(size_t max_keys)
 
 	if (l == NULL)
 		return NULL;
-	if (pthread_mutex_init(&l->lock, NULL) != 0) {
-		mem_free(l);
-		return NULL;
-	}
+	lock_init(&l->lock);
 	map_init(&l->map);
 	TAILQ_INIT(&l->used);
 	l->max_keys = max_size(max_keys, 1);

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 
+#include "base/lock.h"
 #include "base/mem.h"
 #include "core/facts.h"
 #include "core/known_name.h"
@@ -95,7 +96,7 @@ log_new(const struct log_options *options, struct store *store)
 			store->ops->free(store);
 		return NULL;
 	}
-	(void)pthread_mutex_init(&l->lock, NULL); /* cannot fail without attributes */
+	lock_init(&l->lock);
 	map_init(&l->topics);
 	TAILQ_INIT(&l->leaving);
 	TAILQ_INIT(&l->scheduled);

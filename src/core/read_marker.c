@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <pthread.h>
 
+#include "base/lock.h"
 #include "base/mem.h"
 #include "core/log_private.h"
 #include "core/topic.h"
@@ -48,7 +49,7 @@ markers_new(void)
 
 	if (m == NULL)
 		return NULL;
-	(void)pthread_mutex_init(&m->lock, NULL); /* cannot fail without attributes */
+	lock_init(&m->lock);
 	map_init(&m->all);
 	TAILQ_INIT(&m->order);
 	TAILQ_INIT(&m->moved);

@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 
+#include "base/lock.h"
 #include "base/map.h"
 #include "base/mem.h"
 #include "base/rng.h"
@@ -29,7 +30,7 @@ slow_new(void)
 
 	if (s == NULL)
 		return NULL;
-	(void)pthread_mutex_init(&s->lock, NULL); /* cannot fail without attributes */
+	lock_init(&s->lock);
 	s->k0 = rng_u64();
 	s->k1 = rng_u64();
 	return s;

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <pthread.h>
 
+#include "base/lock.h"
 #include "base/map.h"
 #include "base/mem.h"
 
@@ -23,7 +24,7 @@ tally_new(void)
 
 	if (t == NULL)
 		return NULL;
-	(void)pthread_mutex_init(&t->lock, NULL); /* cannot fail without attributes */
+	lock_init(&t->lock);
 	map_init(&t->entries);
 	return t;
 }

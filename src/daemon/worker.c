@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/lock.h"
 #include "base/mem.h"
 #include "core/config.h"
 #include "core/limiter.h"
@@ -296,7 +297,7 @@ worker_init(struct worker *w, const struct worker_options *o)
 	*w =
 	    (struct worker){.index = o->index, .all = o->all, .n_all = o->n_workers, .wake_fd = -1};
 	TAILQ_INIT(&w->inbox);
-	(void)pthread_mutex_init(&w->lock, NULL); /* cannot fail without attributes */
+	lock_init(&w->lock);
 	if (options == NULL)
 		return -ENOMEM;
 	(void)event_config_set_flag(

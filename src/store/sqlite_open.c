@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/lock.h"
 #include "base/mem.h"
 #include "store/sqlite_private.h"
 
@@ -286,7 +287,7 @@ store_new(const struct opening *at)
 	TAILQ_INIT(&s->gone);
 	for (unsigned i = 0; i < SQLITE_READERS; i++)
 		TAILQ_INIT(&s->readers[i].queue);
-	(void)pthread_mutex_init(&s->lock, NULL); /* cannot fail without attributes */
+	lock_init(&s->lock);
 	(void)pthread_cond_init(&s->work, NULL);
 	(void)pthread_cond_init(&s->reads, NULL);
 	(void)pthread_condattr_init(&mono);
