@@ -18,7 +18,7 @@
 #define SQLITE_QUEUE_BYTES   ((size_t)64 * 1024 * 1024)
 #define SQLITE_BATCH_MAX     512 /* appends of one transaction */
 #define SQLITE_BATCH_BYTES   ((size_t)16 * 1024 * 1024)
-#define SQLITE_JOINS_MAX     4 /* times that a transaction takes in what came while it was written */
+#define SQLITE_JOINS_MAX     8 /* times that a transaction takes in what came while it was written */
 #define SQLITE_ROWS_MAX      512     /* messages that one statement writes */
 #define SQLITE_READERS       2       /* the second is for searches */
 #define SQLITE_STALL_US      2000000 /* a disk that answers no sooner is stalled */
@@ -183,7 +183,7 @@ struct sqlite_store {
 	pthread_cond_t moves; /* for the mover */
 	struct append *queue[SQLITE_QUEUE_MAX];
 	unsigned queue_at;
-	unsigned n_queued;
+	_Atomic unsigned n_queued; /* looked at without the lock, too */
 	size_t queue_bytes;
 	int64_t sweep_ms; /* a sweep is due; 0: not */
 	uint64_t index_wanted;
@@ -212,6 +212,7 @@ struct sqlite_store {
 	uint64_t measured_us;
 	uint64_t
 	    waited_us; /* when it last waited in vain for those who read from the WAL; 0: not */
+	uint64_t pause_us;   /* that nothing was queued when the writer had last nothing to do */
 	int64_t fact_end_ms; /* no fact ends before; 0: none ends */
 	unsigned n_sweeps;
 	unsigned wipe;    /* enum sqlite_wipe: what a deletion has left to do */

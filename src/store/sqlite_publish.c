@@ -138,13 +138,15 @@ sqlite_publish(struct sqlite_store *s, struct batch *b, int status)
 	}
 	release_topics(l, b);
 	s->hot.all.promised = 0;
-	evict(s);
 	for (unsigned i = 0; i < b->n; i++) {
 		log_promised_done(l, b->appends[i]->n + 1);
 		log_publish(l, b->appends[i], LOG_NO_WORKER, &wakes);
 	}
 	log_unlock(l);
 	log_wake(l, wakes);
+	log_lock(l); /* nobody waits for this */
+	evict(s);
+	log_unlock(l);
 	mem_free(b->topics);
 	b->topics = NULL;
 }

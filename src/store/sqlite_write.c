@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <sched.h>
 #include <stdio.h>
 
 #include "base/clock.h"
@@ -12,6 +13,7 @@
  */
 
 #define MEASURE_EVERY_US 20000
+#define PAUSE_SHORT_US   100 /* such a pause is not slept through */
 
 /* --- transactions --- */
 
@@ -486,9 +488,29 @@ struct agenda {
 	uint64_t index_wanted;
 };
 
+/*
+ * Who has been answered often has more to say at once. To sleep until then costs 13 µs of the
+ * thread that wakes the writer, and 25 µs until it runs; so while the pauses are short it only
+ * looks: 64 publishers went from 0.77 to 0.82 of the bare loop's rate, 8 from 0.79 to 0.88
+ * (make bench-durable).
+ */
+static void
+watch_queue(struct sqlite_store *s)
+{
+	uint64_t start_us = clock_mono_us();
+
+	while (s->pause_us <= PAUSE_SHORT_US && atomic_load(&s->n_queued) == 0 &&
+	       clock_mono_us() - start_us < PAUSE_SHORT_US)
+		(void)sched_yield();
+}
+
 static void
 look(struct sqlite_store *s, struct batch *b, struct agenda *next, bool is_idle)
 {
+	uint64_t start_us = clock_mono_us();
+
+	if (is_idle)
+		watch_queue(s);
 	(void)pthread_mutex_lock(&s->lock);
 	while (is_idle && s->n_queued == 0 && s->sweep_ms == 0 && !s->is_stopping &&
 	       (s->has_trouble ||
@@ -497,6 +519,8 @@ look(struct sqlite_store *s, struct batch *b, struct agenda *next, bool is_idle)
 		(void)pthread_cond_wait(&s->work, &s->lock);
 	}
 	s->is_resting = false;
+	if (is_idle)
+		s->pause_us = clock_mono_us() - start_us;
 	sqlite_batch_begin(s, b);
 	if (s->sweep_ms != 0) {
 		if (next->sweep_ms == 0)
