@@ -4,9 +4,11 @@
  * transactions of rows of the same kind, as many in each as ours had. Without sockets: what the
  * store itself costs. The two take turns, for the disk has moods; medians of the rounds count.
  *
- *	durable [-f MS] [-s SECONDS] [-r ROUNDS] [-p PUBLISHERS] [-h HISTORY] FOLDER
+ *	durable [-f MS] [-o RATE] [-s SECONDS] [-r ROUNDS] [-p PUBLISHERS] [-h HISTORY] FOLDER
  *
  * -f: each flush takes that long (2, 0.5) instead of what this disk needs, and is none, for both.
+ * -o: each publisher says that many messages a second, at random moments, and not the next as soon as
+ *     it has its acknowledgement; the time of each counts from its moment (open loop).
  * -h: messages that the topic keeps; with few, each transaction takes as many away as it brings.
  *
  * How long the bare loop's publishers would wait is counted as for ours: as many wait as there are,
@@ -14,6 +16,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -44,6 +47,7 @@ struct plan {
 	unsigned publishers;
 	unsigned batch; /* of the bare loop */
 	uint64_t seconds;
+	uint64_t rate; /* messages a second of each publisher; 0: as fast as it can */
 	uint32_t history;
 	uint64_t *samples;
 };
@@ -293,7 +297,7 @@ wait_for(struct waiting *w)
 }
 
 static void
-publish(struct log *l, const struct topic_rule *rule)
+publish(struct log *l, const struct topic_rule *rule, uint64_t started_us)
 {
 	int64_t now_ms = (int64_t)(clock_wall_us() / 1000);
 	struct append *a = append_new(1);
@@ -304,7 +308,7 @@ publish(struct log *l, const struct topic_rule *rule)
 	if (a == NULL)
 		die("no memory");
 	a->now_ms = now_ms;
-	a->started_us = clock_mono_us();
+	a->started_us = started_us;
 	a->items[0].message = message_notice(&notice, SLICE_NONE, rule, now_ms, 0);
 	if (a->items[0].message == NULL || log_append(l, a, 0) < 0)
 		die("the log takes nothing");
@@ -334,7 +338,7 @@ answer(struct run *x, struct append *a, bool is_over)
 	if (is_over)
 		x->left--;
 	else
-		publish(x->l, &x->rule);
+		publish(x->l, &x->rule, clock_mono_us());
 }
 
 /* Until the time is over, and then, to leave, until everybody was answered. */
@@ -359,6 +363,50 @@ go_on(struct run *x, struct waiting *w, uint64_t until_us, bool to_leave)
 	}
 }
 
+/* Until when the next of the crowd has something to say: at random, as often as it should be. */
+static uint64_t
+next_pause_us(const struct plan *p, uint64_t *random)
+{
+	*random = *random * 6364136223846793005u + 1442695040888963407u;
+	return (*random >> 33) % (2000000 / (p->rate * p->publishers) + 1);
+}
+
+/* Each at its moment, but never more than there are publishers. For `us`, and until all are answered. */
+static void
+pace(struct run *x, uint64_t us)
+{
+	static struct tail_slot slots[256];
+	uint64_t random = us;
+	uint64_t due = clock_mono_us();
+	uint64_t until = due + us;
+
+	x->left = 0;
+	while (due < until || x->left > 0) {
+		unsigned got = log_take(x->l, 0, slots, 256, &x->sequence);
+
+		x->sequence += got;
+		for (unsigned i = 0; i < got; i++) {
+			if (slots[i].append != NULL)
+				answer(x, slots[i].append, true);
+		}
+		while (due < until && due <= clock_mono_us() && x->left < x->plan->publishers) {
+			publish(x->l, &x->rule, due);
+			x->left++;
+			due += next_pause_us(x->plan, &random);
+		}
+		(void)sched_yield();
+	}
+}
+
+static void
+crowd(struct run *x, struct waiting *w, uint64_t us, bool to_leave)
+{
+	if (x->plan->rate > 0)
+		pace(x, us);
+	else
+		go_on(x, w, clock_mono_us() + us, to_leave);
+}
+
 static void
 measure_ours(struct run *x, struct waiting *w, struct sqlite_store *s, struct result *r)
 {
@@ -370,16 +418,16 @@ measure_ours(struct run *x, struct waiting *w, struct sqlite_store *s, struct re
 
 	if (pthread_getcpuclockid(s->thread, &clock) != 0)
 		die("no clock");
-	for (x->left = 0; x->left < x->plan->publishers; x->left++)
-		publish(x->l, &x->rule);
-	go_on(x, w, start + WARM_US, false);
+	for (x->left = 0; x->plan->rate == 0 && x->left < x->plan->publishers; x->left++)
+		publish(x->l, &x->rule, clock_mono_us());
+	crowd(x, w, WARM_US, false);
 	x->n = 0;
 	x->messages = 0;
 	commits = atomic_load(&s->figures.n_commits);
 	written = atomic_load(&s->figures.n_written);
 	cpu = cpu_us(clock);
 	start = clock_mono_us();
-	go_on(x, w, start + x->plan->seconds * 1000000, true);
+	crowd(x, w, x->plan->seconds * 1000000, true);
 	sum_up(r, x->plan->samples, x->n, x->messages, clock_mono_us() - start);
 	r->cpu_us = (cpu_us(clock) - cpu) / (double)x->messages;
 	r->batch = (double)(atomic_load(&s->figures.n_written) - written) /
@@ -452,6 +500,18 @@ median(const struct result *all, size_t n, size_t at)
 #define MEDIAN(all, member) median(all, n_rounds, offsetof(struct result, member))
 
 static void
+print_both(unsigned publishers, const struct result *floor, const struct result *r,
+    const struct result *ratio, size_t n_rounds)
+{
+	(void)printf(
+	    "%10u %6.1f %8.0f %8.0f %6.2f %7.2f %7.2f %9.0f %8.0f %6.1f %8.0f %6.1f %8.0f %8.0f\n",
+	    publishers, MEDIAN(r, batch), MEDIAN(floor, per_second), MEDIAN(r, per_second),
+	    MEDIAN(ratio, per_second), MEDIAN(floor, cpu_us), MEDIAN(r, cpu_us),
+	    MEDIAN(r, flush_us), MEDIAN(floor, p50_us), MEDIAN(floor, flushes), MEDIAN(r, p50_us),
+	    MEDIAN(r, flushes), MEDIAN(floor, p99_us), MEDIAN(r, p99_us));
+}
+
+static void
 measure(struct plan *p, size_t n_rounds)
 {
 	static struct result floor[ROUNDS_MAX];
@@ -463,7 +523,8 @@ measure(struct plan *p, size_t n_rounds)
 		r[i].flush_us = flush_us(p->folder);
 		ours(p, &r[i]);
 		p->batch = (unsigned)(r[i].batch + 0.5);
-		bare(p, &floor[i]);
+		if (p->rate == 0)
+			bare(p, &floor[i]);
 		ratio[i].per_second = r[i].per_second / floor[i].per_second;
 		clean(p->folder);
 		r[i].flush_us =
@@ -471,13 +532,31 @@ measure(struct plan *p, size_t n_rounds)
 		r[i].flushes = r[i].p50_us / r[i].flush_us;
 		floor[i].flushes = floor[i].p50_us / r[i].flush_us;
 	}
-	(void)printf(
-	    "%10u %6.1f %8.0f %8.0f %6.2f %7.2f %7.2f %9.0f %8.0f %6.1f %8.0f %6.1f %8.0f %8.0f\n",
-	    p->publishers, MEDIAN(r, batch), MEDIAN(floor, per_second), MEDIAN(r, per_second),
-	    MEDIAN(ratio, per_second), MEDIAN(floor, cpu_us), MEDIAN(r, cpu_us),
-	    MEDIAN(r, flush_us), MEDIAN(floor, p50_us), MEDIAN(floor, flushes), MEDIAN(r, p50_us),
-	    MEDIAN(r, flushes), MEDIAN(floor, p99_us), MEDIAN(r, p99_us));
+	if (p->rate == 0)
+		print_both(p->publishers, floor, r, ratio, n_rounds);
+	else
+		(void)printf("%10u %6.1f %8.0f %9.0f %8.0f %6.1f %17.0f\n", p->publishers,
+		    MEDIAN(r, batch), MEDIAN(r, per_second), MEDIAN(r, flush_us), MEDIAN(r, p50_us),
+		    MEDIAN(r, flushes), MEDIAN(r, p99_us));
 	(void)fflush(stdout);
+}
+
+static void
+print_head(bool is_paced)
+{
+	if (is_paced) {
+		(void)printf("%10s %6s %8s %9s %15s %17s\n", "publishers", "in one", "a second",
+		    "flush", "p50 of the ack", "p99 of the ack");
+		(void)printf(
+		    "%10s %6s %8s %9s %15s %17s\n", "", "", "", "us", "us, in flushes", "us");
+		return;
+	}
+	(void)printf("%10s %6s %8s %8s %6s %7s %7s %9s %15s %15s %17s\n", "publishers", "in one",
+	    "messages", "a second", "ratio", "CPU a", "message", "flush", "p50 of the ack",
+	    "of ours", "p99 of the ack");
+	(void)printf("%10s %6s %8s %8s %6s %7s %7s %9s %15s %15s %8s %8s\n", "", "", "bare", "ours",
+	    "", "bare us", "ours us", "us", "bare us, in fl.", "us, in flushes", "bare us",
+	    "ours us");
 }
 
 /* A number of an option. */
@@ -501,10 +580,12 @@ main(int argc, char **argv)
 	uint64_t only = 0;
 	int option;
 
-	while ((option = getopt(argc, argv, "f:s:r:p:h:")) != -1) {
+	while ((option = getopt(argc, argv, "f:o:s:r:p:h:")) != -1) {
 		if (option == 'f') {
 			make_slow((uint64_t)(strtod(optarg, NULL) * 1000));
 			p.vfs = SLOW_VFS;
+		} else if (option == 'o') {
+			p.rate = number(optarg, 1000000 / PUBLISHERS_MAX);
 		} else if (option == 's') {
 			p.seconds = number(optarg, 3600);
 		} else if (option == 'r') {
@@ -520,14 +601,9 @@ main(int argc, char **argv)
 	p.samples = calloc(SAMPLES_MAX, sizeof(*p.samples));
 	p.folder = argv[optind];
 	if (p.folder == NULL || p.samples == NULL)
-		die("usage: durable [-f MS] [-s SECONDS] [-r ROUNDS] [-p PUBLISHERS] [-h HISTORY] FOLDER");
+		die("usage: durable [-f MS] [-o RATE] [-s SECONDS] [-r ROUNDS] [-p PUBLISHERS] [-h HISTORY] FOLDER");
 	memset(text, 't', sizeof(text) - 1);
-	(void)printf("%10s %6s %8s %8s %6s %7s %7s %9s %15s %15s %17s\n", "publishers", "in one",
-	    "messages", "a second", "ratio", "CPU a", "message", "flush", "p50 of the ack",
-	    "of ours", "p99 of the ack");
-	(void)printf("%10s %6s %8s %8s %6s %7s %7s %9s %15s %15s %8s %8s\n", "", "", "bare", "ours",
-	    "", "bare us", "ours us", "us", "bare us, in fl.", "us, in flushes", "bare us",
-	    "ours us");
+	print_head(p.rate > 0);
 	for (size_t i = 0; i < ARRAY_LEN(crowds); i++) {
 		p.publishers = crowds[i];
 		if (only == 0 || only == crowds[i])
