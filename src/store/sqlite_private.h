@@ -210,8 +210,7 @@ struct sqlite_store {
 	uint64_t n_keys;
 	uint64_t n_free; /* unused pages of the file */
 	uint64_t measured_us;
-	uint64_t
-	    waited_us; /* when it last waited in vain for those who read from the WAL; 0: not */
+	uint64_t waited_us;  /* when it last waited in vain for readers of the WAL; 0: not */
 	uint64_t pause_us;   /* that nothing was queued when the writer had last nothing to do */
 	int64_t fact_end_ms; /* no fact ends before; 0: none ends */
 	unsigned n_sweeps;
