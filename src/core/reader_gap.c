@@ -35,6 +35,8 @@ reader_tell_gap(struct reader *r)
 			if (gap.reason == LOG_GAP_NONE)
 				gap.reason = LOG_GAP_TRIMMED;
 		}
+		/* of what is older and could not be read nobody knows where it stood */
+		gap.gap_id = r->has_lost ? 0 : max_u64(gap.gap_id, r->known_trimmed);
 		say_gap(r, sub, &gap, r->gap_asked, 0);
 	}
 	r->has_lost = false;
@@ -68,7 +70,9 @@ reader_note_missing(struct reader *r)
 
 	if (r->accept_trimmed) {
 		r->accept_trimmed = false;
-		r->known_trimmed = min_u64(trimmed, r->asked_upto);
+		/* nor what was live for a reader before it, and did not come */
+		r->known_trimmed =
+		    min_u64(trimmed, r->seek_limit != 0 ? r->seek_limit : r->asked_upto);
 	}
 	if (trimmed > max_u64(r->cursor, r->known_trimmed))
 		reader_miss(r, trimmed);

@@ -142,6 +142,37 @@ START_TEST(slow_and_trimmed)
 }
 END_TEST
 
+/* Whoever asks anew before he has read on is told what he missed live: that was no question. */
+START_TEST(slow_and_asked_anew)
+{
+	static const char *const questions[] = {"'last':1", "'last':2", "'after':'all'", "'last':100"};
+	struct world w;
+	struct peer p;
+
+	for (unsigned i = 0; i < ARRAY_LEN(questions); i++) {
+		ck_assert(world_init(&w, NULL));
+		ck_assert(peer_open(&w, 0, &p, "ada"));
+		peer_do(&p, "{'type':'subscribe','topic':'three/x'}");
+		(void)peer_take(&p);
+		p.room = 1;
+		for (int k = 1; k <= 6; k++)
+			SAY("three/x", "x");
+		world_turn(&w);
+		GOT(&p, "three/x#1 x");
+		peer_do(&p, "{'type':'subscribe','topic':'three/x',%s}", questions[i]);
+		(void)peer_take(&p);
+		p.room = 10;
+		peer_drain(&p);
+		world_turn(&w);
+		GOT(&p,
+		    i == 2 ? "gap three/x after=#0 oldest=#4 trimmed; three/x#4 x; three/x#5 x; three/x#6 x"
+			   : "gap three/x after=#1 oldest=#4 trimmed; three/x#4 x; three/x#5 x; three/x#6 x");
+		peer_close(&p, false);
+		world_done(&w);
+	}
+}
+END_TEST
+
 /* Retention overtakes a reader that is in the middle of a replay. */
 START_TEST(overtaken)
 {
@@ -314,8 +345,8 @@ END_TEST
 int
 main(void)
 {
-	const TTest *const tests[] = {trimmed, stream_gaps, slow_and_trimmed, overtaken,
-	    overtaken_before_reading, ahead_of_worker, forgotten_meanwhile, NULL};
+	const TTest *const tests[] = {trimmed, stream_gaps, slow_and_trimmed, slow_and_asked_anew,
+	    overtaken, overtaken_before_reading, ahead_of_worker, forgotten_meanwhile, NULL};
 
 	return world_run_tests("gaps", tests, NULL);
 }
