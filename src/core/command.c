@@ -117,21 +117,19 @@ take_ref(struct command *cmd, struct refusal *why)
 	return 0;
 }
 
-/* The ref of a message that is not looked at any further: well-formed, or absent. */
+/*
+ * The ref of a message that is not looked at any further, or is not JSON as we take it: whoever waits
+ * for its answer shall hear of it. Absent when it cannot be made out.
+ */
 static struct slice
 peek_ref(struct slice text)
 {
-	struct json_flat json UNCLEARED;
-	struct json_value ref;
+	struct slice ref = json_raw_member(text, "ref");
 
-	if (json_read(text, &json, NULL) < 0)
+	if (ref.n == 0 || ref.n > COMMAND_REF_MAX || json_check(ref, NULL) < 0 ||
+	    strchr("\"-0123456789", ref.p[0]) == NULL)
 		return SLICE_NONE;
-	ref = json_get(&json, "ref");
-	json_done(&json);
-	if (ref.raw.n > COMMAND_REF_MAX ||
-	    (ref.kind != JSON_IS_STRING && ref.kind != JSON_IS_NUMBER))
-		return SLICE_NONE;
-	return ref.raw;
+	return ref;
 }
 
 static int
@@ -169,14 +167,14 @@ command_run(struct session *s, struct caller *c, struct slice text)
 		return;
 	}
 	r = json_read(text, &json, &at);
-	if (r == JSON_E_MEMORY) {
-		r = refuse_memory(&why);
+	if (r < 0)
 		cmd.ref = peek_ref(text);
-	} else if (r < 0) {
+	if (r == JSON_E_MEMORY)
+		r = refuse_memory(&why);
+	else if (r < 0)
 		r = refuse(&why, ERROR_BAD_JSON, "%s (at byte %zu)", json_error_text(r), at);
-	} else {
+	else
 		r = run(s, c, &cmd, &why);
-	}
 	if (r < 0)
 		c->ops->refused(c, &why, cmd.ref);
 	json_done(&json);

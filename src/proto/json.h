@@ -53,7 +53,8 @@ MUST_CHECK int json_u64(const cJSON *item, uint64_t *out);
 
 /*
  * The raw text of one top-level member's value within a checked JSON object text (for `data`,
- * passed on as it was sent, white space around it trimmed). Absent when not there.
+ * passed on as it was sent, white space around it trimmed). Absent when not there. Of a text that was
+ * not checked it is something within the text, or absent.
  */
 struct slice json_raw_member(struct slice object_text, const char *name);
 
