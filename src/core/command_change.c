@@ -102,6 +102,20 @@ check_publish(const struct asking *q, const struct message *m, struct slice to, 
 					  : moderation_may_send(q->hub, q->claims, m->topic, why);
 }
 
+/* What is edited, with what is kept of it, is a message like others. */
+static int
+check_size(const struct asking *q, const struct message *m, struct refusal *why)
+{
+	uint32_t limit = q->hub->config->limits.message;
+	size_t n = q->content.p != NULL ? q->content.n : m->content.n;
+
+	n += q->data.p != NULL ? q->data.n : json_raw_member(m->json, "data").n;
+	if (n <= limit)
+		return 0;
+	return refuse_limit(why, ERROR_TOO_LARGE, "limits.message", 0,
+	    "the message would have %zu bytes, limits.message allows %u", n, limit);
+}
+
 /* to: of a direct message the receiver. */
 static int
 check_target(const struct asking *q, const struct message *m, struct slice to, struct refusal *why)
@@ -119,7 +133,11 @@ check_target(const struct asking *q, const struct message *m, struct slice to, s
 		    (unsigned long long)m->id, refuse_clean(q->room, clean));
 	if (check_publish(q, m, to, why) < 0)
 		return -1;
-	return q->kind == MESSAGE_REACTION ? 0 : check_owner(q, m, why);
+	if (q->kind == MESSAGE_REACTION)
+		return 0;
+	if (check_owner(q, m, why) < 0)
+		return -1;
+	return q->kind == MESSAGE_EDITED ? check_size(q, m, why) : 0;
 }
 
 /* --- when it is found --- */

@@ -16,7 +16,7 @@
 #define MESSAGE_ID_DIGITS 16
 #define MESSAGE_ID_MAX    ((uint64_t)1 << 53)
 #define MESSAGE_JSON_MAX                                                                           \
-	(8 * 1024 * 1024) /* an encoded message: escapes can grow what limits.message let in */
+	((size_t)512 << 20) /* an encoded message: escapes make 6 of a byte of limits.message (64M) */
 
 enum message_kind {
 	MESSAGE_CHAT,

@@ -212,8 +212,7 @@ make_chat_sse(struct buf *out, const struct message *m, bool as_text)
 	if (as_text) {
 		r = message_line(&line, m);
 		data = buf_slice(&line);
-		if (m->kind != MESSAGE_TYPING && m->kind != MESSAGE_READ && r == 0 &&
-		    !m->is_deleted)
+		if (r == 0 && data.n > 0)
 			r = sse_event(out, name, m->id, data);
 	} else {
 		r = sse_event(out, name, m->id, data);

@@ -187,6 +187,17 @@ def chunked(body, each):
     return b"".join(f"{len(p):x}\r\n".encode() + p + b"\r\n" for p in parts) + b"0\r\n\r\n"
 
 
+def test_message_of_many_megabytes(start):
+    """Whatever limits.message allows goes through, with the escapes that JSON makes of it."""
+    d = start({"limits": {"message": "16M", "body": "32M", "messages_per_second": 0}})
+    a, b = d.join("big", sub="a"), d.join("big", sub="b")
+    i = a.ok("chat", "ack", content="x" * (12 << 20))["id"]
+    assert len(b.expect("chat", id=i)["content"]) == 12 << 20
+    text = d.ws(sub="t", room="big", format="text", last=0)
+    text.send("\x01" * (2 << 20))
+    assert b.expect("chat", timeout=SOON)["content"] == "\x01" * (2 << 20)
+
+
 def test_body(start):
     d = start({"limits": {"body": 5000, "message": 4900}})
     head = f"POST /publish/t/x HTTP/1.1\r\nHost: {d.host}\r\nContent-Type: application/json\r\nAuthorization: Bearer {d.token()}\r\n"

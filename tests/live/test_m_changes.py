@@ -64,6 +64,21 @@ def test_edit_of_data(d, room):
     assert (message(d, room, id)["content"], message(d, room, id)["data"]) == ("other", {"b": [2]})
 
 
+def test_edit_keeps_to_the_size_of_a_message(d, room):
+    """What is kept of it counts, too."""
+    a, b = pair(d, room)
+    i = a.say("x" * 40000)["id"]
+    m = a.ask("edit", target=i, data="y" * 40000)
+    assert m["code"] == "too_large" and m["limit"] == "limits.message", m
+    a.ok("edit", "ack", target=i, data="y" * 20000)
+    m = a.ask("edit", target=i, content="x" * 50000)
+    assert m["code"] == "too_large", m
+    a.ok("edit", "ack", target=i, content="x" * 45000)
+    a.ok("edit", "ack", target=i, content="x" * 60000, data=1)
+    b.ok("react", "ack", target=i, emoji="x")
+    assert (len(message(d, room, i)["content"]), message(d, room, i)["data"]) == (60000, 1)
+
+
 def test_type_in_any_case_and_room(d, room):
     ada, _ = pair(d, room)
     id = ada.say("x", room=room)["id"]
