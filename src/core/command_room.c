@@ -316,7 +316,7 @@ command_unsubscribe(
 	if (need_string(cmd, "topic", &topic, why) < 0)
 		return -1;
 	sub = sub_find(&s->who, topic);
-	if (sub == NULL || sub->is_room)
+	if (sub == NULL || !sub->is_named)
 		return refuse(
 		    why, ERROR_NOT_JOINED, "not subscribed to '%s'", refuse_clean(topic, clean));
 	session_unsubscribe(s, c, sub, NULL, cmd->ref);

@@ -39,9 +39,10 @@ struct sub {
 	uint64_t presence_from;
 	uint64_t since;        /* the position where it began: later messages are live for it */
 	uint32_t slot;         /* index in at->subs */
-	uint32_t dropped : 30; /* ephemeral messages not kept for it while it was behind */
+	uint32_t dropped : 29; /* ephemeral messages not kept for it while it was behind */
 	bool is_present : 1;   /* counted among the room's members */
 	bool is_room : 1;      /* joined: presence and typing too */
+	bool is_named : 1;     /* subscribed by its topic: of a room beside joining it */
 };
 
 struct hub_topic {

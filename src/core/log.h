@@ -306,6 +306,12 @@ struct presence_of {
 bool presence_look(
     struct log *l, struct slice topic, struct slice user_id, struct presence_of *out);
 bool presence_has(struct log *l, struct slice topic, struct slice user_id);
+/*
+ * Somebody there, by a name he did not give himself, would be taken for this guest: key is that of
+ * the guest's name. Not when it is the name by which the guest is a member, who was there before.
+ */
+bool presence_is_other(
+    struct log *l, struct slice topic, const struct message_from *guest, struct slice key);
 /* More are in the room than chat.presence_limit: who comes, goes or types is not told. */
 bool presence_is_crowded(struct log *l, struct slice topic);
 /*

@@ -277,10 +277,8 @@ leave(const struct measure *m, struct session *s)
 			continue;
 		if (!sub->at->is_topic)
 			is_narrowed = true;
-		else if (sub->is_room)
-			session_leave(s, &s->caller, sub, m->text, SLICE_NONE);
 		else
-			session_unsubscribe(s, &s->caller, sub, m->text, SLICE_NONE);
+			session_lose(s, sub, m->text);
 	}
 	if (is_narrowed && moderation_may_join(s->who.hub, s->claims, measure_topic(m), &why) < 0)
 		session_deny(s, measure_topic(m), &why);

@@ -344,6 +344,24 @@ presence_has(struct log *l, struct slice topic, struct slice user_id)
 }
 
 bool
+presence_is_other(
+    struct log *l, struct slice topic, const struct message_from *guest, struct slice key)
+{
+	const struct room_member *m;
+	struct log_topic *t;
+	bool is_other;
+
+	log_lock(l);
+	t = log_topic_find(l, topic);
+	is_other = t != NULL && t->room != NULL && key.n > 0 &&
+		   map_get(&t->room->names, key) != NULL;
+	m = is_other ? map_get(&t->room->members, guest->user_id) : NULL;
+	is_other = is_other && (m == NULL || !slice_eq(m->name, guest->name));
+	log_unlock(l);
+	return is_other;
+}
+
+bool
 presence_is_crowded(struct log *l, struct slice topic)
 {
 	struct log_topic *t;

@@ -10,6 +10,7 @@
 #include "core/limiter.h"
 #include "core/mention.h"
 #include "core/moderation.h"
+#include "core/name.h"
 #include "core/reader.h"
 #include "core/slow.h"
 #include "core/topic.h"
@@ -232,6 +233,8 @@ check_text(const char *name, struct slice s, size_t max, bool one_line, struct r
 static int
 check_fields(struct hub *h, struct draft *d, struct refusal *why)
 {
+	/* what it is called where it came from: a chat or a direct message has no title */
+	bool is_said = d->is_direct || strcmp(d->topic_field, "room") == 0;
 	size_t size = d->title.n + d->text.n + d->data.n;
 
 	if (d->key.n == 0)
@@ -244,7 +247,7 @@ check_fields(struct hub *h, struct draft *d, struct refusal *why)
 		d->text = SLICE_NONE;
 	if (check_text("event", d->event, DRAFT_NAME_MAX, true, why) < 0 ||
 	    check_text("title", d->title, DRAFT_TITLE_MAX, true, why) < 0 ||
-	    check_text("message", d->text, SIZE_MAX, false, why) < 0 ||
+	    check_text(is_said ? "content" : "message", d->text, SIZE_MAX, false, why) < 0 ||
 	    check_text("click", d->click, DRAFT_CLICK_MAX, true, why) < 0 ||
 	    check_text("key", d->key, DRAFT_KEY_MAX, true, why) < 0)
 		return -1;
@@ -260,8 +263,8 @@ check_fields(struct hub *h, struct draft *d, struct refusal *why)
 		    "the message has %zu bytes, limits.message allows %u", size,
 		    h->config->limits.message);
 	if ((d->text.p == NULL || is_blank(d->text)) && d->title.p == NULL && d->data.p == NULL)
-		return refuse(
-		    why, ERROR_BAD_FIELD, "the message is empty: message, title or data is needed");
+		return refuse(why, ERROR_BAD_FIELD, "the message is empty: %s is needed",
+		    is_said ? "content or data" : "message, title or data");
 	return 0;
 }
 
@@ -270,6 +273,23 @@ static int64_t
 time_of(const struct hub *h, const struct draft *d)
 {
 	return d->at_ms != 0 ? d->at_ms : h->now_ms;
+}
+
+int
+publish_check_name(const struct hub *h, const struct claims *who, const struct message_from *from,
+    struct slice topic, struct refusal *why)
+{
+	struct buf key = BUF_INIT(NAME_KEY_MAX);
+	int r = 0;
+
+	if (!who->is_guest || topic_room(topic).p == NULL)
+		return 0;
+	if (name_key(from->name, &key) == -ENOMEM)
+		r = refuse_memory(why);
+	else if (presence_is_other(h->log, topic, from, buf_slice(&key)))
+		r = refuse_name(from->name, why);
+	buf_done(&key);
+	return r;
 }
 
 static int
@@ -376,6 +396,7 @@ draft_message(struct hub *h, const struct claims *who, struct message_from from,
 
 	if (resolve_topic(d, h->config, who, why) < 0 || check_topic(d, who, why) < 0 ||
 	    moderation_may_send(h, who, d->topic, why) < 0 || check_fields(h, d, why) < 0 ||
+	    publish_check_name(h, who, &from, d->topic, why) < 0 ||
 	    draft_take_time(d, h->now_ms, h->config->storage.scheduled_ahead_ms, why) < 0)
 		return -1;
 	if (d->at_ms != 0)
@@ -418,6 +439,16 @@ publish_rate(struct hub *h, const struct claims *who, unsigned n, struct refusal
 		return 0;
 	return refuse_limit(why, ERROR_RATE_LIMITED, "limits.publishes_per_second",
 	    limiter_retry_s(wait_ms), "more than %u messages a second of one user", limit);
+}
+
+int
+refuse_name(struct slice name, struct refusal *why)
+{
+	char clean[REFUSE_CLEAN];
+
+	return refuse(why, ERROR_CONFLICT,
+	    "the name '%s' is, or looks like, that of somebody else in this room: choose another",
+	    refuse_clean(name, clean));
 }
 
 int

@@ -64,6 +64,13 @@ MUST_CHECK int draft_message(struct hub *h, const struct claims *who, struct mes
 MUST_CHECK int draft_take_time(
     struct draft *d, int64_t now_ms, uint64_t ahead_ms, struct refusal *why);
 
+/*
+ * A guest is not taken for somebody else who is in the room, whatever he does there. 0, or -1 with
+ * *why.
+ */
+MUST_CHECK int publish_check_name(const struct hub *h, const struct claims *who,
+    const struct message_from *from, struct slice topic, struct refusal *why);
+
 /* limits.publishes_per_second, of a user over all doors, for n messages. 0, or -1 with *why. */
 MUST_CHECK int publish_rate(
     struct hub *h, const struct claims *who, unsigned n, struct refusal *why);
@@ -73,6 +80,8 @@ MUST_CHECK int publish_rate(
  * `topic` unless it is absent. Failures stick to b.
  */
 void append_result(struct buf *b, const struct append_item *item, struct slice topic);
+/* A guest's name is somebody else's: -1. */
+int refuse_name(struct slice name, struct refusal *why);
 /* Refusal of a failed hub_append. */
 int append_refusal(int status, struct refusal *why);
 

@@ -246,10 +246,10 @@ add_place(struct buf *b, const struct sub *sub)
 
 /* What the session is told unasked must not get lost: without memory it ends. */
 static void
-send_own(struct session *s, const char *type, struct buf *b)
+send_own(struct session *s, const char *type, uint64_t id, struct buf *b)
 {
 	if (buf_add_char(b, '}') == 0 && !b->failed)
-		session_ops_of(s)->send(s, type, 0, buf_slice(b));
+		session_ops_of(s)->send(s, type, id, buf_slice(b));
 	else
 		s->who.ops->fail(&s->who);
 	buf_done(b);
@@ -261,7 +261,7 @@ session_deny(struct session *s, struct slice topic, const struct refusal *why)
 	struct buf b = BUF_INIT(ANSWER_MAX);
 
 	refusal_denied(&b, topic, why);
-	send_own(s, "denied", &b);
+	send_own(s, "denied", 0, &b);
 }
 
 void
@@ -292,7 +292,7 @@ session_gap(struct subscriber *who, struct sub *sub, const struct log_resume *ga
 	if (sub != NULL)
 		add_place(&b, sub);
 	gap_write(&b, gap, asked, dropped);
-	send_own(s, "gap", &b);
+	send_own(s, "gap", session_has_one(s) ? gap->gap_id : 0, &b);
 }
 
 const struct claims *
@@ -327,7 +327,7 @@ session_level(struct subscriber *who, struct sub *sub, bool presence_skipped)
 	(void)json_add_member_string(&b, "type", SLICE("members"));
 	add_place(&b, sub);
 	add_members(s, &b, sub_pattern(sub), &sub->presence_from);
-	send_own(s, "members", &b);
+	send_own(s, "members", 0, &b);
 }
 
 int
@@ -358,10 +358,8 @@ session_refresh(struct session *s, struct claims *claims, struct refusal *why)
 		else if (sub->at->is_topic &&
 			 moderation_may_join(h, claims, sub_pattern(sub), why) < 0)
 			reason = why->text; /* he was an administrator */
-		if (reason != NULL && sub->is_room)
-			session_leave(s, &s->caller, sub, reason, SLICE_NONE);
-		else if (reason != NULL)
-			session_unsubscribe(s, &s->caller, sub, reason, SLICE_NONE);
+		if (reason != NULL)
+			session_lose(s, sub, reason);
 	}
 	session_ops_of(s)->token_changed(s);
 	return 0;
@@ -375,7 +373,7 @@ describe_subs(const struct session *s, bool rooms, struct buf *out)
 	(void)json_add_key(out, rooms ? "rooms" : "topics"); /* a failure sticks */
 	(void)buf_add_char(out, '[');
 	for (const struct sub *sub = s->who.subs; sub != NULL; sub = sub->next) {
-		if (sub->is_room != rooms)
+		if (rooms ? !sub->is_room : !sub->is_named)
 			continue;
 		if (!is_first)
 			(void)buf_add_char(out, ',');

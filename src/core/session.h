@@ -48,7 +48,10 @@ struct caller {
 
 struct session_ops {
 	struct subscriber_ops who; /* first: its subscriber's `ops` points at it */
-	/* One message to this session: JSON of that type. id: 0 unless logged. */
+	/*
+	 * One message to this session: JSON of that type. id: of one that is logged, or a place up to which
+	 * nothing more comes; else 0.
+	 */
 	void (*send)(struct session *s, const char *type, uint64_t id, struct slice json);
 	/* The token changed (refresh): arm the deadline anew. */
 	void (*token_changed)(struct session *s);
@@ -84,6 +87,12 @@ session_ops_of(const struct session *s)
 {
 	return (const struct session_ops *)(const void *)s->who.ops;
 }
+/* It is in one room or topic, so that a place in the log is a place in all that it reads. */
+static inline bool
+session_has_one(const struct session *s)
+{
+	return s->who.subs != NULL && s->who.subs->next == NULL && s->who.subs->at->is_topic;
+}
 struct message_from session_user(const struct session *s);
 
 /* Members `after`, `oldest`, `reason` and `dropped` of a gap; failures stick to b. */
@@ -117,7 +126,7 @@ session_is_joining(const struct session *s)
 void session_hurry(struct session *s, uint64_t upto_ms);
 /* The session ends. */
 void session_give_up_joining(struct session *s);
-/* reason absent: the client asked. */
+/* reason absent: the client asked. Frees sub, unless it was subscribed by its topic, too. */
 void session_leave(
     struct session *s, struct caller *c, struct sub *sub, const char *reason, struct slice ref);
 MUST_CHECK int session_subscribe(struct session *s, struct caller *c, struct slice pattern,
@@ -126,6 +135,8 @@ MUST_CHECK int session_subscribe(struct session *s, struct caller *c, struct sli
 void session_deny(struct session *s, struct slice topic, const struct refusal *why);
 void session_unsubscribe(
     struct session *s, struct caller *c, struct sub *sub, const char *reason, struct slice ref);
+/* The daemon ends both, and the session is told why. Frees sub. */
+void session_lose(struct session *s, struct sub *sub, const char *reason);
 
 /*
  * A new token: same user; what it no longer grants is left, and said. Takes claims. 0, or -1

@@ -163,16 +163,6 @@ enter_room(struct session *s, struct sub *sub, struct buf *members, size_t *coun
 }
 
 static int
-refuse_name(const struct session *s, struct refusal *why)
-{
-	char clean[REFUSE_CLEAN];
-
-	return refuse(why, ERROR_CONFLICT,
-	    "the name '%s' is, or looks like, that of somebody else in this room: choose another",
-	    refuse_clean(session_user(s).name, clean));
-}
-
-static int
 may_join(const struct session *s, struct slice topic, struct refusal *why)
 {
 	char clean[REFUSE_CLEAN];
@@ -203,7 +193,7 @@ join(struct session *s, const struct join *j, struct refusal *why)
 		if (is_new)
 			hub_unsubscribe(s->who.hub, sub);
 		buf_done(&members);
-		return r == -EEXIST ? refuse_name(s, why) : append_refusal(r, why);
+		return r == -EEXIST ? refuse_name(session_user(s).name, why) : append_refusal(r, why);
 	}
 	if (is_new)
 		counter_add(s->who.hub->counters, COUNTER_SUBSCRIPTIONS, 1);
@@ -391,6 +381,16 @@ answer_ended(struct caller *c, const char *type, const char *member, struct slic
 	caller_answer(c, type, &b);
 }
 
+/* A room may be joined and subscribed by its topic, too: one goes without the other. */
+static void
+drop_unwanted(struct session *s, struct sub *sub)
+{
+	if (sub->is_room || sub->is_named)
+		return;
+	counter_sub(s->who.hub->counters, COUNTER_SUBSCRIPTIONS, 1);
+	hub_unsubscribe(s->who.hub, sub);
+}
+
 void
 session_leave(
     struct session *s, struct caller *c, struct sub *sub, const char *reason, struct slice ref)
@@ -403,8 +403,9 @@ session_leave(
 		    s->who.number, 0, h->worker);
 	answer_ended(c, "left", "room", topic_room(sub_pattern(sub)), reason, ref);
 	s->who.n_rooms--;
-	counter_sub(h->counters, COUNTER_SUBSCRIPTIONS, 1);
-	hub_unsubscribe(h, sub);
+	sub->is_room = false;
+	sub->is_present = false;
+	drop_unwanted(s, sub);
 }
 
 static void
@@ -437,6 +438,7 @@ session_subscribe(struct session *s, struct caller *c, struct slice pattern,
 		return -1;
 	if (is_new)
 		counter_add(s->who.hub->counters, COUNTER_SUBSCRIPTIONS, 1);
+	sub->is_named = true;
 	start_reading(s, sub, from, &resumed);
 	answer_start(&b, "subscribed", ref);
 	(void)json_add_member_string(&b, "topic", pattern);
@@ -453,6 +455,18 @@ session_unsubscribe(
     struct session *s, struct caller *c, struct sub *sub, const char *reason, struct slice ref)
 {
 	answer_ended(c, "unsubscribed", "topic", sub_pattern(sub), reason, ref);
-	counter_sub(s->who.hub->counters, COUNTER_SUBSCRIPTIONS, 1);
-	hub_unsubscribe(s->who.hub, sub);
+	sub->is_named = false;
+	drop_unwanted(s, sub);
+}
+
+void
+session_lose(struct session *s, struct sub *sub, const char *reason)
+{
+	bool is_room = sub->is_room;
+	bool is_named = sub->is_named; /* then it is still there when the room was left */
+
+	if (is_room)
+		session_leave(s, &s->caller, sub, reason, SLICE_NONE);
+	if (is_named)
+		session_unsubscribe(s, &s->caller, sub, reason, SLICE_NONE);
 }

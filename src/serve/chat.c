@@ -203,8 +203,15 @@ send_raw(struct chat *c, enum ws_opcode opcode, struct slice payload)
 		    SLICE("beyond limits.messages_per_second"), CLOSE_RATE);
 		return;
 	}
-	if (sub == NULL || !claims_may_publish(c->session.claims, sub_pattern(sub)))
+	if (sub == NULL)
+		return; /* never: it is in its room to the end */
+	if (!claims_may_publish(c->session.claims, sub_pattern(sub))) { /* as above */
+		counter_refused(h->counters, ERROR_INSUFFICIENT_SCOPE);
+		counter_failed(h->counters, CHECK_SCOPE);
+		conn_ws_close(chat_conn(c), WS_CLOSE_POLICY,
+		    SLICE("the token does not permit sending here"), CLOSE_LIMIT);
 		return;
+	}
 	if (moderation_may_send(h, c->session.claims, sub_pattern(sub), &why) < 0) { /* as above */
 		conn_ws_close(
 		    chat_conn(c), WS_CLOSE_KICKED, slice_str(error_name(why.code)), CLOSE_KICKED);
@@ -367,8 +374,8 @@ form_of(enum chat_format format, bool deflate)
 }
 
 /*
- * The room of the query. Whoever could not get into it for want of memory is ended: what he says
- * next, naming no room, would go to the default one. False then.
+ * The room of the query. Whoever could not get into it is ended: what he says next, naming no room,
+ * would go to the default one. False then.
  */
 static bool
 join_first(struct chat *c, const struct chat_request *request)
@@ -382,10 +389,11 @@ join_first(struct chat *c, const struct chat_request *request)
 		return true;
 	}
 	on_refuse(&c->session.caller, &why, SLICE_NONE);
-	if (why.code != ERROR_UNAVAILABLE)
-		return true;
-	conn_ws_close(chat_conn(c), WS_CLOSE_INTERNAL, SLICE("the room could not be joined now"),
-	    CLOSE_NO_MEMORY);
+	if (why.code == ERROR_UNAVAILABLE)
+		conn_ws_close(chat_conn(c), WS_CLOSE_INTERNAL,
+		    SLICE("the room could not be joined now"), CLOSE_NO_MEMORY);
+	else
+		conn_ws_close(chat_conn(c), WS_CLOSE_POLICY, slice_str(why.text), CLOSE_LIMIT);
 	return false;
 }
 
@@ -581,7 +589,10 @@ upgrade(struct exchange *x)
 void
 serve_chat(struct exchange *x)
 {
-	bool asks_upgrade = x->head->fields[HTTP_FIELD_UPGRADE] > 0 ||
+	/* another protocol, such as the h2c of some HTTP clients, is passed over (RFC 9110, 7.8) */
+	bool asks_upgrade = (x->head->fields[HTTP_FIELD_UPGRADE] > 0 &&
+				http_header_has_token(
+				    x->head, SLICE("upgrade"), SLICE("websocket"))) ||
 			    http_header(x->head, SLICE("Sec-WebSocket-Key"), NULL).p != NULL;
 
 	if (asks_upgrade && x->method == HTTP_GET)

@@ -59,7 +59,10 @@ void chat_request_done(struct chat_request *r);
  */
 MUST_CHECK int chat_request_read(
     struct exchange *x, bool is_stream, struct chat_request *out, struct refusal *why);
-/* The room's grant, and that he is not banned, so that a refusal comes before the upgrade. 0, or -1 with *why. */
+/*
+ * The room's grant, that he is not banned, and a guest not taken for somebody else, so that a refusal
+ * comes before the upgrade. 0, or -1 with *why.
+ */
 MUST_CHECK int chat_check_room(const struct hub *h, const struct chat_request *r,
     const struct claims *claims, struct refusal *why);
 /* What those who are sent away are told, as far as a close frame has room for it; borrowed. */

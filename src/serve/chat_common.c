@@ -5,6 +5,7 @@
 #include "core/measure.h"
 #include "core/moderation.h"
 #include "core/name.h"
+#include "core/publish.h"
 #include "core/topic.h"
 #include "proto/json.h"
 #include "proto/sse.h"
@@ -75,6 +76,8 @@ chat_request_read(struct exchange *x, bool is_stream, struct chat_request *out, 
 		r = query_position(&q, LAST_ON_JOIN, &out->from, why);
 	if (r >= 0)
 		r = read_format(&q, &out->format, why);
+	if (r >= 0 && out->format == CHAT_RAW) /* nothing is kept of it, nothing is to be waited for */
+		out->from = (struct position){.kind = POSITION_NONE};
 	/* formats without a join of their own are in the default room */
 	if (r >= 0 && out->room.n == 0 && out->format != CHAT_JSON)
 		r = buf_add_str(&out->room, serve_of(x)->config->chat.default_room) < 0
@@ -90,6 +93,7 @@ int
 chat_check_room(const struct hub *h, const struct chat_request *r, const struct claims *claims,
     struct refusal *why)
 {
+	struct message_from user = {slice_str(claims->user_id), slice_str(claims->name)};
 	struct buf topic = BUF_INIT(TOPIC_MAX + 64);
 	char clean[REFUSE_CLEAN];
 	int status = 0;
@@ -103,6 +107,8 @@ chat_check_room(const struct hub *h, const struct chat_request *r, const struct 
 		    refuse_clean(buf_slice(&r->room), clean));
 	if (status == 0)
 		status = moderation_may_join(h, claims, buf_slice(&topic), why);
+	if (status == 0)
+		status = publish_check_name(h, claims, &user, buf_slice(&topic), why);
 	buf_done(&topic);
 	return status;
 }

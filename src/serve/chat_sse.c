@@ -19,6 +19,7 @@
 struct chat_stream {
 	struct chat chat;
 	char id[CHAT_ID_SIZE]; /* key in hub->sessions */
+	bool is_back;          /* it came with a position: it has a cursor */
 };
 
 static struct chat_stream *
@@ -81,11 +82,29 @@ stream_deadline_changed(struct session *s)
 	conn_set_deadline(chat_conn(c), chat_next_deadline(c));
 }
 
+/*
+ * A browser comes back with the last id that it saw. When its room has nothing to say yet, `joined`
+ * gives it one, or what comes while it is away could be more than it asks for then. 0: none.
+ */
+static uint64_t
+first_cursor(struct session *s)
+{
+	const struct hub *h = s->who.hub;
+
+	if (stream_of(s)->is_back || !session_has_one(s))
+		return 0;
+	if (s->who.readers != NULL && log_topic_last(h->log, sub_pattern(s->who.subs)) != 0)
+		return 0; /* what is stored follows, with ids of its own */
+	return h->position;
+}
+
 /* Answers to what the stream itself asked for (its room, a default room joined for a chat). */
 static void
 on_answer(struct caller *caller, const char *type, struct slice json)
 {
-	stream_send(CONTAINER(caller, struct session, caller), type, 0, json);
+	struct session *s = CONTAINER(caller, struct session, caller);
+
+	stream_send(s, type, strcmp(type, "joined") == 0 ? first_cursor(s) : 0, json);
 }
 
 static void
@@ -305,6 +324,7 @@ open_stream(struct exchange *x, const struct chat_request *request, struct claim
 	s->who.number = conn_number(conn);
 	caller_init(&s->caller, &caller_ops);
 	chat_new_id(h->worker, st->id);
+	st->is_back = request->from.kind == POSITION_ID || request->from.kind == POSITION_BAD;
 	exchange_header(x, "Cache-Control", SLICE("no-cache, no-transform"));
 	exchange_header(x, "X-Accel-Buffering", SLICE("no"));
 	r = map_set(&h->sessions, slice_str(st->id), s);
@@ -325,11 +345,9 @@ open_stream(struct exchange *x, const struct chat_request *request, struct claim
 	how = (struct session_join){.room = buf_slice(&request->room), .from = &request->from};
 	if (session_join(s, &s->caller, &how, &why) < 0) {
 		on_refuse(&s->caller, &why, SLICE_NONE);
-		if (why.code ==
-		    ERROR_UNAVAILABLE) { /* as over WebSocket; it comes back by itself */
-			conn_finish(conn, CLOSE_NO_MEMORY);
-			return;
-		}
+		/* as over WebSocket; it comes back by itself */
+		conn_finish(conn, why.code == ERROR_UNAVAILABLE ? CLOSE_NO_MEMORY : CLOSE_LIMIT);
+		return;
 	}
 	conn_set_deadline(conn, chat_next_deadline(&st->chat));
 }

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import threading
 import time
 
@@ -905,6 +906,34 @@ def test_room_and_subscription_once(daemons, room):
     assert len(a.take("chat", content="x")) == 1
 
 
+@pytest.mark.parametrize("join_first", [True, False])
+def test_room_and_subscription_end_apart(daemons, room, join_first):
+    """A room that is joined and subscribed by its topic, too: leaving one keeps the other."""
+    topic = f"chat/{room}"
+    a, b, eve = daemons.ws(sub="a"), daemons.join(room, sub="b"), daemons.join(room, sub="eve")
+    a.fails("unsubscribe", "not_joined", topic=topic)
+    for kind in ("join", "subscribe") if join_first else ("subscribe", "join"):
+        members = {"room": room, "last": 0} if kind == "join" else {"topic": topic}
+        a.ok(kind, "joined" if kind == "join" else "subscribed", **members)
+    one = b.say("both")["id"]
+    a.ok("leave", "left", room=room)
+    assert eve.expect("user_left")["user"]["id"] == "a"
+    two = b.say("by the topic")["id"]
+    assert [a.expect("chat")["id"] for _ in range(2)] == [one, two]
+    a.fails("leave", "not_joined", room=room)
+    assert a.ok("join", "joined", room=room, last=0)["count"] == 3
+    assert eve.expect("user_joined", count=3)["user"]["id"] == "a"
+    a.ok("unsubscribe", "unsubscribed", topic=topic)
+    three = b.say("by the room")["id"]
+    assert a.expect("chat")["id"] == three
+    a.fails("unsubscribe", "not_joined", topic=topic)
+    a.ok("leave", "left", room=room)
+    b.say("gone")
+    daemons.flush(room, b)
+    a.sync()
+    assert not a.take("chat")
+
+
 def test_subscription_to_rooms(daemons, room):
     """What is published on chat/<room> by any door is a chat."""
     a = daemons.ws(sub="a")
@@ -1032,6 +1061,17 @@ def test_bad_json(daemons, text):
     ws.sync()
 
 
+@pytest.mark.parametrize("content", ['"\\u0000"', '"\\ud800"', "[" * 40 + "]" * 40, '{"a":1,"a":2}', "1e999", "nothing"])
+def test_bad_json_has_its_ref(daemons, content):
+    """JSON.stringify makes such; whoever waits for the answer hears that it was refused."""
+    ws = daemons.ws()
+    for text, ref in (('{"type":"chat","data":%s,"ref":"r\\n1"}', "r\n1"), ('{"ref":-2,"type":"chat","data":%s}', -2), ('{"type":"chat","data":%s,"ref":%s', None),
+                      ('{"type":"chat","data":{"ref":%s}}', None), ('{"type":"chat","data":%s,"ref":"\\u0000"}', None), ('{"data":%s,"ref":[1]}', None)):
+        ws.send(text.replace("%s", content))
+        m = ws.expect("error")
+        assert m["code"] == "bad_json" and m.get("ref") == ref, m
+
+
 @pytest.mark.parametrize("message", [{"type": "nonsense"}, {"type": ""}, {"type": "welcome"}, {"type": "ack"}])
 def test_unknown_type(daemons, message):
     ws = daemons.ws()
@@ -1140,6 +1180,13 @@ def test_in_flight_is_bounded(daemons, room):
     a.conn.send(b"".join(frame(TEXT, json.dumps({"type": "chat", "content": str(i), "ref": i})) for i in range(3000)))
     refs = [a.expect("ack")["ref"] for _ in range(3000)]
     assert sorted(refs) == list(range(3000))
+
+
+def test_empty_is_said_in_words_of_the_chat(daemons, room):
+    a = daemons.ws(token=daemons.token("a", subscribe=["**"], publish=["**"], direct=["*"]), room=room)
+    for kind, members in (("chat", {}), ("direct", {"to": "a"})):
+        assert "content or data is needed" in a.fails(kind, "bad_field", content=" ", **members)["message"]
+    assert "message, title or data is needed" in a.ask("publish", topic="t")["message"]
 
 
 def test_big_content(daemons, room):
@@ -1253,6 +1300,32 @@ def test_raw(daemons, room):
     assert not js.take("chat")
     h = js.ok("history", "history", room=room)["messages"]
     assert [m["content"] for m in h if not m["content"].startswith("flush")] == []
+
+
+def test_raw_has_no_stored_messages_to_wait_for(daemons, room):
+    """What it is behind of would cost frames."""
+    def gaps():
+        text = daemons.http("GET", "/metrics").ok().text()
+        return re.search(r"^belfry_gaps_total (\d+)", text, re.M)[1]
+
+    before = gaps()
+    a = daemons.ws(sub="a", format="raw", room=room, after=5)
+    daemons.ws(sub="b", format="raw", room=room).send("x")
+    assert a.recv_text() == "x"
+    assert gaps() == before
+
+
+def test_raw_of_who_may_only_listen(daemons, room):
+    """No error can be told, and no frame may be missing."""
+    a = daemons.ws(sub="a", format="raw", room=room)
+    b = daemons.ws(token=daemons.token("b", subscribe=["chat/*"], publish=[]), format="raw", room=room)
+    a.send("x")
+    assert b.recv_text() == "x"
+    b.send("y")
+    b.expect_close(1008)
+    c = daemons.ws(sub="c", format="raw", room=room)
+    c.send("z")
+    assert a.recv_text() == "z"
 
 
 def test_raw_keeps_order(daemons, room):

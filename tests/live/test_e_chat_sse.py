@@ -115,6 +115,41 @@ def test_gap(daemons, room, position, reason):
     s.until("message", match=lambda e: e.json()["content"] == "live")
 
 
+def test_gap_has_an_id(daemons, room):
+    """As on /events: an EventSource that comes back with it is not told again, and misses nothing."""
+    one = daemons.join(room, sub="bob").say("one")["id"]
+    cursors = []
+    for position in ("nonsense", "5"):
+        s = daemons.sse("/chat", room=room, headers={"Last-Event-ID": position})
+        cursors.append(s.until("gap").id)
+    assert int(cursors[0]) >= one > int(cursors[1]), "of an unreadable one only what is live follows"
+    s = daemons.sse("/chat", room=room, headers={"Last-Event-ID": cursors[1]})
+    assert s.until("joined").json()["resumed"] is True
+    assert s.until("message").id == str(one)
+
+
+@pytest.mark.parametrize("query", [{}, {"last": 0}])
+def test_cursor_from_the_start(daemons, room, query):
+    """A room without messages gives a cursor all the same: what comes while the browser is away is not lost."""
+    bob = daemons.join(room, sub="bob")
+    if query:
+        bob.say("stored")
+    s = daemons.sse("/chat", room=room, **query)
+    cursor = s.until("joined").id
+    s.close()
+    want = [bob.say(str(i))["id"] for i in range(60)]
+    s = daemons.sse("/chat", room=room, headers={"Last-Event-ID": cursor})
+    joined = s.until("joined")
+    assert joined.json()["resumed"] is True and joined.id is None, "it has one"
+    assert [int(s.until("message").id) for _ in want] == want
+
+
+def test_stored_messages_are_the_cursor(daemons, room):
+    daemons.join(room, sub="bob").say("stored")
+    s = daemons.sse("/chat", room=room)
+    assert s.until("joined").id is None, "a cut right behind it would lose what is stored"
+
+
 def test_last(daemons, room):
     ws = daemons.join(room, sub="bob")
     want = [ws.say(str(i))["id"] for i in range(5)]

@@ -417,6 +417,40 @@ def test_guest_is_not_taken_for_a_member(daemon, room, name):
         daemon.ws(token=other["token"]).ok("join", "joined", room=room)
 
 
+def guest(daemon, name, token=None):
+    return daemon.http("POST", "/token", {"Content-Type": "application/json"}, json.dumps({"name": name}), token=token).ok().json()["token"]
+
+
+def test_guest_is_not_taken_for_a_member_at_any_door(daemon, room):
+    """Without joining, by a new token, in the query: Ada is in the room."""
+    ada = daemon.ws(token=daemon.token("ada", name="Ada"))
+    ada.ok("join", "joined", room=room)
+    zed = guest(daemon, "Zed")
+    ws = daemon.ws(token=zed, room=room)
+    ws.say("I am Zed")
+    fake = guest(daemon, "\u0410da", zed)
+    ws.ok("refresh", "refreshed", token=fake)
+    ws.fails("chat", "conflict", content="I am Ada")
+    daemon.ws(token=fake).fails("publish", "conflict", topic=f"chat/{room}", message="I am Ada")
+    r = daemon.http("POST", f"/publish/chat/{room}", (), "I am Ada", token=fake)
+    assert "choose another" in r.problem(409, "conflict")["detail"]
+    fresh = guest(daemon, "Ada")
+    for how in ({}, {"format": "text"}, {"format": "raw"}):
+        daemon.ws(token=fresh, room=room, refuse=True, **how).problem(409, "conflict")
+    daemon.sse("/chat", token=fresh, room=room, refuse=True).problem(409, "conflict")
+    daemon.http("GET", f"/chat?room={room}", token=fresh).problem(409, "conflict")
+    assert [m["content"] for m in ada.ok("history", "history", room=room)["messages"]] == ["I am Zed"]
+
+
+def test_guest_who_was_first_keeps_his_name(daemon, room):
+    ws = daemon.ws(token=guest(daemon, "Ada"))
+    ws.ok("join", "joined", room=room)
+    ada = daemon.ws(token=daemon.token("ada", name="Ada"))
+    ada.ok("join", "joined", room=room)
+    ws.say("still here")
+    assert ada.expect("chat")["content"] == "still here"
+
+
 def test_guest_renews(daemon):
     r = daemon.http("POST", "/token", {"Content-Type": "application/json"}, '{"name":"Ada"}').ok().json()
     again = daemon.http("POST", "/token", {"Content-Type": "application/json"}, '{"name":"Ada L."}', token=r["token"]).ok().json()

@@ -73,6 +73,18 @@ def test_handshake(daemon):
         assert r.status == 303 and (where is None or r.header("Location").upper() == where.upper()), r
 
 
+def test_other_protocols_are_passed_over(daemon):
+    """RFC 9110, 7.8: some HTTP clients offer h2c with each request; it is no WebSocket that they want."""
+    h2c = [("Connection", "Upgrade, HTTP2-Settings"), ("Upgrade", "h2c"), ("HTTP2-Settings", "AAMAAABkAAQBAAAAAAIAAAAA")]
+    with daemon.conn() as c:
+        c.send(build("GET", "/chat", [*h2c, ("Accept", "text/event-stream"), *daemon.bearer().items()], host=daemon.host))
+        r = c.head()
+        assert r.status == 200 and r.header("Content-Type") == "text/event-stream", r
+    assert daemon.http("GET", "/chat", [*h2c, ("Accept", "text/html")]).status == 303
+    daemon.http("GET", "/chat", h2c).problem(401, "unauthorized")
+    daemon.http("GET", "/chat", h2c, token=daemon.token()).problem(426, "upgrade_required")
+
+
 def test_extension(daemon):
     """RFC 7692, 7.1: what is offered, and what is answered."""
     yes = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"

@@ -332,7 +332,7 @@ START_TEST(refresh)
 }
 END_TEST
 
-/* A topic that was subscribed and then joined is one subscription, and counted as one. */
+/* A topic that was subscribed and then joined is counted as one, and each ends without the other. */
 START_TEST(subscribe_then_join)
 {
 	struct world w;
@@ -355,10 +355,21 @@ START_TEST(subscribe_then_join)
 	ck_assert_uint_eq(ada.session.who.n_rooms, 1);
 	ck_assert_uint_eq(peer_topics(&ada), 0);
 	peer_do(&ada, "{'type':'unsubscribe','topic':'chat/a'}");
+	GOT(&ada, "unsubscribed chat/a");
+	peer_do(&ada, "{'type':'unsubscribe','topic':'chat/a'}");
 	GOT(&ada, "error not_joined");
+	peer_do(&bob, "{'type':'chat','content':'3'}");
+	peer_do(&ada, "{'type':'subscribe','topic':'chat/a'}");
+	GOT(&ada, "chat/a#2 bob: 3; subscribed chat/a #2");
 	peer_do(&ada, "{'type':'leave','room':'a'}");
 	GOT(&ada, "left a");
 	ck_assert_uint_eq(ada.session.who.n_rooms, 0);
+	ck_assert_uint_eq(peer_topics(&ada), 1);
+	peer_do(&bob, "{'type':'chat','content':'4'}");
+	world_turn(&w);
+	GOT(&ada, "chat/a#3 bob: 4");
+	peer_do(&ada, "{'type':'unsubscribe','topic':'chat/a'}");
+	GOT(&ada, "unsubscribed chat/a");
 	ck_assert_ptr_null(ada.session.who.subs);
 	peer_close(&ada, false);
 	peer_close(&bob, false);
