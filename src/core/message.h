@@ -16,7 +16,8 @@
 #define MESSAGE_ID_DIGITS 16
 #define MESSAGE_ID_MAX    ((uint64_t)1 << 53)
 #define MESSAGE_JSON_MAX                                                                           \
-	((size_t)512 << 20) /* an encoded message: escapes make 6 of a byte of limits.message (64M) */
+	((size_t)512                                                                               \
+	    << 20) /* an encoded message: escapes make 6 of a byte of limits.message (64M) */
 
 enum message_kind {
 	MESSAGE_CHAT,

@@ -353,8 +353,8 @@ presence_is_other(
 
 	log_lock(l);
 	t = log_topic_find(l, topic);
-	is_other = t != NULL && t->room != NULL && key.n > 0 &&
-		   map_get(&t->room->names, key) != NULL;
+	is_other =
+	    t != NULL && t->room != NULL && key.n > 0 && map_get(&t->room->names, key) != NULL;
 	m = is_other ? map_get(&t->room->members, guest->user_id) : NULL;
 	is_other = is_other && (m == NULL || !slice_eq(m->name, guest->name));
 	log_unlock(l);

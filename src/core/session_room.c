@@ -193,7 +193,8 @@ join(struct session *s, const struct join *j, struct refusal *why)
 		if (is_new)
 			hub_unsubscribe(s->who.hub, sub);
 		buf_done(&members);
-		return r == -EEXIST ? refuse_name(session_user(s).name, why) : append_refusal(r, why);
+		return r == -EEXIST ? refuse_name(session_user(s).name, why)
+				    : append_refusal(r, why);
 	}
 	if (is_new)
 		counter_add(s->who.hub->counters, COUNTER_SUBSCRIPTIONS, 1);

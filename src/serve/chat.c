@@ -590,10 +590,10 @@ void
 serve_chat(struct exchange *x)
 {
 	/* another protocol, such as the h2c of some HTTP clients, is passed over (RFC 9110, 7.8) */
-	bool asks_upgrade = (x->head->fields[HTTP_FIELD_UPGRADE] > 0 &&
-				http_header_has_token(
-				    x->head, SLICE("upgrade"), SLICE("websocket"))) ||
-			    http_header(x->head, SLICE("Sec-WebSocket-Key"), NULL).p != NULL;
+	bool asks_upgrade =
+	    (x->head->fields[HTTP_FIELD_UPGRADE] > 0 &&
+		http_header_has_token(x->head, SLICE("upgrade"), SLICE("websocket"))) ||
+	    http_header(x->head, SLICE("Sec-WebSocket-Key"), NULL).p != NULL;
 
 	if (asks_upgrade && x->method == HTTP_GET)
 		upgrade(x);

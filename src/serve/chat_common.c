@@ -76,7 +76,8 @@ chat_request_read(struct exchange *x, bool is_stream, struct chat_request *out, 
 		r = query_position(&q, LAST_ON_JOIN, &out->from, why);
 	if (r >= 0)
 		r = read_format(&q, &out->format, why);
-	if (r >= 0 && out->format == CHAT_RAW) /* nothing is kept of it, nothing is to be waited for */
+	if (r >= 0 &&
+	    out->format == CHAT_RAW) /* nothing is kept of it, nothing is to be waited for */
 		out->from = (struct position){.kind = POSITION_NONE};
 	/* formats without a join of their own are in the default room */
 	if (r >= 0 && out->room.n == 0 && out->format != CHAT_JSON)

@@ -145,7 +145,8 @@ END_TEST
 /* Whoever asks anew before he has read on is told what he missed live: that was no question. */
 START_TEST(slow_and_asked_anew)
 {
-	static const char *const questions[] = {"'last':1", "'last':2", "'after':'all'", "'last':100"};
+	static const char *const questions[] = {
+	    "'last':1", "'last':2", "'after':'all'", "'last':100"};
 	struct world w;
 	struct peer p;
 
@@ -165,8 +166,9 @@ START_TEST(slow_and_asked_anew)
 		peer_drain(&p);
 		world_turn(&w);
 		GOT(&p,
-		    i == 2 ? "gap three/x after=#0 oldest=#4 trimmed; three/x#4 x; three/x#5 x; three/x#6 x"
-			   : "gap three/x after=#1 oldest=#4 trimmed; three/x#4 x; three/x#5 x; three/x#6 x");
+		    i == 2
+			? "gap three/x after=#0 oldest=#4 trimmed; three/x#4 x; three/x#5 x; three/x#6 x"
+			: "gap three/x after=#1 oldest=#4 trimmed; three/x#4 x; three/x#5 x; three/x#6 x");
 		peer_close(&p, false);
 		world_done(&w);
 	}
