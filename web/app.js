@@ -340,6 +340,10 @@ function listenToPage() {
 			chat?.retryNow();
 	});
 	document.addEventListener('resume', () => chat?.retryNow());
+	window.addEventListener('beforeunload', (event) => {        // what is unsent outlives a reload, but not its tab
+		if ([...places.all.values()].some(({ feed }) => feed.unsent.length > 0))
+			event.preventDefault();
+	});
 	window.addEventListener('hashchange', () => {       // a link with a token, opened in a page that is open
 		if (new URLSearchParams(location.hash.slice(1)).has('token'))
 			location.reload();

@@ -416,7 +416,7 @@ export class Room implements TypedTarget<RoomEvents> {
 	/** Who is there, by id; the server lists at most 100. */
 	readonly people: Map<string, User>;
 	readonly count: number;
-	/** Settles with the first `joined` or `refused`. */
+	/** Settles with the first `joined` or `refused`, or when it is left before. */
 	readonly ready: Promise<Room>;
 	/** Send; offline it waits. Sent once, however often the connection breaks. */
 	send(message: string | { content?: string; data?: unknown; reply_to?: number; key?: string }): Outgoing;

@@ -508,6 +508,7 @@ describe('a room', () => {
 		await chat.connect();
 		await settle();
 		await room.leave();
+		await assert.rejects(room.ready, { code: 'left' });
 		assert.equal(WebSocket.last.of('leave').length, 0);
 		WebSocket.last.answer('join', { type: 'joined', room: 'attic', count: 1, members: [], latest: 1 });
 		await settle();

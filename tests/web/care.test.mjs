@@ -213,6 +213,21 @@ test('on a phone the focus goes where the eye is; a found message has it', async
 	assert.ok(await page.evaluate(() => document.activeElement.matches('.message')));
 });
 
+test('a message that is taken back with the keyboard keeps the focus', async () => {
+	const page = await enter('gone', 'ada', 'Ada');
+
+	await say(page, 'oops');
+	await page.locator('.message[data-state="sent"]').waitFor();
+	await page.getByRole('log').focus();
+	for (const key of ['ArrowUp', 'Enter', 'End', 'Enter'])
+		await page.keyboard.press(key);
+	await page.getByRole('dialog').waitFor();
+	await page.keyboard.press('Enter');
+	await reads(page, ['This was taken back.']);
+	await page.waitForFunction(() => document.activeElement.matches('.message'));
+	assert.equal(await row(page, 'This was taken back.').getByRole('button').count(), 0);
+});
+
 test('the single keys can be turned off', async () => {
 	const page = await enter('keys', 'ada', 'Ada');
 

@@ -66,7 +66,9 @@ test('written offline, then reloaded: sent once, in order; the draft is there', 
 	for (const n of [1, 2, 3])
 		await say(page, `offline ${n}`);
 	await box.fill('a draft');
-	await page.reload();
+	const asked = page.waitForEvent('dialog');
+	const [, dialog] = await Promise.all([page.reload(), asked.then((one) => one.accept().then(() => one))]);
+	assert.equal(dialog.type(), 'beforeunload');
 	await page.locator('.message[data-state="pending"]').nth(2).waitFor();
 	assert.equal(await box.inputValue(), 'a draft');
 	await say(other, 'meanwhile');

@@ -110,6 +110,7 @@ test('edits, reactions, replies and deletions are seen by both, and after a relo
 	const end = ['The bell rings at noon', 'I shall be there', 'This was taken back.'];
 	for (const page of [ada, ben])
 		await reads(page, end);
+	assert.equal(await row(ben, 'This was taken back.').getByRole('button').count(), 0);
 	await shoot(ada, 'changed');
 	await ada.reload();
 	await connected(ada);

@@ -199,6 +199,7 @@ export class Subscription extends Feed {
 		this.chat.subscriptions.delete(this.name);
 		this.state = 'left';
 		this.isLeftEarly = !wasJoined;
+		this.readyReject?.(new BelfryError('left', 'unsubscribed'));
 		if (wasJoined)
 			await this.chat.request({ type: 'unsubscribe', topic: this.name });
 	}

@@ -171,6 +171,7 @@ export class Room extends Feed {
 		this.outbox.failAll(new BelfryError('left', 'the room was left'));
 		this.state = 'left';
 		this.isLeftEarly = !wasJoined;
+		this.readyReject?.(new BelfryError('left', 'the room was left'));
 		clearTimeout(this.#readTimer);
 		if (wasJoined)
 			await this.chat.request({ type: 'leave', room: this.name });

@@ -47,10 +47,12 @@ export function updateMessage(row, node, around) {
 	node.classList.toggle('deleted', message.deleted === true);
 	node.classList.toggle('signs', !message.deleted && SIGNS.test(row.text));
 	node.classList.toggle('for-me', !message.deleted && message.from?.id !== around.me && isNamed(message, around.person(around.me) ?? null));
-	if (message.deleted)
+	if (message.deleted) {
 		text.replaceChildren('This was taken back.');
-	else
+		withoutTools(node);
+	} else {
 		text.replaceChildren(...withMentions(row, around));
+	}
 	for (const old of node.querySelectorAll('.quote, .edited'))
 		old.remove();
 	const replyTo = message.reply_to ?? row.outgoing?.body.reply_to;
@@ -61,6 +63,16 @@ export function updateMessage(row, node, around) {
 	text.after(...(message.reactions?.length > 0 ? [reactions(message.reactions, around, edited)] : edited));
 	if (focused !== undefined)
 		/** @type {HTMLElement | undefined} */ ([...node.querySelectorAll('[data-emoji]')].find((one) => /** @type {HTMLElement} */ (one).dataset.emoji === focused))?.focus();
+}
+
+/** There is nothing to be done with it any more. @param {HTMLElement} node of a message */
+function withoutTools(node) {
+	const tools = node.querySelector('.tools');
+	const hadFocus = tools?.contains(document.activeElement);
+
+	tools?.remove();
+	if (hadFocus)
+		node.focus({ preventScroll: true });
 }
 
 /** @param {number} id of what is answered @param {Surroundings} around */

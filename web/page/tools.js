@@ -204,6 +204,7 @@ export class Tools {
 		if (next?.node === undefined)
 			return;
 		next.node.setAttribute('aria-label', `${nameOf(next.from ?? { id: '' })}: ${next.message?.deleted ? 'taken back' : next.text}`);
+		next.node.addEventListener('blur', ({ target }) => /** @type {HTMLElement} */ (target).removeAttribute('aria-label'), { once: true });
 		next.node.focus({ preventScroll: true });
 		next.node.scrollIntoView({ block: 'nearest' });
 	}
