@@ -16,8 +16,9 @@
  * that stops grows to 4 MB and takes a piece now and then, each behind another trimmed part of the log.
  */
 #define UNSENT_MAX     (128 * 1024)
-#define QUEUE_SHRINKS  16   /* to this part of limits.queue, above limits.memory */
-#define FINISH_WAIT_MS 2000 /* for the peer's end after ours */
+#define QUEUE_SHRINKS  16    /* to this part of limits.queue, above limits.memory */
+#define FINISH_WAIT_MS 2000  /* for the peer's end after ours */
+#define PATIENCE_MS    60000 /* for the peer to take some of its last answer */
 
 static const struct {
 	const char *name;
@@ -193,6 +194,14 @@ finished(struct conn *c)
 		conn_set_deadline(c, c->net->now_ms + FINISH_WAIT_MS);
 }
 
+/* The last answer of a connection that nobody cuts off: as long as some of it is taken, it goes on. */
+static bool
+is_last_answer(const struct conn *c)
+{
+	return !c->has_upgraded && (c->why == CLOSE_DONE || c->why == CLOSE_PEER) &&
+	       !c->net->is_draining;
+}
+
 void
 conn_flush(struct conn *c)
 {
@@ -242,6 +251,8 @@ conn_flush(struct conn *c)
 		conn_finish(c, CLOSE_DONE);
 	if (c->state == CONN_FINISH && c->out.n == 0)
 		finished(c);
+	else if (c->state == CONN_FINISH && n > 0 && is_last_answer(c))
+		conn_set_deadline(c, c->net->now_ms + PATIENCE_MS);
 }
 
 /* --- events --- */
@@ -572,7 +583,8 @@ conn_finish(struct conn *c, enum close_reason why)
 	c->is_held = false;
 	conn_enter(c, CONN_FINISH);
 	conn_update_events(c);
-	conn_set_deadline(c, c->net->now_ms + c->net->config->limits.drain_ms);
+	conn_set_deadline(c,
+	    c->net->now_ms + (is_last_answer(c) ? PATIENCE_MS : c->net->config->limits.drain_ms));
 	conn_mark_dirty(c);
 }
 

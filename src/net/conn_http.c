@@ -98,6 +98,12 @@ conn_http_refuse(struct conn *c, const struct refusal *why)
 	exchange_refuse(x, why);
 }
 
+static size_t
+head_limit(const struct conn *c)
+{
+	return min_size(c->net->config->limits.header, REST_MAX);
+}
+
 /*
  * A request that cannot be understood: answered without the router, and the end (what follows
  * cannot be framed).
@@ -108,6 +114,13 @@ refuse_framing(struct conn *c, int error)
 	struct refusal r = {0};
 
 	(void)refuse(&r, ERROR_BAD_REQUEST, "%s", http_error_text(error));
+	if (error == HTTP_E_HEAD_TOO_LARGE)
+		(void)refuse(&r, ERROR_TOO_LARGE, "the request's head has more than %zu bytes",
+		    head_limit(c));
+	else if (error == HTTP_E_BODY_TOO_LARGE && c->http->exchange != NULL)
+		(void)refuse(&r, ERROR_TOO_LARGE,
+		    "the body has more than the %llu bytes that are taken here",
+		    (unsigned long long)c->http->exchange->body_limit);
 	r.status = http_error_status(error);
 	if (r.status == 413) {
 		r.code = ERROR_TOO_LARGE;
@@ -310,8 +323,7 @@ conn_http_input(struct conn *c, char *in, size_t n)
 
 	if (c->state == CONN_BODY)
 		return take_body(c, bytes);
-	head_n =
-	    http_parse_head(bytes, min_size(c->net->config->limits.header, REST_MAX), c->net->head);
+	head_n = http_parse_head(bytes, head_limit(c), c->net->head);
 	if (head_n == 0) {
 		if (!c->has_begun) /* the first bytes of a request: from now on it has a deadline */
 			conn_http_hurry(c);

@@ -586,12 +586,44 @@ START_TEST(stalled_ones_go)
 }
 END_TEST
 
+/* What is left of the last answer is waited for as long as some of it is taken, whatever limits.drain says. */
+START_TEST(last_answers_may_take_long)
+{
+	static char body[2000000]; /* more than the socket takes */
+	static char piece[100000];
+
+	for (unsigned is_draining = 0; is_draining <= 1; is_draining++) {
+		open_place();
+		p.net.memory_limit = 10000000;
+		p.answers_later = true;
+		say("GET /x HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+		p.net.is_draining = is_draining == 1;
+		exchange_reply(p.held, 200, NULL, slice_of(body, sizeof(body)));
+		exchange_release(p.held);
+		turn();
+		ck_assert_uint_gt(p.net.queued, 0);
+		pass(30000);
+		ck_assert_int_eq(the_conn() == NULL, is_draining);
+		if (is_draining == 0) {
+			while (recv(p.peer, piece, sizeof(piece), MSG_DONTWAIT) > 0)
+				;
+			conn_flush(the_conn()); /* 30 s later, by the net's clock */
+			pass(80000);
+			ck_assert_ptr_nonnull(the_conn());
+			pass(200000);
+			ck_assert_ptr_null(the_conn());
+		}
+		close_place();
+	}
+}
+END_TEST
+
 int
 main(void)
 {
 	const TTest *const tests[] = {heads, bodies, frames, queues, last_byte_of_a_head,
 	    last_byte_of_a_body, last_byte_of_a_message, a_little_is_spared, queues_cut_no_input,
-	    held_ones_are_spared, queues_shrink, stalled_ones_go, NULL};
+	    held_ones_are_spared, queues_shrink, stalled_ones_go, last_answers_may_take_long, NULL};
 
 	return run_tests("conn", tests);
 }
