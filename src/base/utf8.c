@@ -139,3 +139,38 @@ utf8_has_control(struct slice s)
 	}
 	return false;
 }
+
+/* Bytes of the white space at the start of s, which is not empty; 0 when something else is there. */
+static size_t
+span_space(struct slice s)
+{
+	uint8_t a = (uint8_t)s.p[0];
+	uint8_t b = s.n > 1 ? (uint8_t)s.p[1] : 0;
+	uint8_t c = s.n > 2 ? (uint8_t)s.p[2] : 0;
+
+	if (a == ' ' || (a >= '\t' && a <= '\r'))
+		return 1;
+	if (a == 0xc2) /* U+0085, U+00A0 */
+		return b == 0x85 || b == 0xa0 ? 2 : 0;
+	if (a == 0xe1 || a == 0xe3) /* U+1680, U+3000 */
+		return b == (a == 0xe1 ? 0x9a : 0x80) && c == 0x80 ? 3 : 0;
+	if (a != 0xe2)
+		return 0;
+	if (b == 0x81) /* U+205F */
+		return c == 0x9f ? 3 : 0;
+	/* U+2000 to U+200A, U+2028, U+2029, U+202F */
+	return b == 0x80 && (c <= 0x8a || c == 0xa8 || c == 0xa9 || c == 0xaf) && c >= 0x80 ? 3 : 0;
+}
+
+bool
+utf8_is_blank(struct slice s)
+{
+	while (s.n > 0) {
+		size_t n = span_space(s);
+
+		if (n == 0)
+			return false;
+		s = slice_skip(s, n);
+	}
+	return true;
+}

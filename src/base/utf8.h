@@ -28,5 +28,7 @@ MUST_CHECK bool utf8_is_valid(struct slice s);
 MUST_CHECK bool utf8_is_plain(struct slice s);
 /* True when s (valid UTF-8) holds a C0, DEL or C1 control character. */
 bool utf8_has_control(struct slice s);
+/* True when s is empty or nothing but white space (Unicode's White_Space). */
+bool utf8_is_blank(struct slice s);
 
 #endif

@@ -341,16 +341,6 @@ ask(struct session *s, struct caller *c, const struct asking *what, struct refus
 	return 0;
 }
 
-static bool
-is_blank(struct slice s)
-{
-	for (size_t i = 0; i < s.n; i++) {
-		if (strchr(" \t\r\n", s.p[i]) == NULL) /* there is no NUL in it */
-			return false;
-	}
-	return true;
-}
-
 int
 command_edit(struct session *s, struct caller *c, const struct command *cmd, struct refusal *why)
 {
@@ -363,7 +353,7 @@ command_edit(struct session *s, struct caller *c, const struct command *cmd, str
 	q.data = json_get(cmd->json, "data").raw;
 	if (q.content.p == NULL && q.data.p == NULL)
 		return refuse(why, ERROR_BAD_FIELD, "content (a string) or data is missing");
-	if (q.content.p != NULL && q.data.p == NULL && is_blank(q.content))
+	if (q.content.p != NULL && q.data.p == NULL && utf8_is_blank(q.content))
 		return refuse(why, ERROR_BAD_FIELD,
 		    "the message would be empty: `delete` takes it back altogether");
 	if (q.content.n + q.data.n > limit)

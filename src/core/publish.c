@@ -184,16 +184,6 @@ check_topic(struct draft *d, const struct claims *who, struct refusal *why)
 	return 0;
 }
 
-static bool
-is_blank(struct slice s)
-{
-	for (size_t i = 0; i < s.n; i++) {
-		if (s.p[i] != ' ' && s.p[i] != '\t' && s.p[i] != '\r' && s.p[i] != '\n')
-			return false;
-	}
-	return true;
-}
-
 /* Names that streams use themselves: a publisher cannot fake them (CONTRACT 6). */
 static bool
 is_reserved_event(struct slice event)
@@ -241,7 +231,7 @@ check_fields(struct hub *h, struct draft *d, struct refusal *why)
 		d->key = SLICE_NONE; /* an empty key is none */
 	if (d->event.n == 0)
 		d->event = SLICE_NONE;
-	if (is_blank(d->title))
+	if (utf8_is_blank(d->title))
 		d->title = SLICE_NONE;
 	if (d->text.n == 0)
 		d->text = SLICE_NONE;
@@ -262,7 +252,7 @@ check_fields(struct hub *h, struct draft *d, struct refusal *why)
 		return refuse_limit(why, ERROR_TOO_LARGE, "limits.message", 0,
 		    "the message has %zu bytes, limits.message allows %u", size,
 		    h->config->limits.message);
-	if ((d->text.p == NULL || is_blank(d->text)) && d->title.p == NULL && d->data.p == NULL)
+	if (utf8_is_blank(d->text) && d->title.p == NULL && d->data.p == NULL)
 		return refuse(why, ERROR_BAD_FIELD, "the message is empty: %s is needed",
 		    is_said ? "content or data" : "message, title or data");
 	return 0;

@@ -426,17 +426,25 @@ START_TEST(utf8_is_checked)
 }
 END_TEST
 
+static size_t
+utf8_put(char s[4], uint32_t c)
+{
+	size_t n = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
+	static const uint8_t leads[5] = {0, 0, 0xc0, 0xe0, 0xf0};
+
+	for (size_t i = 0; i < n; i++)
+		s[i] = (char)(0x80 | (c >> (6 * (n - 1 - i)) & 0x3f));
+	s[0] = (char)(leads[n] | (c >> (6 * (n - 1))));
+	return n;
+}
+
 /* Every code point, encoded here, is accepted but for the surrogates. */
 START_TEST(utf8_takes_every_character)
 {
 	for (uint32_t c = 0x80; c <= 0x10ffff; c++) {
 		char s[4];
-		size_t n = c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
-		static const uint8_t leads[5] = {0, 0, 0xc0, 0xe0, 0xf0};
+		size_t n = utf8_put(s, c);
 
-		for (size_t i = 0; i < n; i++)
-			s[i] = (char)(0x80 | (c >> (6 * (n - 1 - i)) & 0x3f));
-		s[0] = (char)(leads[n] | (c >> (6 * (n - 1))));
 		if (utf8_is_valid(slice_of(s, n)) != (c < 0xd800 || c > 0xdfff))
 			ck_abort_msg("U+%04X", c);
 	}
@@ -451,6 +459,31 @@ START_TEST(utf8_controls_are_seen)
 	ck_assert(utf8_has_control(SLICE("\x7f")));
 	ck_assert(utf8_has_control(SLICE("a\xc2\x85")));
 	ck_assert(utf8_has_control(SLICE("\xc2\x9f")));
+}
+END_TEST
+
+/* Every character of Unicode's White_Space, and none beside. */
+START_TEST(blank_text_is_seen)
+{
+	static const uint32_t spaces[] = {9, 10, 11, 12, 13, 0x20, 0x85, 0xa0, 0x1680, 0x2000,
+	    0x2001, 0x2002, 0x2003, 0x2004, 0x2005, 0x2006, 0x2007, 0x2008, 0x2009, 0x200a, 0x2028,
+	    0x2029, 0x202f, 0x205f, 0x3000};
+	unsigned n_found = 0;
+
+	for (uint32_t c = 0; c < 0x11000; c++) {
+		char s[4];
+		size_t n = utf8_put(s, c);
+
+		if (!utf8_is_blank(slice_of(s, n)))
+			continue;
+		ck_assert_uint_lt(n_found, ARRAY_LEN(spaces));
+		ck_assert_uint_eq(c, spaces[n_found++]);
+		ck_assert(!utf8_is_blank(slice_of(s, n - 1)) || n == 1); /* cut off */
+	}
+	ck_assert_uint_eq(n_found, ARRAY_LEN(spaces));
+	ck_assert(utf8_is_blank(SLICE_NONE));
+	ck_assert(utf8_is_blank(SLICE(" \t\r\n\xc2\xa0\xe3\x80\x80 ")));
+	ck_assert(!utf8_is_blank(SLICE(" \xe3\x80\x80x")));
 }
 END_TEST
 
@@ -631,6 +664,7 @@ main(void)
 	tcase_add_loop_test(tc, utf8_is_checked, 0, (int)ARRAY_LEN(utf8_texts));
 	tcase_add_test(tc, utf8_takes_every_character);
 	tcase_add_test(tc, utf8_controls_are_seen);
+	tcase_add_test(tc, blank_text_is_seen);
 	tcase_add_test(tc, plain_text_is_seen);
 	tcase_add_test(tc, few_bytes_are_a_number);
 	tcase_add_test(tc, hex_digits_are_printfs);
