@@ -260,7 +260,7 @@ take_offset(struct slice *s, int64_t *offset_s)
 		return 0;
 	if (take_literal(s, "-") == 0)
 		sign = -1;
-	else if (take_literal(s, "+") < 0)
+	else if (take_literal(s, "+") < 0 && take_literal(s, " ") < 0) /* as a query has it */
 		return -1;
 	if (take_digits(s, 2, &hours) < 0 || take_literal(s, ":") < 0 ||
 	    take_digits(s, 2, &minutes) < 0 || hours > 23 || minutes > 59)
