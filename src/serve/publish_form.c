@@ -173,6 +173,13 @@ field_of_header(struct slice name)
 	return -1;
 }
 
+/* RFC 9218's Priority, which browsers add by themselves, is not ours: another place may have that. */
+static bool
+is_foreign(int field, struct slice value)
+{
+	return field == F_PRIORITY && draft_priority(value) == 0;
+}
+
 /*
  * What the body did not say: the first header of that name, else of the same name behind "X-". One
  * walk over the headers for all names.
@@ -188,7 +195,8 @@ read_headers(const struct http_head *head, struct publish_fields *f)
 		int field = field_of_header(has_x ? slice_skip(name, 2) : name);
 		unsigned bit = field < 0 ? 0 : 1U << field;
 
-		if (bit == 0 || (f->values[field].p != NULL && (has_x || (by_x & bit) == 0)))
+		if (bit == 0 || (f->values[field].p != NULL && (has_x || (by_x & bit) == 0)) ||
+		    is_foreign(field, head->headers[i].value))
 			continue;
 		f->values[field] = head->headers[i].value;
 		by_x = has_x ? by_x | bit : by_x & ~bit;
@@ -278,11 +286,12 @@ take_all(struct publish_fields *f, struct draft *d, struct refusal *why)
 	}
 	if (values[F_PRIORITY].p != NULL) /* other values are those of RFC 9218, for proxies */
 		d->priority = draft_priority(values[F_PRIORITY]);
-	if (values[F_TTL].p != NULL && take_ttl(f, d, why) < 0)
+	/* as every empty field of a form, or header: it is not there */
+	if (!utf8_is_blank(values[F_TTL]) && take_ttl(f, d, why) < 0)
 		return -1;
 	if (values[F_TAGS].p != NULL && draft_set_tags(d, values[F_TAGS], why) < 0)
 		return -1;
-	return values[F_DATA].p != NULL ? take_data(f, d, why) : 0;
+	return utf8_is_blank(values[F_DATA]) ? 0 : take_data(f, d, why);
 }
 
 int
