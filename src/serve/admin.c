@@ -305,6 +305,23 @@ is_resource(size_t i, struct slice name, struct slice rest)
 	return rest.n > suffix.n && slice_eq(slice_skip(rest, rest.n - suffix.n), suffix);
 }
 
+unsigned
+serve_admin_methods(struct slice path)
+{
+	struct slice rest = path;
+	struct slice name = path.p == NULL ? SLICE("") : slice_cut(&rest, '/');
+	unsigned methods = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(resources); i++) {
+		if (!is_resource(i, name, rest))
+			continue;
+		methods |= 1U << resources[i].method | 1U << HTTP_OPTIONS;
+		if (resources[i].method == HTTP_GET)
+			methods |= 1U << HTTP_HEAD;
+	}
+	return methods;
+}
+
 void
 serve_admin(struct exchange *x, struct slice path)
 {
@@ -316,7 +333,8 @@ serve_admin(struct exchange *x, struct slice path)
 	if (serve_authenticate(x, x->method != HTTP_GET && x->method != HTTP_HEAD, &claims) < 0)
 		return;
 	if (claims->role != ROLE_ADMIN) {
-		(void)refuse(&why, ERROR_INSUFFICIENT_SCOPE, "/api is for the role admin");
+		(void)refuse(
+		    &why, ERROR_INSUFFICIENT_SCOPE, "belfry.role is not 'admin', which /api wants");
 		serve_refuse(x, &why);
 		goto out;
 	}

@@ -528,25 +528,6 @@ explain(struct exchange *x)
 	serve_refuse(x, &why);
 }
 
-static bool
-accepts(const struct exchange *x, const char *type)
-{
-	for (size_t i = 0; i < x->head->n_headers; i++) {
-		struct slice rest = x->head->headers[i].value;
-		struct slice item;
-
-		if (!slice_eq_nocase(x->head->headers[i].name, SLICE("Accept")))
-			continue;
-		/* named, not by a wildcard: curl sends star/star */
-		while ((item = http_list_next(&rest)).p != NULL) {
-			if (slice_eq_nocase(slice_trim(slice_cut(&item, ';')), slice_str(type)))
-				return http_header_quality(
-					   x->head, SLICE("Accept"), slice_str(type)) > 0;
-		}
-	}
-	return false;
-}
-
 static void
 upgrade(struct exchange *x)
 {
@@ -597,9 +578,9 @@ serve_chat(struct exchange *x)
 
 	if (asks_upgrade && x->method == HTTP_GET)
 		upgrade(x);
-	else if (accepts(x, "text/event-stream"))
+	else if (stream_accepts(x, "text/event-stream"))
 		serve_chat_sse(x);
-	else if (accepts(x, "text/html"))
+	else if (stream_accepts(x, "text/html"))
 		redirect(x);
 	else
 		explain(x);

@@ -101,6 +101,8 @@ bool chat_token_lives(struct chat *c);
 void chat_refuse_handshake(struct exchange *x, int error);
 /* Whether Accept likes NDJSON better than Server-Sent Events. */
 bool stream_wants_lines(const struct exchange *x);
+/* Whether Accept names the type, not by a wildcard: curl sends star/star. */
+bool stream_accepts(const struct exchange *x, const char *type);
 /*
  * A stream that should come back later: 200 with `closing`, the limit and a spread retry, then
  * the end (an EventSource gives up for ever on any other status). Others get the refusal as it

@@ -251,12 +251,33 @@ chat_token_lives(struct chat *c)
 }
 
 bool
+stream_accepts(const struct exchange *x, const char *type)
+{
+	for (size_t i = 0; i < x->head->n_headers; i++) {
+		struct slice rest = x->head->headers[i].value;
+		struct slice item;
+
+		if (!slice_eq_nocase(x->head->headers[i].name, SLICE("Accept")))
+			continue;
+		while ((item = http_list_next(&rest)).p != NULL) {
+			if (slice_eq_nocase(slice_trim(slice_cut(&item, ';')), slice_str(type)))
+				return http_header_quality(
+					   x->head, SLICE("Accept"), slice_str(type)) > 0;
+		}
+	}
+	return false;
+}
+
+bool
 stream_wants_lines(const struct exchange *x)
 {
 	int lines = http_header_quality(x->head, SLICE("Accept"), SLICE("application/x-ndjson"));
+	int events = http_header_quality(x->head, SLICE("Accept"), SLICE("text/event-stream"));
 
-	return lines > 0 &&
-	       lines > http_header_quality(x->head, SLICE("Accept"), SLICE("text/event-stream"));
+	if (lines <= 0 || lines != events)
+		return lines > 0 && lines > events;
+	/* where both will do, that which is named */
+	return stream_accepts(x, "application/x-ndjson") && !stream_accepts(x, "text/event-stream");
 }
 
 void

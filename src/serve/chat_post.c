@@ -28,6 +28,7 @@ struct post {
 	struct slice user_id;
 	struct slice body;
 	struct buf answer;
+	struct buf challenge; /* of WWW-Authenticate; empty: none is due */
 };
 
 static void
@@ -36,6 +37,7 @@ post_free(struct post *p)
 	caller_done(&p->caller);
 	exchange_release(p->x);
 	buf_done(&p->answer);
+	buf_done(&p->challenge);
 	mem_free(p);
 }
 
@@ -47,6 +49,8 @@ reply(struct serve *home, struct inbox_item *item)
 
 	(void)home;
 	serve_retry_after(p->x, p->retry_after_s);
+	if (p->challenge.n > 0)
+		exchange_header(p->x, "WWW-Authenticate", buf_slice(&p->challenge));
 	if (p->is_lost)
 		exchange_abandon(p->x);
 	else if (p->status == 204)
@@ -99,7 +103,8 @@ on_refuse(struct caller *c, const struct refusal *r, struct slice ref)
 	r = serve_note_refusal(p->there, "door=post", r, &veiled);
 	p->status = r->status != 0 ? r->status : error_status(r->code);
 	p->retry_after_s = r->retry_after_s;
-	p->is_lost = session_error(&p->answer, r, ref) < 0;
+	serve_challenge(&p->challenge, r, p->status);
+	p->is_lost = session_error(&p->answer, r, ref) < 0 || p->challenge.failed;
 	p->is_answered = true;
 }
 
@@ -195,6 +200,7 @@ post_new(struct exchange *x, struct slice session_id, const struct claims *claim
 	p->x = exchange_hold(x);
 	p->is_json = is_json;
 	p->answer = BUF_INIT(2 * MESSAGE_JSON_MAX);
+	p->challenge = BUF_INIT(CHALLENGE_MAX);
 	memcpy(at, session_id.p, session_id.n);
 	p->session_id = slice_of(at, session_id.n);
 	at += session_id.n;

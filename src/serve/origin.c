@@ -149,6 +149,11 @@ serve_check_origin(struct exchange *x, struct refusal *r)
 		counter_failed(x->net->counters, CHECK_ORIGIN);
 	if (host.p == NULL)
 		host = x->head->authority;
+	if (x->head->fields[HTTP_FIELD_ORIGIN] > 1)
+		return refuse(r, ERROR_FORBIDDEN,
+		    "there are %u Origin header fields, the first is '%s'; one is wanted: the host asked for, '%s', or one of cors.allow_origins",
+		    x->head->fields[HTTP_FIELD_ORIGIN], refuse_clean(origin, origin_text),
+		    refuse_clean(host, host_text));
 	return refuse(r, ERROR_FORBIDDEN,
 	    "Origin '%s' is neither the host asked for, '%s', nor in cors.allow_origins",
 	    refuse_clean(origin, origin_text), refuse_clean(host, host_text));

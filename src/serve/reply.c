@@ -5,10 +5,9 @@
 #include "net/conn.h"
 #include "serve/private.h"
 
-#define PROBLEM_MAX   4096
-#define CHALLENGE_MAX 640
-#define REALM         "Bearer realm=\"belfry\""
-#define WHO_SIZE      128 /* of who asked, for the log */
+#define PROBLEM_MAX 4096
+#define REALM       "Bearer realm=\"belfry\""
+#define WHO_SIZE    128 /* of who asked, for the log */
 
 /* The error attribute of RFC 6750, section 3.1; NULL where it has none. */
 static const char *
@@ -32,22 +31,31 @@ add_description(struct buf *out, const char *text)
 	}
 }
 
-static void
-add_challenge(struct exchange *x, const struct refusal *r, int status)
+void
+serve_challenge(struct buf *out, const struct refusal *r, int status)
 {
 	const char *error = bearer_error(r->code);
-	struct buf value = BUF_INIT(CHALLENGE_MAX);
 
 	/* Without a token only the scheme is told, no error (RFC 6750, 3.1). */
 	if (error == NULL && status != 401)
 		return;
-	(void)BUF_ADD_LIT(&value, REALM);
+	(void)BUF_ADD_LIT(out, REALM);
 	if (error != NULL) {
-		(void)buf_printf(&value, ", error=\"%s\", error_description=\"", error);
-		add_description(&value, r->text);
-		(void)buf_add_char(&value, '"');
+		(void)buf_printf(out, ", error=\"%s\", error_description=\"", error);
+		add_description(out, r->text);
+		(void)buf_add_char(out, '"');
 	}
-	exchange_header(x, "WWW-Authenticate", value.failed ? SLICE(REALM) : buf_slice(&value));
+}
+
+static void
+add_challenge(struct exchange *x, const struct refusal *r, int status)
+{
+	struct buf value = BUF_INIT(CHALLENGE_MAX);
+
+	serve_challenge(&value, r, status);
+	if (value.n > 0 || value.failed)
+		exchange_header(
+		    x, "WWW-Authenticate", value.failed ? SLICE(REALM) : buf_slice(&value));
 	buf_done(&value);
 }
 

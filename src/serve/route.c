@@ -163,6 +163,34 @@ is_server_options(const struct exchange *x)
 	return x->method == HTTP_OPTIONS && slice_eq(x->head->path, SLICE("*"));
 }
 
+/* What the resource takes that the path names; 0: it names none. */
+static unsigned
+methods_of(const struct route *route, struct slice tail)
+{
+	return route->run_tail == serve_admin ? serve_admin_methods(tail) : route->methods;
+}
+
+static int
+check_method(struct exchange *x, const struct route *route, struct slice tail, struct refusal *r)
+{
+	char allow[ALLOW_MAX] UNCLEARED;
+	char method[REFUSE_CLEAN] UNCLEARED;
+	char path[REFUSE_CLEAN] UNCLEARED;
+	unsigned methods = methods_of(route, tail);
+
+	if ((methods & 1U << x->method) != 0)
+		return 0;
+	/* what some of /api takes is for serve_admin to judge, which asks first for whom */
+	if (x->method != HTTP_OPTIONS && (route->methods & 1U << x->method) != 0)
+		return 0;
+	if (methods == 0)
+		return refuse(r, ERROR_NOT_FOUND, "there is nothing at '%s'",
+		    refuse_clean(x->head->path, path));
+	exchange_header(x, "Allow", slice_str(list_methods(methods, allow)));
+	return refuse(r, ERROR_METHOD_NOT_ALLOWED, "'%s' takes %s, not %s",
+	    refuse_clean(x->head->path, path), allow, refuse_clean(x->head->method_text, method));
+}
+
 static int
 check_route(struct exchange *x, const struct route **out, struct refusal *r)
 {
@@ -184,13 +212,8 @@ check_route(struct exchange *x, const struct route **out, struct refusal *r)
 	if (route == NULL)
 		return refuse(r, ERROR_NOT_FOUND, "there is nothing at '%s'",
 		    refuse_clean(x->head->path, path));
-	if ((route->methods & 1U << x->method) == 0) {
-		(void)list_methods(route->methods, allow);
-		exchange_header(x, "Allow", slice_str(allow));
-		return refuse(r, ERROR_METHOD_NOT_ALLOWED, "'%s' takes %s, not %s",
-		    refuse_clean(x->head->path, path), allow,
-		    refuse_clean(x->head->method_text, method));
-	}
+	if (check_method(x, route, tail, r) < 0)
+		return -1;
 	*out = route;
 	return 0;
 }
@@ -344,7 +367,7 @@ serve_on_request(struct exchange *x)
 		(void)refuse(&r, ERROR_NOT_FOUND, "it has just gone");
 		serve_refuse(x, &r);
 	} else if (x->method == HTTP_OPTIONS) {
-		answer_options(x, route->methods);
+		answer_options(x, methods_of(route, tail));
 	} else if (route->run_tail != NULL) {
 		route->run_tail(x, tail);
 	} else {

@@ -105,6 +105,9 @@ void serve_preflight(struct exchange *x, const char *allow);
  * ends with the answer when a body is announced: its bytes must never be taken for a request.
  */
 void serve_refuse(struct exchange *x, const struct refusal *r);
+#define CHALLENGE_MAX 640
+/* What WWW-Authenticate says of it (RFC 6750, section 3), appended; nothing where it is not due. */
+void serve_challenge(struct buf *out, const struct refusal *r, int status);
 /* Add Retry-After; 0 seconds: nothing is said. */
 void serve_retry_after(struct exchange *x, uint32_t seconds);
 /*
@@ -150,6 +153,8 @@ void serve_healthz(struct exchange *x);
 void serve_readyz(struct exchange *x);
 void serve_metrics(struct exchange *x);
 void serve_admin(struct exchange *x, struct slice path); /* what follows /api/, absent for /api */
+/* What is there takes: bits of enum http_method, 0 when nothing is there. */
+unsigned serve_admin_methods(struct slice path);
 
 /* --- moderate.c --- */
 struct measure;

@@ -219,6 +219,16 @@ def test_errors(daemons, room, body, status, code):
     assert doc["type"] == "error" and doc["code"] == code and doc["message"], doc
 
 
+def test_refusals_have_a_challenge(daemons, room):
+    """401 must say which scheme is wanted (RFC 9110, 15.5.2), 403 insufficient_scope as everywhere."""
+    s = daemons.chat_sse(room)
+    r = post(daemons, s.session, {"type": "refresh", "token": "a.b.c"})
+    assert r.status == 401 and r.header("WWW-Authenticate").startswith('Bearer realm="belfry", error="invalid_token", error_description="'), r
+    r = post(daemons, s.session, {"type": "kick", "room": room, "user": "x"})
+    assert r.status == 403 and 'error="insufficient_scope"' in r.header("WWW-Authenticate"), r
+    assert post(daemons, s.session, {"type": "chat", "content": ""}).header("WWW-Authenticate") is None
+
+
 def missing(r):
     assert r.status == 404, r
     doc = r.json()

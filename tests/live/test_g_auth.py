@@ -113,6 +113,17 @@ def test_cookie_needs_an_origin(daemon, topic):
         daemon.ws("/chat", token="", headers=headers, refuse=True).problem(403)
         daemon.sse(token="", topic=topic, headers=headers, refuse=True).problem(403)
     daemon.http("GET", f"/history?topic={topic}", none).ok()
+    # a browser puts no Origin on a GET of its own origin, but says so; a POST always has one
+    fetched = {**none, "Sec-Fetch-Site": "same-origin"}
+    daemon.sse(token="", topic=topic, headers=fetched).close()
+    daemon.sse("/chat", token="", room="fetched", headers=fetched).close()
+    daemon.http("GET", "/chat", fetched).problem(426)
+    daemon.http("POST", f"/publish/{topic}", fetched, "x").problem(403)
+    daemon.ws("/chat", token="", headers=fetched, refuse=True).problem(403)
+    for site in ("same-site", "cross-site", "none", "SAME-ORIGIN", "same-origin, same-origin"):
+        daemon.sse(token="", topic=topic, headers={**none, "Sec-Fetch-Site": site}, refuse=True).problem(403)
+    daemon.sse(token="", topic=topic, headers=[*fetched.items(), ("Sec-Fetch-Site", "same-origin")], refuse=True).problem(403)
+    daemon.sse(token="", topic=topic, headers={**evil, "Sec-Fetch-Site": "same-origin"}, refuse=True).problem(403)
 
 
 def test_cookie_and_star(start):

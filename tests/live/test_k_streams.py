@@ -319,7 +319,7 @@ def test_lines(daemon):
     topic = mark("nd")
     ids = [publish(daemon, topic, message="a\nb", title="t"), publish(daemon, topic, data="x\r\ny"), publish(daemon, topic, data={"a": [1]}, event="price")]
     t = daemon.token("rae")
-    for accept, lines in (("application/x-ndjson", True), ("APPLICATION/X-NDJSON", True), ("application/x-ndjson;q=0.9, text/event-stream;q=0.1", True), ("application/x-ndjson, */*;q=0.1", True), ("text/event-stream, application/x-ndjson;q=0.5", False),
+    for accept, lines in (("application/x-ndjson", True), ("APPLICATION/X-NDJSON", True), ("application/x-ndjson;q=0.9, text/event-stream;q=0.1", True), ("application/x-ndjson, */*;q=0.1", True), ("application/x-ndjson, */*", True), ("application/x-ndjson, text/event-stream", False), ("text/event-stream, application/x-ndjson;q=0.5", False),
                           ("application/x-ndjson;q=0", False), ("application/json", False), ("*/*", False), ("application/x-ndjson;q=0.0", False)):
         r = daemon.http("GET", f"/events?topic={topic}&wait=0&after=all", {"Accept": accept}, token=t).ok()
         assert r.header("Content-Type").split(";")[0] == ("application/x-ndjson" if lines else "text/event-stream"), (accept, r)

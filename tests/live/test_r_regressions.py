@@ -258,3 +258,41 @@ def test_a_cut_answer_does_not_look_whole(start):
         with pytest.raises(ConnectionResetError):
             while c.sock.recv(65536):
                 pass
+
+
+@pytest.mark.parametrize("what", ["answer", "stream"])
+def test_last_answer_taken_slowly(start, what):
+    """What the socket had not taken of an answer that ends its connection was cut off after limits.drain."""
+    d = start({"limits": {"drain": 0}})
+    d.publish_many("t/long", ["x" * 60_000] * 4)
+    path = "/history?topic=t/long&limit=1000" if what == "answer" else "/events?topic=t/long&after=all&wait=0"
+    with d.conn(rcvbuf=4096) as c:
+        c.send(build("GET", path, {"Connection": "close", "Authorization": f"Bearer {d.token()}"}, host=d.host))
+        time.sleep(3)
+        r = c.head()
+        assert len(c.rest(timeout=WAIT * 4)) > 200_000 and r.status == 200
+
+
+def test_what_api_takes(daemon):
+    """Allow named what any of /api takes, whatever was asked for."""
+    for path, allow in (("stats", "GET, HEAD, OPTIONS"), ("kick", "POST, OPTIONS"), ("connections/0123456789abcdef", "DELETE, OPTIONS"), ("topics/a/b/members", "GET, HEAD, OPTIONS")):
+        r = daemon.http("PUT", f"/api/{path}")
+        r.problem(405, "method_not_allowed")
+        assert r.header("Allow") == allow, r
+        assert daemon.http("OPTIONS", f"/api/{path}").header("Allow") == allow
+    for method in ("PUT", "OPTIONS"):
+        daemon.http(method, "/api/nothing").problem(404)
+
+
+def test_two_origins(daemon):
+    """It said that the one is not the host asked for, which it is."""
+    headers = [("Origin", f"http://{daemon.host}")] * 2
+    assert "there are 2 Origin header fields" in daemon.http("POST", "/publish/a", headers, "x", token=daemon.token()).problem(403)["detail"]
+
+
+def test_plus_sign_in_a_time(daemon, topic):
+    """In a query it is a space: RFC 3339 times with an offset were no times."""
+    daemon.publish(topic, "x")
+    got = daemon.http("GET", f"/history?topic={topic}&after=2020-01-01T00:00:00+01:00", token=daemon.token()).ok().json()["messages"]
+    assert len(got) == 1
+    assert daemon.http("POST", f"/publish/{topic}?at=2020-01-01T00:00:00+01:00", (), "x", token=daemon.token()).status == 202

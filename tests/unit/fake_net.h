@@ -185,6 +185,14 @@ FAKE_ENDPOINT_WITH_TAIL(publish)
 FAKE_ENDPOINT_WITH_TAIL(chat_post)
 FAKE_ENDPOINT_WITH_TAIL(admin)
 
+unsigned
+serve_admin_methods(struct slice path)
+{
+	if (slice_eq(path, SLICE("stats")))
+		return 1U << HTTP_GET | 1U << HTTP_HEAD | 1U << HTTP_OPTIONS;
+	return slice_eq(path, SLICE("kick")) ? 1U << HTTP_POST | 1U << HTTP_OPTIONS : 0;
+}
+
 /* --- tokens: "good", "guest", "admin" are taken, "old" is signed but has ended, others are forged --- */
 
 static struct claims *
