@@ -24,7 +24,7 @@ import { Threads } from './page/thread.js';
 
 const NOTICES_TO_BEGIN_WITH = 50;
 const LIST_ROOMS_EVERY_MS = 30_000;
-const TRY_AGAIN_MS = 5_000;
+const TRY_AGAIN_MS = 3_000;
 
 const identity = new Identity();
 const door = new Door(identity, enter);

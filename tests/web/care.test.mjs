@@ -71,7 +71,7 @@ test('what was refused stays: in its room, in the box, until somebody sends it',
 	await box(page).press('Enter');
 	await page.getByText('That is too long for one message.').waitFor();
 	assert.equal(await box(page).inputValue(), much);
-	await shoot(page, 'too-long');
+	await shoot(page, 'too-long', () => box(page).press('Enter'));
 	await box(page).fill('');
 	await go(page, 'quiet');
 	await row(page, 'may I?').getByRole('button', { name: 'Try again' }).waitFor();

@@ -5,6 +5,8 @@ import { localTimes, make } from './dom.js';
 
 /** @typedef {{words: string, act: () => void, isBad?: boolean, hint?: string}} Item */
 
+const TOAST_GAP_PX = 10;
+
 /** @type {(() => void) | null} */
 let closeOpen = null;
 
@@ -139,9 +141,12 @@ export function field(words, input) {
 /** A few words that pass by. @param {string} words */
 export function toast(words) {
 	const box = document.getElementById('toasts');
+	const form = document.getElementById('composer');
 	const node = make('p', { class: 'toast' }, localTimes(words));
 
 	[...box?.children ?? []].find((other) => other.textContent === node.textContent)?.remove();
+	if (box !== null)               // over the box to write in, however high that is by now
+		box.style.bottom = form?.offsetParent ? `${innerHeight - form.getBoundingClientRect().top + TOAST_GAP_PX}px` : '';
 	box?.append(node);
 	setTimeout(() => node.remove(), 6000);
 }
