@@ -99,3 +99,22 @@ test('says what is wrong: no room, a room that is not granted', async () => {
 	const closed = await visit('/closed', `room="closed" token="${token}"`);
 	await closed.getByRole('alert').filter({ hasText: '#closed does not let you in' }).waitFor();
 });
+
+test('one that is taken out of the page leaves nothing behind', async () => {
+	const page = await visit('/gone', `room="gone" token="${daemon.token('ada', 'Ada')}"`);
+
+	await connected(page);
+	await page.evaluate(() => {
+		globalThis.gone = new WeakRef(document.querySelector('belfry-chat'));
+		gone.deref().remove();
+	});
+	const devtools = await page.context().newCDPSession(page);
+	const end = Date.now() + 30_000;
+	let isGone = false;
+	while (!isGone && Date.now() < end) {   // its last timers may still be under way
+		await page.waitForTimeout(300);
+		await devtools.send('HeapProfiler.collectGarbage');
+		isGone = await page.evaluate(() => gone.deref() === undefined);
+	}
+	assert.ok(isGone);
+});
