@@ -200,8 +200,9 @@ refuse_algorithm(const struct reading *r)
 		n += (size_t)snprintf(list + n, sizeof(list) - n, "%s%s", n == 0 ? "" : ", ",
 		    token_algorithm_name(alg));
 	}
-	return token_refuse(
-	    r->why, "alg", false, "alg is none of the algorithms taken here, want %s", list);
+	return token_refuse(r->why, "alg", false,
+	    "alg is none of the algorithms taken here, want %s",
+	    n == 0 ? "a guest token of this daemon" : list);
 }
 
 static int
