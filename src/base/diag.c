@@ -9,6 +9,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/utf8.h"
 
 #define DIAG_LINE 2048
 
@@ -45,6 +46,19 @@ diag_init(struct diag *d)
 	atomic_store(&d->level, DIAG_INFO);
 }
 
+void
+diag_say(const char *fmt, ...)
+{
+	va_list args;
+
+	if (stderr_is_journal())
+		(void)fprintf(stderr, "<%d>", levels[DIAG_ERROR].priority);
+	va_start(args, fmt);
+	(void)vfprintf(stderr, fmt, args); /* nowhere else to say it */
+	va_end(args);
+	(void)fputc('\n', stderr);
+}
+
 bool
 diag_wants(const struct diag *d, enum diag_level level)
 {
@@ -79,19 +93,44 @@ diag_quote(struct slice s, char out[DIAG_QUOTED])
 	return out;
 }
 
+/* Text goes through as it is; bytes that are none, one by one. */
 static void
 add_json_escaped(struct buf *b, struct slice s)
 {
+	bool is_text = utf8_is_valid(s);
+
 	for (size_t i = 0; i < s.n; i++) {
 		unsigned char c = (unsigned char)s.p[i];
 
 		if (c == '"' || c == '\\')
 			(void)buf_printf(b, "\\%c", c); /* b is large enough or fails whole */
-		else if (c < 0x20 || c >= 0x7f)
+		else if (c < 0x20 || c == 0x7f || (c > 0x7f && !is_text))
 			(void)buf_printf(b, "\\u%04x", c);
 		else
 			(void)buf_add_char(b, (char)c);
 	}
+}
+
+/* What stood between the quotes before diag_quote made it so. */
+static void
+add_json_unquoted(struct buf *b, struct slice s)
+{
+	char plain[DIAG_LINE];
+	size_t n = 0;
+
+	for (size_t i = 0; i < s.n && n < sizeof(plain); i++) {
+		char c = s.p[i];
+
+		if (c == '\\' && i + 3 < s.n && s.p[i + 1] == 'x' && hex_value(s.p[i + 2]) >= 0 &&
+		    hex_value(s.p[i + 3]) >= 0) {
+			c = (char)(hex_value(s.p[i + 2]) << 4 | hex_value(s.p[i + 3]));
+			i += 3;
+		} else if (c == '\\' && i + 1 < s.n) {
+			c = s.p[++i];
+		}
+		plain[n++] = c;
+	}
+	add_json_escaped(b, slice_of(plain, n));
 }
 
 /*
@@ -116,8 +155,8 @@ value_length(struct slice s)
 }
 
 /*
- * key=value pairs as JSON members: every value a string, an already quoted one without its
- * quotes.
+ * key=value pairs as JSON members: every value a string, a quoted one as it was before it was
+ * quoted.
  */
 static void
 add_json_fields(struct buf *b, struct slice fields)
@@ -135,7 +174,7 @@ add_json_fields(struct buf *b, struct slice fields)
 		value = slice_skip(fields, (size_t)(eq - fields.p) + 1);
 		n = value_length(value);
 		if (n >= 2 && value.p[0] == '"')
-			add_json_escaped(b, slice_of(value.p + 1, n - 2));
+			add_json_unquoted(b, slice_of(value.p + 1, n - 2));
 		else
 			add_json_escaped(b, slice_of(value.p, n));
 		(void)buf_add_char(b, '"');

@@ -37,6 +37,11 @@ struct diag {
 
 /* stderr; is_journal when JOURNAL_STREAM names it. */
 void diag_init(struct diag *d);
+/*
+ * A whole line for whoever starts the program, before there is a struct diag: plain text on stderr, as an
+ * error where the journal reads it.
+ */
+void diag_say(const char *fmt, ...) PRINTF(1, 2);
 bool diag_wants(const struct diag *d, enum diag_level level);
 
 /*

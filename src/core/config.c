@@ -54,6 +54,7 @@ listeners_done(struct config *c)
 		strings_done(&l->allow_groups);
 		mem_free(l->tls_certificate);
 		mem_free(l->tls_key);
+		mem_free(l->file);
 	}
 	mem_free(c->listeners);
 }

@@ -27,7 +27,8 @@ struct config_listener {
 	char *tls_certificate; /* NULL: no TLS */
 	char *tls_key;
 	bool proxy_protocol;
-	unsigned line; /* in the configuration file, for messages */
+	char *file;    /* where it is written, for messages */
+	unsigned line; /* … and the line in it */
 };
 
 struct config_network {

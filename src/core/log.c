@@ -5,6 +5,7 @@
 #include "base/lock.h"
 #include "base/mem.h"
 #include "core/facts.h"
+#include "core/hub.h"
 #include "core/known_name.h"
 #include "core/log_private.h"
 #include "core/read_marker.h"
@@ -16,6 +17,7 @@
  * begins in 1970): with zeros before it it would be no number in JSON.
  */
 #define LOG_LEAST_ID UINT64_C(1000000000000000)
+#define RULES_STEP     1024 /* topics that are given their rule under one lock */
 #define FORGET_AFTER_MS                                                                            \
 	((int64_t)30 * 24 * 3600 * 1000) /* a trimmed topic is remembered that long */
 
@@ -188,6 +190,26 @@ log_set_crowd(struct log *l, uint32_t members)
 	log_lock(l);
 	l->crowd = members;
 	log_unlock(l);
+}
+
+bool
+log_use_rules(struct log *l, const struct config *c, size_t *at)
+{
+	struct log_topic *t = NULL;
+
+	log_lock(l);
+	for (unsigned i = 0; i < RULES_STEP; i++) {
+		const struct topic_rule *rule;
+
+		t = map_next(&l->topics, at);
+		if (t == NULL)
+			break;
+		rule = config_rule(c, t->name);
+		t->keep_count = rule->history;
+		t->keep_ms = rule->keep_ms;
+	}
+	log_unlock(l);
+	return t != NULL;
 }
 
 /* --- topics --- */

@@ -341,6 +341,12 @@ void log_free(struct log *l);
 void log_set_max_topics(struct log *l, uint32_t max);
 /* chat.presence_limit of a reload. */
 void log_set_crowd(struct log *l, uint32_t members);
+/*
+ * Lets topics go by the rules of c from now on, not only from their next message on: some of them, from *at
+ * on (0: from the beginning). False when those were the last. A message that is under way brings the rule
+ * along that it was made with, so after a reload this is done more than once.
+ */
+bool log_use_rules(struct log *l, const struct config *c, size_t *at);
 /* Retention; once a second, main thread. */
 void log_sweep(struct log *l, int64_t now_ms);
 /*

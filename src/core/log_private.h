@@ -28,7 +28,7 @@ struct log_topic {
 	uint64_t trimmed_id; /* highest id that retention took; 0: none */
 	uint32_t n_stored;   /* messages */
 	uint32_t n_changes;  /* … and records that change one: they push no message out */
-	uint32_t keep_count; /* of the newest message's rule */
+	uint32_t keep_count; /* of its rule, as its newest message or log_use_rules had it */
 	uint64_t keep_ms;
 	int64_t used_ms;   /* when it last had something */
 	void *stored;      /* the store's */

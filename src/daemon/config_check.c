@@ -25,8 +25,12 @@ static int
 check_listener(struct config_reader *r, const config_setting_t *s, struct config_place *place)
 {
 	struct config_listener *l = place->base;
+	struct config_where where = config_where(r, config_setting_source_line(s));
 
-	l->line = config_where(r, config_setting_source_line(s)).line;
+	l->line = where.line;
+	l->file = mem_strdup(slice_str(where.file));
+	if (l->file == NULL)
+		return config_fail_memory(r);
 	if (l->unix_path == NULL) {
 		if (was_seen(place, "listen.mode") || l->allow_users.n > 0 || l->allow_groups.n > 0)
 			return config_fail_at(r, s,

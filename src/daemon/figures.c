@@ -166,7 +166,9 @@ feeds_tick(struct server *s, uint64_t now_ms, int64_t wall_ms)
 	struct buf b = BUF_INIT(4096);
 
 	for (size_t i = 0; i < c->n_feeds && i < ARRAY_LEN(s->feeds); i++) {
-		if (now_ms < s->feeds[i].due_ms)
+		/* due later than it can be: a reload has made it more frequent */
+		if (now_ms < s->feeds[i].due_ms &&
+		    s->feeds[i].due_ms - now_ms <= c->feeds[i].every_ms)
 			continue;
 		s->feeds[i].due_ms = now_ms + c->feeds[i].every_ms;
 		if (b.n == 0)

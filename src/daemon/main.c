@@ -26,6 +26,21 @@ usage(FILE *to)
 	    "See belfryd(8) and belfryd.conf(5).\n");
 }
 
+static void
+set_signals(void)
+{
+	sigset_t reload;
+
+	(void)signal(SIGPIPE, SIG_IGN);
+	(void)signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is a failed write */
+	(void)signal(SIGUSR1, SIG_IGN); /* others open their logs anew then; here is none to open */
+	(void)signal(SIGUSR2, SIG_IGN);
+	/* one that comes while the daemon starts waits until it can be followed */
+	(void)sigemptyset(&reload);
+	(void)sigaddset(&reload, SIGHUP);
+	(void)pthread_sigmask(SIG_BLOCK, &reload, NULL);
+}
+
 int
 main(int argc, char *argv[])
 {
@@ -39,6 +54,7 @@ main(int argc, char *argv[])
 	const char *path = DEFAULT_CONFIG;
 	struct server *server;
 	struct setup *setup;
+	struct config_error error;
 	bool only_check = false;
 	uint8_t guest_key[32];
 	int option;
@@ -68,12 +84,13 @@ main(int argc, char *argv[])
 		usage(stderr);
 		return EX_USAGE;
 	}
-	(void)signal(SIGPIPE, SIG_IGN);
-	(void)signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is a failed write */
+	set_signals();
 	rng_fill(guest_key, sizeof(guest_key));
-	setup = server_load(path, guest_key);
-	if (setup == NULL)
+	setup = server_load(path, guest_key, &error);
+	if (setup == NULL) {
+		diag_say("%s:%u: %s", error.file, error.line, error.text);
 		return EX_CONFIG;
+	}
 	if (only_check) {
 		(void)printf("%s: ok\n", path);
 		setup_unref(setup);

@@ -15,7 +15,6 @@
 #include "core/config.h"
 #include "core/limiter.h"
 #include "core/read_marker.h"
-#include "daemon/config_read.h"
 #include "daemon/notify.h"
 #include "daemon/storage.h"
 
@@ -23,32 +22,31 @@
 #define SWEEP_MS      1000
 #define GUEST_BUCKETS 65536
 #define EXTRA_CONNS   32 /* above limits.connections: only told so, each in its own words */
+#define RULES_ROUNDS  30 /* ticks: longer than an append that was made before a reload may take */
 #define FDS_BESIDE                                                                                 \
 	(64 + EXTRA_CONNS) /* descriptors that are not connections: listeners, loops, files */
 
 /* --- loading --- */
 
 struct setup *
-server_load(const char *path, const uint8_t guest_key[32])
+server_load(const char *path, const uint8_t guest_key[32], struct config_error *error)
 {
 	struct setup *setup = mem_calloc(1, sizeof(*setup));
-	struct config_error error;
-	char text[512];
 
 	if (setup == NULL) {
-		(void)fprintf(stderr, "no memory for the configuration\n");
+		*error = (struct config_error){.line = 1, .text = "out of memory"};
+		(void)snprintf(error->file, sizeof(error->file), "%s", path);
 		return NULL;
 	}
 	atomic_init(&setup->refs, 1);
-	if (config_load(path, &setup->config, &error) < 0) {
-		(void)fprintf(stderr, "%s:%u: %s\n", error.file, error.line, error.text);
+	if (config_load(path, &setup->config, error) < 0) {
 		setup_unref(setup);
 		return NULL;
 	}
-	setup->keyring = keyring_new(&setup->config->auth, text, sizeof(text));
+	setup->keyring = keyring_new(&setup->config->auth, error->text, sizeof(error->text));
 	if (setup->keyring == NULL) {
-		(void)fprintf(stderr, "%s:%u: %s\n", setup->config->auth_file,
-		    setup->config->auth_line, text);
+		(void)snprintf(error->file, sizeof(error->file), "%s", setup->config->auth_file);
+		error->line = setup->config->auth_line;
 		setup_unref(setup);
 		return NULL;
 	}
@@ -234,27 +232,39 @@ on_bound(void *ctx, const char *address, unsigned port)
 
 /* --- signals --- */
 
+/* The old configuration stays. */
+static void
+say_kept(struct server *s, const struct config_error *e)
+{
+	char text[sizeof(e->file) + sizeof(e->text) + 32];
+	char quoted[DIAG_QUOTED];
+
+	(void)snprintf(text, sizeof(text), "%s:%u: %s", e->file, e->line, e->text);
+	diag_log(&s->diag, DIAG_ERROR, "server.reload", "result=kept_old reason=%s",
+	    diag_quote(slice_str(text), quoted));
+}
+
 static void
 reload(struct server *s)
 {
 	struct setup *setup;
+	struct config_error error;
 	struct buf changed = BUF_INIT(4096);
 	char stamp[64];
 
 	(void)snprintf(stamp, sizeof(stamp), "RELOADING=1\nMONOTONIC_USEC=%llu",
 	    (unsigned long long)clock_mono_us());
 	notify(stamp);
-	setup = server_load(s->config_path, s->guest_key);
+	setup = server_load(s->config_path, s->guest_key, &error);
 	if (setup == NULL) {
-		diag_log(&s->diag, DIAG_ERROR, "server.reload",
-		    "result=kept_old reason=\"the new file has an error, see above\"");
+		say_kept(s, &error);
 		notify("READY=1");
 		return;
 	}
 	setup->config->generation = s->setup->config->generation + 1;
 	raise_descriptors(s, setup->config);
 	clamp_connections(s, setup->config);
-	if (config_changed_keys(s->setup->config, setup->config, &changed) > 0)
+	if (config_changed_keys(s->started->config, setup->config, &changed) > 0)
 		diag_log(&s->diag, DIAG_WARNING, "server.reload", "needs_restart=\"%.*s\"",
 		    SLICE_ARG(buf_slice(&changed)));
 	buf_done(&changed);
@@ -264,6 +274,8 @@ reload(struct server *s)
 	log_set_crowd(s->log, setup->config->chat.presence_limit);
 	setup_unref(s->setup);
 	s->setup = setup;
+	s->rules_rounds = RULES_ROUNDS;
+	s->rules_at = 0;
 	use_logging(s);
 	diag_log(&s->diag, DIAG_NOTICE, "server.reload", "result=ok generation=%llu",
 	    (unsigned long long)setup->config->generation);
@@ -304,6 +316,16 @@ on_signal(evutil_socket_t number, short what, void *arg)
 
 /* --- the clockwork --- */
 
+/* After a reload: topics go by the new rules, those too on which nothing new is published. */
+static void
+rules_tick(struct server *s)
+{
+	if (s->rules_rounds == 0 || log_use_rules(s->log, s->setup->config, &s->rules_at))
+		return;
+	s->rules_at = 0;
+	s->rules_rounds--;
+}
+
 static void
 on_tick(evutil_socket_t fd, short what, void *arg)
 {
@@ -316,6 +338,7 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 	presence_expire(s->log, wall_ms);
 	log_fire(s->log, wall_ms);
 	markers_tick(s->log, wall_ms);
+	rules_tick(s);
 	if (now_ms >= s->next_sweep_ms) {
 		s->next_sweep_ms = now_ms + SWEEP_MS;
 		log_sweep(s->log, wall_ms);
@@ -379,6 +402,7 @@ prepare_loop(struct server *s)
 {
 	static const int numbers[] = {SIGTERM, SIGINT, SIGHUP};
 	struct timeval every = {0, TICK_MS * 1000};
+	sigset_t all;
 
 	s->base = event_base_new();
 	if (s->base == NULL)
@@ -388,6 +412,8 @@ prepare_loop(struct server *s)
 		if (s->signals[i] == NULL || event_add(s->signals[i], NULL) != 0)
 			return -ENOMEM;
 	}
+	(void)sigemptyset(&all);
+	(void)pthread_sigmask(SIG_SETMASK, &all, NULL); /* a reload may have been asked for */
 	s->tick = event_new(s->base, -1, EV_PERSIST, on_tick, s);
 	return s->tick == NULL || event_add(s->tick, &every) != 0 ? -ENOMEM : 0;
 }
@@ -452,6 +478,7 @@ server_close(struct server *s)
 	if (s->base != NULL)
 		event_base_free(s->base);
 	setup_unref(s->setup);
+	setup_unref(s->started);
 	mem_free(s->config_path);
 	buf_done(&s->listens);
 }
@@ -460,12 +487,12 @@ int
 server_open(struct server *s, struct setup *setup, const char *config_path)
 {
 	struct listener_ops ops = {.ctx = s, .accepted = on_accepted, .bound = on_bound};
-	char error[512];
-	unsigned line = 0;
+	char error[1024];
 	int code = EX_OSERR;
 	int r;
 
 	s->setup = setup_ref(setup);
+	s->started = setup_ref(setup);
 	s->config_path = mem_strdup(slice_str(config_path));
 	s->started_ms = clock_mono_us() / 1000;
 	s->n_workers = choose_workers(setup->config);
@@ -482,9 +509,9 @@ server_open(struct server *s, struct setup *setup, const char *config_path)
 	use_logging(s);
 	raise_descriptors(s, setup->config);
 	clamp_connections(s, setup->config);
-	s->listeners = listeners_open(setup->config, error, sizeof(error), &line);
+	s->listeners = listeners_open(setup->config, error, sizeof(error));
 	if (s->listeners == NULL) {
-		(void)fprintf(stderr, "%s:%u: %s\n", config_path, line, error);
+		diag_say("%s", error);
 		return EX_UNAVAILABLE; /* not the file's fault: it may be another moment's */
 	}
 	r = s->config_path == NULL ? -ENOMEM : prepare(s, &code);
@@ -494,7 +521,7 @@ server_open(struct server *s, struct setup *setup, const char *config_path)
 		r = listeners_start(s->listeners, s->base, &s->diag, &ops);
 	if (r < 0) {
 		if (code == EX_OSERR)
-			(void)fprintf(stderr, "not enough memory to start\n");
+			diag_say("not enough memory to start");
 		return code;
 	}
 	return EX_OK;
@@ -516,7 +543,7 @@ server_run(struct server *s, struct setup *setup, const char *config_path)
 	int code = server_open(s, setup, config_path);
 
 	if (code == EX_OK && start_workers(s) < 0) {
-		(void)fprintf(stderr, "not enough threads to start\n");
+		diag_say("not enough threads to start");
 		code = EX_OSERR;
 	}
 	if (code == EX_OK) {

@@ -6,6 +6,7 @@
 #define DAEMON_SERVER_H
 
 #include "base/diag.h"
+#include "daemon/config_read.h"
 #include "daemon/worker.h"
 #include "net/listener.h"
 #include "serve/admission.h"
@@ -19,6 +20,8 @@ struct feed_state {
 struct server {
 	struct diag diag;
 	struct setup *setup;
+	struct setup
+	    *started; /* what it began with: keys that need a restart stay as they are there */
 	char *config_path;
 	struct event_base *base;
 	struct event *signals[3];
@@ -39,9 +42,10 @@ struct server {
 	uint64_t last_messages; /* of the feeds' rates */
 	uint64_t last_feed_ms;
 	struct feed_state feeds[64];
+	unsigned rules_rounds; /* how often all topics are still to be given their rules */
+	size_t rules_at;
 	_Atomic bool is_ready;
 	_Atomic bool is_draining;
-	int exit_code;
 };
 
 /*
@@ -56,15 +60,13 @@ int server_run(struct server *s, struct setup *setup, const char *config_path);
 MUST_CHECK int server_open(struct server *s, struct setup *setup, const char *config_path);
 void server_close(struct server *s);
 
-/*
- * What a configuration file becomes, or NULL with the error printed to stderr as FILE:LINE:
- * text.
- */
-MUST_CHECK struct setup *server_load(const char *path, const uint8_t guest_key[32]);
+/* What a configuration file becomes, or NULL with *error filled. */
+MUST_CHECK struct setup *server_load(
+    const char *path, const uint8_t guest_key[32], struct config_error *error);
 
-/* feeds.c: publish the figures of the server that are due. */
+/* figures.c: publish the figures of the server that are due. */
 void feeds_tick(struct server *s, uint64_t now_ms, int64_t wall_ms);
-/* status.c: the process's own figures, and those of the workers together. */
+/* The process's own figures, and those of the workers together. */
 void server_metrics(void *ctx, struct buf *out);
 void server_stats(void *ctx, struct buf *out);
 uint64_t server_resident_bytes(void);

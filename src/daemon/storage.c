@@ -1,7 +1,6 @@
 #include "daemon/storage.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <sysexits.h>
 
 #include "store/memory.h"
@@ -60,13 +59,13 @@ storage_open(struct config *c, struct diag *diag, int *exit_code)
 	if (c->storage.backend != STORAGE_SQLITE) {
 		store = memory_store_new(c->storage.cache, c->storage.keys);
 		if (store == NULL)
-			(void)fprintf(stderr, "not enough memory to start\n");
+			diag_say("not enough memory to start");
 		return store;
 	}
 	r = sqlite_store_open(&o, error, sizeof(error), &store);
 	if (r == 0)
 		return store;
-	(void)fprintf(stderr, "%s: storage.path \"%s\": %s\n", c->path, c->storage.path, error);
+	diag_say("%s: storage.path \"%s\": %s", c->path, c->storage.path, error);
 	*exit_code = exit_code_of(r);
 	return NULL;
 }

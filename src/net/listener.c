@@ -188,21 +188,26 @@ static void
 explain(const struct config_listener *c, int status, char *error, size_t n)
 {
 	char where[160];
+	int at = snprintf(error, n, "%s:%u: ", c->file == NULL ? "" : c->file, c->line);
 
+	if (at < 0 || (size_t)at >= n)
+		return; /* a name that fills it */
+	error += at;
+	n -= (size_t)at;
 	if (c->unix_path != NULL)
 		(void)snprintf(where, sizeof(where), "%s", c->unix_path);
 	else
 		(void)snprintf(where, sizeof(where), "%s port %u", c->address, c->port);
 	if (status == -EADDRINUSE)
 		(void)snprintf(error, n,
-		    "cannot listen on %s: it is in use by another program; stop that or choose another port",
-		    where);
+		    "cannot listen on %s: it is in use by another program; stop that or choose another %s",
+		    where, c->unix_path != NULL ? "path" : "port");
 	else
 		(void)snprintf(error, n, "cannot listen on %s: %s", where, strerror(-status));
 }
 
 struct listeners *
-listeners_open(const struct config *c, char *error, size_t error_n, unsigned *line)
+listeners_open(const struct config *c, char *error, size_t error_n)
 {
 	struct listeners *l = mem_calloc(1, sizeof(*l));
 
@@ -222,7 +227,6 @@ listeners_open(const struct config *c, char *error, size_t error_n, unsigned *li
 			r = open_address(l, at->address, at->port, i);
 		if (r < 0) {
 			explain(at, r, error, error_n);
-			*line = at->line;
 			listeners_free(l);
 			return NULL;
 		}

@@ -18,12 +18,8 @@ struct listener_ops {
 	void (*bound)(void *ctx, const char *address, unsigned port);
 };
 
-/*
- * Bind all of the configuration's listeners. NULL with the reason and *line of the file in
- * error.
- */
-MUST_CHECK struct listeners *listeners_open(
-    const struct config *c, char *error, size_t error_n, unsigned *line);
+/* Bind all of the configuration's listeners. NULL with the reason in error, as FILE:LINE: text. */
+MUST_CHECK struct listeners *listeners_open(const struct config *c, char *error, size_t error_n);
 /* Start accepting. 0 or -ENOMEM. */
 MUST_CHECK int listeners_start(struct listeners *l, struct event_base *base, struct diag *diag,
     const struct listener_ops *ops);

@@ -39,8 +39,10 @@ apply(struct sqlite_store *s, struct disk_topic *d, int64_t now_ms)
 	t->first_id = t->n_stored + t->n_changes == 0 ? 0 : c->first_id;
 	if (c->last_id != 0)
 		t->last_id = c->last_id;
-	t->keep_count = c->keep_count;
-	t->keep_ms = c->keep_ms;
+	if (c->n_new + c->n_new_changes > 0) { /* retention brings no rule, and may take long */
+		t->keep_count = c->keep_count;
+		t->keep_ms = c->keep_ms;
+	}
 	t->used_ms = now_ms;
 	if (c->ended_ms != 0)
 		d->ended_ms = c->ended_ms;

@@ -1,6 +1,7 @@
 """The process: starting, refusing to start, reloading, draining (CONTRACT 9 and 10)."""
 
 import os
+import pathlib
 import pwd
 import re
 import signal
@@ -332,6 +333,16 @@ def test_busy_port(start, tmp_path):
     assert first.http("GET", "/healthz").status == 200
 
 
+def test_busy_port_of_an_included_file(start, tmp_path):
+    first = start()
+    (tmp_path / "listen.conf").write_text(f'\n\nlisten = ( {{ address = "127.0.0.1"; port = {first.port}; }} );\n')
+    d = Daemon(tmp_path / "second")
+    d.write(f'@include "{tmp_path}/listen.conf"\n' + config.text(config.merge(d.conf, {"listen": None})))
+    d.spawn()
+    assert d.wait() == 69
+    assert f"{tmp_path}/listen.conf:3: cannot listen" in d.log(), d.log()
+
+
 def test_foreground_and_stderr(start):
     d = start()
     assert d.alive() and d.log()
@@ -469,6 +480,39 @@ def test_reload_logging(start):
     d.configure({"logging": {"level": "debug"}})
     since = reload(d)
     d.wait_log(r"(?i)reload", since=since)
+    assert d.alive()
+
+
+def test_guests_alone(start):
+    """Where guests are let in and nobody else, no secret is needed."""
+    d = start({"auth": {"secret_file": None, "guests": True}})
+    r = d.http("POST", "/token", {"Content-Type": "application/json"}, '{"name":"Ada"}').ok().json()
+    d.ws(token=r["token"]).sync()
+    d.http("GET", "/history?topic=chat/a", token=d.token()).problem(401, "invalid_token")
+
+
+def test_reload_while_it_starts(tmp_path):
+    """It waits, and ends nothing."""
+    d = Daemon(tmp_path / "d", {"storage": {"backend": "sqlite", "path": "belfry.db"}})
+    try:
+        d.spawn()
+        status = pathlib.Path(f"/proc/{d.process.pid}/status")
+        end = time.monotonic() + WAIT
+        while not int(re.search(r"SigBlk:\s+(\w+)", status.read_text())[1], 16) & 1 and "server." not in d.log():
+            assert time.monotonic() < end
+        d.signal(signal.SIGHUP)
+        d.wait_log(r"server\.reload result=ok")
+        d.stop()
+    finally:
+        d.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGUSR2])
+def test_user_signals_mean_nothing(start, number):
+    """Whoever is used to logs that are opened anew with them does no harm."""
+    d = start()
+    d.signal(number)
+    d.ws().sync()
     assert d.alive()
 
 

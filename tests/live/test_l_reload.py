@@ -1,5 +1,6 @@
 """Every key that a reload takes over: what is set, what to look at, what it is before and after."""
 
+import json
 import signal
 import time
 
@@ -97,3 +98,57 @@ def test_reload_is_enough(living, key):
         living.write()
         living.signal(signal.SIGHUP)
     until(lambda: look(living) == before)
+
+
+def reload(d, conf):
+    since = len(d.lines)
+    d.configure(conf)
+    d.signal(signal.SIGHUP)
+    return since
+
+
+def test_rules_reach_quiet_topics(own):
+    """What a new rule no longer keeps goes without a message there; what it keeps longer stays."""
+    d = own({"topics": ({"match": "**", "history": 100, "keep": "1h"},)})
+    for name in ("shorter", "none", "all"):
+        d.publish_many(f"quiet/{name}", [str(i) for i in range(9)])
+
+    def left(name):
+        r = d.http("GET", f"/history?topic=quiet/{name}", token=d.token()).ok().json()
+        return [m["message"] for m in r["messages"]]
+
+    reload(d, {"topics": ({"match": "quiet/shorter", "history": 2}, {"match": "quiet/none", "history": 0}, {"match": "**", "history": 100})})
+    until(lambda: left("shorter") == ["7", "8"] and left("none") == [])
+    assert len(left("all")) == 9
+    reload(d, {"topics": ({"match": "**", "history": 100, "keep": "1s"},)})
+    until(lambda: left("all") == [])
+
+
+def test_feed_becomes_more_frequent(start):
+    """It does not wait for the time that the old rule had set."""
+    d = start({"feeds": ({"topic": "server/stats", "every": "1h"},)})
+    s = d.sse(topic="server/stats")
+    reload(d, {"feeds": ({"topic": "server/stats", "every": "100ms"},)})
+    s.until("stats")
+    s.until("stats")
+
+
+def test_restart_is_asked_for_as_long_as_it_is_due(start):
+    d = start({"workers": 1})
+    wanted = r'server\.reload needs_restart="workers"'
+    for _ in range(2):
+        d.wait_log(wanted, since=reload(d, {"workers": 2}))
+    since = reload(d, {"workers": 1})
+    d.wait_log(r"server\.reload result=ok", since=since)
+    assert "needs_restart" not in "\n".join(d.lines[since:])
+
+
+def test_mistake_is_one_line_of_the_log(start):
+    """The word of the mistake comes as text, and in JSON as in the file."""
+    d = start({"logging": {"format": "json", "level": "info"}})
+    reload(d, {"logging": {"format": "p\u00e4per"}})
+    line = d.wait_log(r'.*"kept_old".*')[0]
+    doc = json.loads(line)
+    assert doc["level"] == "error" and f"{d.file}:" in doc["reason"] and "logging.format" in doc["reason"], doc
+    assert 'logging.format is "p\u00e4per"' in doc["reason"], doc
+    assert all(json.loads(x) for x in d.lines)

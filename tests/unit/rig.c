@@ -190,6 +190,7 @@ void
 rig_open(struct rig *r)
 {
 	uint8_t key[32] = {1, 2, 3};
+	struct config_error error;
 	char conf[128];
 	sigset_t none;
 
@@ -211,8 +212,8 @@ rig_open(struct rig *r)
 	r->refs = 0;
 	r->is_spoilt = r->only_own = false;
 	r->what = "opening";
-	r->setup = server_load(conf, key);
-	ck_assert_ptr_nonnull(r->setup);
+	r->setup = server_load(conf, key, &error);
+	ck_assert_msg(r->setup != NULL, "%s:%u: %s", error.file, error.line, error.text);
 	r->server = mem_calloc(1, sizeof(*r->server));
 	ck_assert_ptr_nonnull(r->server);
 	diag_init(&r->server->diag);

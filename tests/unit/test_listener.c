@@ -77,13 +77,12 @@ begin(struct scene *s)
 	struct config c = {.listeners = &at, .n_listeners = 1};
 	struct listener_ops ops = {s, on_accepted, on_bound};
 	char error[256];
-	unsigned line;
 
 	*s = (struct scene){.base = event_base_new()};
 	ck_assert_int_eq(pipe(s->log), 0);
 	diag_init(&s->diag);
 	s->diag.fd = s->log[1];
-	s->l = listeners_open(&c, error, sizeof(error), &line);
+	s->l = listeners_open(&c, error, sizeof(error));
 	ck_assert_ptr_nonnull(s->l);
 	ck_assert_int_eq(listeners_start(s->l, s->base, &s->diag, &ops), 0);
 }

@@ -425,11 +425,69 @@ START_TEST(rings)
 }
 END_TEST
 
+/* After a reload topics go by the new rules, with nothing new published on them. */
+START_TEST(new_rules)
+{
+	static const struct world_rule rules[] = {{"**", 100, 60000, false}};
+	static const struct world_options options = {.rules = rules, .n_rules = 1};
+	char a[] = "a";
+	char kept[] = "kept";
+	struct topic_rule fresh[] = {{.match = a, .history = 2}, {.match = kept, .history = 100}};
+	struct config config = {.topics = fresh, .n_topics = ARRAY_LEN(fresh)};
+	char got[512];
+	struct world w;
+	size_t at = 0;
+
+	ck_assert(world_init(&w, &options));
+	SAY("kept", "1");
+	for (int i = 0; i < 5; i++)
+		SAY("a", "m");
+	SAY("none", "1");
+	while (log_use_rules(w.log, &config, &at))
+		continue;
+	log_sweep(w.log, w.now_ms);
+	ck_assert_str_eq(stored(&w, "a", got), "a#5 m; a#6 m; level");
+	ck_assert_str_eq(stored(&w, "none", got), "level"); /* no rule is its */
+	world_pass(&w, 120000);
+	log_sweep(w.log, w.now_ms);
+	ck_assert_str_eq(stored(&w, "kept", got), "kept#1 1; level");
+	world_done(&w);
+}
+END_TEST
+
+/* A step at a time, and all of them in the end. */
+START_TEST(new_rules_of_many_topics)
+{
+	static const struct world_rule rules[] = {{"**", 100, 0, false}};
+	static const struct world_options options = {.rules = rules, .n_rules = 1};
+	struct config config = {.n_topics = 0}; /* nothing is kept */
+	struct log_extent e;
+	char topic[32];
+	struct world w;
+	size_t at = 0;
+	unsigned steps = 1;
+
+	ck_assert(world_init(&w, &options));
+	for (int i = 0; i < 3000; i++) {
+		(void)snprintf(topic, sizeof(topic), "t%d", i);
+		SAY(topic, "m");
+	}
+	while (log_use_rules(w.log, &config, &at))
+		steps++;
+	ck_assert_uint_ge(steps, 3);
+	for (int i = 0; i < 16; i++)
+		log_sweep(w.log, w.now_ms);
+	log_extent(w.log, &e);
+	ck_assert_uint_eq(e.messages, 0);
+	world_done(&w);
+}
+END_TEST
+
 int
 main(void)
 {
-	const TTest *const tests[] = {
-	    by_count, holes, by_age, by_ttl, ttl_and_count, keyed, keys_are_bounded, batch, NULL};
+	const TTest *const tests[] = {by_count, holes, by_age, by_ttl, ttl_and_count, keyed,
+	    keys_are_bounded, batch, new_rules, new_rules_of_many_topics, NULL};
 	const TTest *const memory_only[] = {
 	    by_bytes, by_bytes_of_forms, rings, sweep_of_many_topics, NULL};
 
