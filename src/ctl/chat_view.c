@@ -347,8 +347,10 @@ show_joined(struct view *v, const cJSON *m, struct buf *out)
 	begin(v, clock_wall_us() / 1000, out);
 	add_str(v, cJSON_IsTrue(json_member(m, "resumed")) ? "* again in " : "* in ");
 	add_safe(v, member_string(m, "room"));
-	add_str(v, ", ");
-	add_members(v, m);
+	if (member_u64(m, "count") > 0) { /* else nobody is told who is there */
+		add_str(v, ", ");
+		add_members(v, m);
+	}
 	if (unread > 0)
 		(void)buf_printf(
 		    &v->line, " (%llu unread)", (unsigned long long)unread); /* sticks */

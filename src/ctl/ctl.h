@@ -93,6 +93,7 @@ struct ctl_target {
 	char *url;       /* without a slash at the end */
 	char *unix_path; /* connect to this socket instead of url's host; or NULL */
 	char *token;     /* or NULL */
+	bool is_here;    /* on this machine: no proxy of the environment's stands between */
 	bool can_sign; /* the token was made from a configuration's secret and can be made again */
 };
 

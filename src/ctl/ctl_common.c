@@ -211,10 +211,24 @@ from_config(const char *file, struct ctl_target *out)
 	if (code != 0)
 		return code;
 	code = locate(c, out);
+	out->is_here = true;
 	if (code == 0)
 		code = sign_own(c, out);
 	config_unref(c);
 	return code;
+}
+
+static bool
+is_loopback(const char *url)
+{
+	struct slice rest = slice_str(strstr(url, "://") + 3);
+	struct slice host;
+
+	if (slice_has_prefix(rest, SLICE("[::1]")))
+		return true;
+	rest = slice_cut(&rest, '/');
+	host = slice_cut(&rest, ':');
+	return slice_eq_nocase(host, SLICE("localhost")) || slice_has_prefix(host, SLICE("127."));
 }
 
 static int
@@ -228,6 +242,7 @@ from_environment(const char *url, struct ctl_target *out)
 	while (n > 0 && url[n - 1] == '/')
 		n--;
 	out->url = mem_strdup(slice_of(url, n));
+	out->is_here = is_loopback(url);
 	if (token != NULL && token[0] != '\0') {
 		out->token = mem_strdup(slice_str(token));
 		if (out->token == NULL)
@@ -300,6 +315,9 @@ ctl_request(const struct ctl_target *t, const char *url_path, struct curl_slist 
 		curl_easy_setopt(h, CURLOPT_NOSIGNAL, 1L) != CURLE_OK ||
 		curl_easy_setopt(h, CURLOPT_CONNECTTIMEOUT, 10L) != CURLE_OK ||
 		curl_easy_setopt(h, CURLOPT_USERAGENT, "belfryctl/" BELFRY_VERSION) != CURLE_OK))
+		r = -ENOMEM;
+	/* the token is not for a proxy either */
+	if (r == 0 && t->is_here && curl_easy_setopt(h, CURLOPT_PROXY, "") != CURLE_OK)
 		r = -ENOMEM;
 	if (r == 0 && t->unix_path != NULL &&
 	    curl_easy_setopt(h, CURLOPT_UNIX_SOCKET_PATH, t->unix_path) != CURLE_OK)

@@ -40,7 +40,10 @@ void event_reader_done(struct event_reader *r);
 /* 0, or negative without memory or with an event over EVENT_MAX. */
 MUST_CHECK int event_reader_feed(struct event_reader *r, struct slice bytes);
 
-/* A line (or more) for people; now_s where the event has no time of its own. */
+/*
+ * A line (or more) for people, with its time, which is now_s where the event has none of its own; and
+ * with its day where that is not the day of now_s.
+ */
 void event_print(FILE *out, const struct event *e, int64_t now_s);
 /*
  * One JSON object on one line, of the shape of WebSocket's messages: with `type`; plain data in

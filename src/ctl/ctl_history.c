@@ -45,23 +45,20 @@ print_message(const cJSON *m, struct slice text)
 {
 	struct slice type = json_string(json_member(m, "type"));
 	struct event e = {.name = type, .data = text, .has_data = true};
-	int64_t at_s = ctl_now();
 	char id[EVENT_ID] = "";
 	uint64_t n;
 
 	if (json_member(m, "event") != NULL)
 		e.name = json_string(json_member(m, "event"));
-	if (json_u64(json_member(m, "id"), &n) == 0) {
+	if (json_u64(json_member(m, "id"), &n) == 0)
 		(void)snprintf(id, sizeof(id), "%llu", (unsigned long long)n); /* it fits */
-		at_s = (int64_t)(n / 1000000); /* an event says no time of its own */
-	}
 	e.id = slice_str(id);
 	/* as it was published, not in the envelope that it has here */
 	if (slice_eq(type, SLICE("event")))
 		e.data = cJSON_IsString(json_member(m, "data"))
 			     ? json_string(json_member(m, "data"))
 			     : json_raw_member(text, "data");
-	event_print(stdout, &e, at_s);
+	event_print(stdout, &e, ctl_now());
 }
 
 static int

@@ -128,7 +128,7 @@ static int
 take_operand(struct moderation *m, const char *value)
 {
 	if (m->command->has_operands && m->room == NULL)
-		m->room = value;
+		m->room = strncmp(value, "chat/", 5) == 0 ? value + 5 : value;
 	else if (m->command->has_operands && m->user == NULL)
 		m->user = value;
 	else

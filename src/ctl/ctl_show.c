@@ -51,15 +51,19 @@ parse(const struct event *e)
 
 /* --- for people --- */
 
+/* The time of day, and the day where it is another one than today. */
 static void
 print_time(FILE *out, const struct event *e, const cJSON *data, int64_t now_s)
 {
 	const cJSON *timestamp = json_member(data, "timestamp");
 	const cJSON *time_ms = json_member(data, "time");
-	char text[16];
+	char text[32];
 	struct tm tm;
+	struct tm today;
 	uint64_t v;
-	time_t at = (time_t)now_s;
+	time_t now = (time_t)now_s;
+	time_t at = now;
+	bool is_today;
 
 	if (json_u64(timestamp, &v) == 0)
 		at = (time_t)v;
@@ -67,7 +71,10 @@ print_time(FILE *out, const struct event *e, const cJSON *data, int64_t now_s)
 		at = (time_t)(v / 1000);
 	else if (slice_to_u64(e->id, &v) == 0 && v >= US_FIRST)
 		at = (time_t)(v / 1000000); /* plain data says no time, its id does */
-	if (localtime_r(&at, &tm) != NULL && strftime(text, sizeof(text), "%H:%M:%S ", &tm) > 0)
+	if (localtime_r(&at, &tm) == NULL || localtime_r(&now, &today) == NULL)
+		return;
+	is_today = tm.tm_year == today.tm_year && tm.tm_yday == today.tm_yday;
+	if (strftime(text, sizeof(text), is_today ? "%H:%M:%S " : "%Y-%m-%d %H:%M:%S ", &tm) > 0)
 		(void)fputs(text, out);
 }
 
@@ -112,17 +119,30 @@ print_notification(FILE *out, const struct event *e, const cJSON *data)
 static void
 print_chat(FILE *out, const struct event *e, const cJSON *data)
 {
-	const cJSON *from = json_member(data, "from");
+	const cJSON *who = json_member(data, "from");
+	struct slice raw = SLICE_NONE;
 
+	if (who == NULL)
+		who = json_member(data, "user"); /* of a change */
+	if (json_string(json_member(data, "content")).n == 0)
+		raw = json_raw_member(e->data, "data");
 	print_member(out, "chat/", data, "room", "");
 	print_member(out, "to ", data, "to", "");
-	print_member(out, " <", from, "name", ">");
+	print_member(out, " <", who, "name", ">");
 	if (!slice_eq(e->name, SLICE("chat")) && !slice_eq(e->name, SLICE("direct"))) {
 		(void)fputc(' ', out);
 		ctl_print_text(out, e->name);
 	}
 	print_member(out, " ", data, "content", "");
 	print_member(out, " ", data, "emoji", "");
+	if (raw.n > 0) {
+		(void)fputc(' ', out);
+		ctl_print_text(out, raw);
+	}
+	if (cJSON_IsTrue(json_member(data, "deleted")))
+		(void)fputs(" (deleted)", out);
+	else if (json_member(data, "edited") != NULL)
+		(void)fputs(" (edited)", out);
 }
 
 static void

@@ -3,52 +3,71 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "core/facts.h"
 #include "ctl/ctl.h"
+#include "proto/json.h"
+#include "store/sqlite_db.h"
 
 /* backup works on the database itself, beside a running daemon or without one: it only reads. */
 
-#define STEP_PAGES 1024 /* copied between two looks at the terminal */
-#define BUSY_MS    10000
+#define STEP_PAGES    1024 /* copied between two looks at the terminal */
+#define BUSY_MS       10000
+#define PATH_JSON_MAX 65536
 
 static const char backup_help[] =
     "usage: belfryctl backup [OPTION]... FILE\n"
     "\n"
     "Copies the log's database as it is at one moment, beside the running daemon; FILE must not exist.\n"
     "\n"
-    "  -c, --config FILE    the daemon's configuration: says where the database is\n";
+    "  -c, --config FILE    the daemon's configuration: says where the database is\n"
+    "      --json           print what was made as JSON\n";
 
-static const struct ctl_option options[] = {{"config", 'c', true}};
+enum {
+	CONFIG,
+	JSON
+};
+static const struct ctl_option options[] = {
+    [CONFIG] = {"config", 'c', true}, [JSON] = {"json", 0, false}};
 
 /* --- arguments --- */
 
-/* -c FILE and at most one operand: EX_OK and *is_over false to go on. */
+struct backup_command {
+	const char *config;
+	const char *path;
+	bool is_json;
+};
+
+/* 0; an exit code; -1 for "done, and well". */
 static int
-take_args(int argc, char **argv, const char *help, const char **config, const char **operand,
-    bool *is_over)
+take_arguments(struct backup_command *b, int argc, char **argv)
 {
 	struct ctl_args args;
 	const char *value = NULL;
 
-	ctl_args_init(&args, argc, argv, help);
-	*is_over = true;
+	ctl_args_init(&args, argc, argv, backup_help);
 	for (;;) {
 		switch (ctl_args_next(&args, options, ARRAY_LEN(options), &value)) {
-		case 0:
-			*config = value;
+		case CONFIG:
+			b->config = value;
+			break;
+		case JSON:
+			b->is_json = true;
 			break;
 		case CTL_OPERAND:
-			if (*operand != NULL)
+			if (b->path != NULL)
 				return ctl_usage(&args, "'%s' is not expected", value);
-			*operand = value;
+			b->path = value;
 			break;
 		case CTL_END:
-			*is_over = false;
-			return EX_OK;
+			return b->path != NULL
+				   ? 0
+				   : ctl_usage(&args, "the name of the new file is missing");
 		case CTL_HELP:
-			return EX_OK;
+			return -1;
 		default:
 			return EX_USAGE;
 		}
@@ -78,6 +97,50 @@ ctl_open_database(const char *path, sqlite3 **out)
 		NULL, NULL, NULL) != SQLITE_OK)
 		return ctl_fail(EX_DATAERR, "%s: %s", path, sqlite3_errmsg(*out));
 	return EX_OK;
+}
+
+/* As moderation_is_revoked asks the memory of a daemon. */
+static int
+ask_revoked(sqlite3 *db, const struct claims *who, int64_t now_s)
+{
+	static const char sql[] =
+	    "SELECT 1 FROM facts WHERE scope = ?1 AND (until = 0 OR until > ?2)"
+	    " AND (kind = ?3 AND subject = ?4 OR kind = ?5 AND subject = ?6 AND number > ?7)";
+	sqlite3_stmt *q = NULL;
+	int r = -1;
+
+	if (sqlite3_prepare_v2(db, sql, -1, &q, NULL) == SQLITE_OK) {
+		db_bind_text(q, 1, SLICE(""));
+		(void)sqlite3_bind_int64(q, 2, now_s * 1000);
+		(void)sqlite3_bind_int(q, 3, FACT_TOKEN);
+		if (who->jti != NULL) /* else NULL, which equals nothing */
+			db_bind_text(q, 4, slice_str(who->jti));
+		(void)sqlite3_bind_int(q, 5, FACT_TOKENS);
+		db_bind_text(q, 6, slice_str(who->user_id));
+		(void)sqlite3_bind_int64(q, 7, who->iat <= 0 ? 0 : who->iat);
+		r = sqlite3_step(q);
+		r = r == SQLITE_ROW ? 1 : r == SQLITE_DONE ? 0 : -1;
+	}
+	(void)sqlite3_finalize(q);
+	return r;
+}
+
+int
+ctl_is_revoked(const struct config *c, const struct claims *who, int64_t now_s)
+{
+	sqlite3 *db = NULL;
+	int r = -1;
+
+	if (c->storage.backend != STORAGE_SQLITE)
+		return -1;
+	if (access(c->storage.path, F_OK) != 0 && errno == ENOENT)
+		return 0; /* it has never run */
+	if (sqlite3_open_v2(c->storage.path, &db, SQLITE_OPEN_READONLY, NULL) == SQLITE_OK) {
+		(void)sqlite3_busy_timeout(db, BUSY_MS);
+		r = ask_revoked(db, who, now_s);
+	}
+	(void)sqlite3_close(db);
+	return r;
 }
 
 static void
@@ -145,22 +208,34 @@ backup(const char *database, const char *path)
 	return code;
 }
 
+/* For programs: where the copy is, and how large. */
+static int
+print_backup(const char *path)
+{
+	struct buf out = BUF_INIT(PATH_JSON_MAX);
+	struct stat st = {.st_size = 0};
+
+	(void)stat(path, &st);         /* it was just written; else 0 */
+	(void)buf_add_char(&out, '{'); /* failures stick */
+	(void)json_add_member_string(&out, "path", slice_str(path));
+	(void)json_add_member_u64(&out, "bytes", (uint64_t)st.st_size);
+	(void)buf_add_char(&out, '}');
+	return ctl_put_line(&out, EX_OK);
+}
+
 int
 ctl_backup(int argc, char **argv)
 {
+	struct backup_command b = {.config = NULL};
 	struct config *config = NULL;
-	const char *file = NULL;
-	const char *path = NULL;
-	bool is_over;
-	int code = take_args(argc, argv, backup_help, &file, &path, &is_over);
+	int code = take_arguments(&b, argc, argv);
 
-	if (is_over)
-		return code;
-	if (path == NULL)
-		return ctl_fail(EX_USAGE, "backup: the file to write is missing");
-	code = ctl_find_database(file, &config);
-	if (code == EX_OK)
-		code = backup(config->storage.path, path);
+	if (code == 0)
+		code = ctl_find_database(b.config, &config);
+	if (code == 0)
+		code = backup(config->storage.path, b.path);
+	if (code == 0 && b.is_json)
+		code = print_backup(b.path);
 	config_unref(config);
-	return code;
+	return code < 0 ? EX_OK : code;
 }

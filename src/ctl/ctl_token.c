@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "core/topic.h"
+#include "ctl/ctl_storage.h"
 #include "daemon/config_value.h"
 #include "proto/json.h"
 
@@ -192,9 +193,11 @@ print_end(int64_t exp, int64_t now_s)
 	if (gmtime_r(&at, &tm) == NULL ||
 	    strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S UTC", &tm) == 0)
 		when[0] = '\0';
-	(void)printf("%-14s%s, %s%lld s\n", "ends", when,
-	    exp > now_s ? "in " : "within the leeway; ago ",
-	    (long long)(exp > now_s ? exp - now_s : now_s - exp));
+	if (exp > now_s)
+		(void)printf("%-14s%s, in %lld s\n", "ends", when, (long long)(exp - now_s));
+	else
+		(void)printf("%-14s%s, %lld s ago, within the leeway\n", "ended", when,
+		    (long long)(now_s - exp));
 }
 
 static const char *
@@ -263,6 +266,37 @@ load_keyring(const struct config *c, struct keyring **out)
 	return ctl_fail(EX_CONFIG, "%s:%u: %s", c->auth_file, c->auth_line, error);
 }
 
+/* What is to be known of a refusal, or of a token that is taken, beside the words of token_check. */
+static const char *
+more_words(const struct config *c, const struct token_refusal *why, int is_revoked)
+{
+	if (strcmp(why->check, "signature") == 0 && c->auth.guests)
+		return "(A guest's token can be checked by the running daemon only.)";
+	if (is_revoked >= 0)
+		return NULL;
+	return c->storage.backend == STORAGE_SQLITE
+		   ? "(Whether it was revoked is not known: the database cannot be read.)"
+		   : "(Only the running daemon knows whether it was revoked.)";
+}
+
+/* Says it; c's daemon takes the token when claims is not NULL. */
+static int
+tell_checked(const struct token_command *t, const struct config *c, const struct claims *claims,
+    const struct token_refusal *why, int is_revoked)
+{
+	const char *more = more_words(c, why, is_revoked);
+
+	if (t->is_json)
+		return print_json(claims, why);
+	if (claims != NULL)
+		print_claims(claims, ctl_now());
+	else
+		(void)printf("The daemon refuses this token: %s.\n", why->text);
+	if (more != NULL)
+		(void)puts(more);
+	return EX_OK;
+}
+
 static int
 check(const struct token_command *t, const struct config *c, const struct keyring *k)
 {
@@ -271,7 +305,8 @@ check(const struct token_command *t, const struct config *c, const struct keyrin
 	struct claims *claims = NULL;
 	struct token_refusal why = {.check = ""};
 	int64_t now_s = ctl_now();
-	int code = EX_OK;
+	int is_revoked = 0;
+	int code;
 	int r;
 
 	if (strcmp(t->check, "-") == 0) {
@@ -289,16 +324,18 @@ check(const struct token_command *t, const struct config *c, const struct keyrin
 	buf_done(&input);
 	if (r == -ENOMEM)
 		return ctl_no_memory();
-	if (t->is_json)
-		code = print_json(r < 0 ? NULL : claims, &why);
-	else if (r == 0)
-		print_claims(claims, now_s);
-	else
-		(void)printf("The daemon refuses this token: %s.\n", why.text);
-	if (r < 0 && !t->is_json && strcmp(why.check, "signature") == 0 && c->auth.guests)
-		(void)puts("(A guest's token can be checked by the running daemon only.)");
+	if (r == 0)
+		is_revoked = ctl_is_revoked(c, claims, now_s);
+	if (is_revoked > 0) {
+		claims_unref(claims);
+		claims = NULL;
+		why = (struct token_refusal){.check = "revoked", .text = "this token was revoked"};
+	}
+	code = tell_checked(t, c, claims, &why, is_revoked);
+	if (claims == NULL && code == EX_OK)
+		code = EX_NOPERM;
 	claims_unref(claims);
-	return r < 0 && code == EX_OK ? EX_NOPERM : code;
+	return code;
 }
 
 static int

@@ -426,6 +426,9 @@ def test_ctl(disk, tmp_path):
     assert ctl("backup", *conf, str(copy)).returncode == 0
     assert copy.stat().st_mode & 0o777 == 0o640
     assert ctl("backup", *conf, str(copy)).returncode == 73
+    again = copy.with_name("again.db")
+    r = ctl("backup", *conf, "--json", str(again))
+    assert r.returncode == 0 and json.loads(r.stdout) == {"path": str(again), "bytes": again.stat().st_size}, r
     for where in (conf, (str(copy),)):
         assert ctl("check", *where).returncode == 0
     r = ctl("history", *conf, "a/*", "-n", "2")

@@ -8,8 +8,9 @@ import subprocess
 import time
 
 import pytest
-from support import SLOW
+from support import SLOW, config
 from support.daemon import BELFRYCTL, ctl, mark
+from support.stores import DISK
 from support.tokens import claims_of, make
 
 CONF = {"topics": ({"match": "live/**", "history": 0}, {"match": "short/**", "history": 5}, {"match": "**", "history": 1000})}
@@ -23,6 +24,7 @@ def here(d, sub="publisher", **how):
 def test_help_and_version():
     r = ctl("-h")
     assert r.returncode == 0 and "token" in r.stdout and "publish" in r.stdout
+    assert ctl("help").stdout == r.stdout
     assert ctl("-V").returncode == 0
 
 
@@ -92,6 +94,38 @@ def test_check_refused(daemon, how, word):
     r = ctl("-c", str(daemon.file), "token", "--check", make("ada", **how))
     assert r.returncode not in (0, USAGE), r
     assert word in r.stdout + r.stderr
+
+
+def test_check_revoked(start):
+    """What the daemon refuses because somebody said so is refused here, too, while it runs and after."""
+    d = start(config.merge(CONF, DISK))
+    admin = d.token("root", role="admin")
+    bad, fine = make("ada", jti="t1"), make("ada", jti="t2")
+
+    def said(token):
+        r = ctl("-c", str(d.file), "token", "--check", token)
+        doc = json.loads(ctl("-c", str(d.file), "token", "--check", token, "--json").stdout)
+        assert doc["valid"] == (r.returncode == 0) and (doc["valid"] or "revoked" in r.stdout), (r, doc)
+        return r.returncode
+
+    def api(what, **members):
+        d.http("POST", f"/api/{what}", {"Content-Type": "application/json"}, json.dumps(members), token=admin).ok()
+
+    assert said(bad) == 0
+    api("revoke", jti="t1")
+    assert (said(bad), said(fine)) == (NOPERM, 0)
+    api("revoke", sub="ada", before=int(time.time()) + 60)
+    assert said(fine) == NOPERM and said(make("bob")) == 0
+    api("unrevoke", sub="ada")
+    assert said(fine) == 0
+    d.stop()
+    assert (said(bad), said(fine)) == (NOPERM, 0)
+
+
+def test_check_cannot_know(daemon):
+    """Of a log in memory only the daemon itself knows."""
+    r = ctl("-c", str(daemon.file), "token", "--check", make("ada"))
+    assert r.returncode == 0 and "revoked" in r.stdout, r
 
 
 def test_check_rubbish(daemon):
@@ -200,6 +234,22 @@ def test_publish_by_config(daemon, start, topic):
     r = ctl("-c", str(d.file), "publish", topic, "x")
     assert r.returncode == 0, r
     assert d.http("GET", f"/history?topic={topic}", token=d.token()).json()["messages"][0]["message"] == "x"
+
+
+def test_no_proxy_to_this_machine(daemon, topic):
+    """Neither the request nor its token goes to a proxy of the environment."""
+    for url in (daemon.url, daemon.url.replace("127.0.0.1", "localhost")):
+        r = ctl("publish", topic, "x", env={**here(daemon), "BELFRY_URL": url, "http_proxy": "http://127.0.0.1:1"})
+        assert r.returncode == 0, r
+    r = ctl("publish", topic, "x", env={**here(daemon), "BELFRY_URL": "http://belfry.example", "http_proxy": daemon.url})
+    assert r.returncode not in (0, UNAVAILABLE), r  # it went there
+
+
+def test_room_as_a_topic(daemon):
+    """Of people who think of rooms as topics `chat/` is taken, too."""
+    env = here(daemon, "root", role="admin")
+    assert "from lobby" in ctl("ban", "chat/lobby", "mallory", env=env).stdout
+    assert ctl("unban", "lobby", "mallory", env=env).returncode == 0
 
 
 # -- listen ----------------------------------------------------------------------------------------------------------------

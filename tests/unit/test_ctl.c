@@ -127,6 +127,22 @@ static const struct {
 	"{\"type\":\"chat\",\"id\":5,\"room\":\"lobby\",\"from\":{\"id\":\"u\",\"name\":\"Ada\"},\"content\":\"hi\"}",
 	"{\"type\":\"chat\",\"id\":5,\"room\":\"lobby\",\"from\":{\"id\":\"u\",\"name\":\"Ada\"},\"content\":\"hi\"}\n",
 	"chat/lobby <Ada> hi\n"},
+    {"chat", "5",
+	"{\"type\":\"chat\",\"room\":\"den\",\"from\":{\"name\":\"Ada\"},\"content\":\"ho\",\"edited\":7}",
+	"{\"type\":\"chat\",\"room\":\"den\",\"from\":{\"name\":\"Ada\"},\"content\":\"ho\",\"edited\":7}\n",
+	"chat/den <Ada> ho (edited)\n"},
+    {"chat", "5",
+	"{\"type\":\"chat\",\"room\":\"den\",\"from\":{\"name\":\"Ada\"},\"deleted\":true}",
+	"{\"type\":\"chat\",\"room\":\"den\",\"from\":{\"name\":\"Ada\"},\"deleted\":true}\n",
+	"chat/den <Ada> (deleted)\n"},
+    {"chat", "5",
+	"{\"type\":\"chat\",\"room\":\"den\",\"from\":{\"name\":\"Ada\"},\"content\":\"\",\"data\":{\"x\":1}}",
+	"{\"type\":\"chat\",\"room\":\"den\",\"from\":{\"name\":\"Ada\"},\"content\":\"\",\"data\":{\"x\":1}}\n",
+	"chat/den <Ada> {\"x\":1}\n"},
+    {"edited", "6",
+	"{\"type\":\"edited\",\"room\":\"den\",\"user\":{\"name\":\"Ada\"},\"content\":\"ho\"}",
+	"{\"type\":\"edited\",\"room\":\"den\",\"user\":{\"name\":\"Ada\"},\"content\":\"ho\"}\n",
+	"chat/den <Ada> edited ho\n"},
     {"gap", "5", "{\"topic\":\"a\",\"reason\":\"trimmed\"}",
 	"{\"type\":\"gap\",\"topic\":\"a\",\"reason\":\"trimmed\"}\n", "* gap a: trimmed\n"},
     {"closing", "", "{}", "{\"type\":\"closing\"}\n", "* closing\n"},
@@ -150,6 +166,36 @@ START_TEST(events_are_printed)
 	(void)fclose(out);
 	ck_assert_str_eq(text + strlen(prints[_i].json) + strlen("00:00:00 "), prints[_i].text);
 	free(text);
+}
+END_TEST
+
+/* The day is said where it is another one. */
+START_TEST(days_are_told)
+{
+	static const struct {
+		int64_t now_s;
+		const char *text;
+	} days[] = {{1763726400 + 60, "12:00:00 price 1\n"},
+	    {1763726400 + 86400, "2025-11-21 12:00:00 price 1\n"},
+	    {1763726400 + 365 * 86400, "2025-11-21 12:00:00 price 1\n"}};
+	struct event e = {.name = SLICE("price"),
+	    .id = SLICE("1763726400000000"),
+	    .data = SLICE("1"),
+	    .has_data = true};
+
+	ck_assert_int_eq(setenv("TZ", "UTC", 1), 0);
+	tzset();
+	for (size_t i = 0; i < ARRAY_LEN(days); i++) {
+		char *text = NULL;
+		size_t n = 0;
+		FILE *out = open_memstream(&text, &n);
+
+		ck_assert_ptr_nonnull(out);
+		event_print(out, &e, days[i].now_s);
+		(void)fclose(out);
+		ck_assert_str_eq(text, days[i].text);
+		free(text);
+	}
 }
 END_TEST
 
@@ -218,6 +264,7 @@ main(void)
 	tcase_add_loop_test(events, streams_are_read_however_cut, 0, (int)ARRAY_LEN(streams));
 	tcase_add_test(events, cursor_is_that_of_whole_blocks);
 	tcase_add_loop_test(events, events_are_printed, 0, (int)ARRAY_LEN(prints));
+	tcase_add_test(events, days_are_told);
 	tcase_add_test(args, arguments_are_walked);
 	tcase_add_test(args, wrong_arguments_are_named);
 	suite_add_tcase(s, events);
