@@ -202,12 +202,16 @@ install: all	## install under $(DESTDIR)$(prefix); an existing belfryd.conf is k
 	@set -e; put() { echo "  $$2"; $(INSTALL) -D -m "$$3" "$$1" "$$2"; }; \
 	for f in $(SBIN_FILES); do put $$f "$(DESTDIR)$(sbindir)/$$f" 755; done; \
 	for f in $(BIN_FILES); do put $$f "$(DESTDIR)$(bindir)/$$f" 755; done; \
-	for f in $(MAN_FILES); do put $(srcdir)/$$f "$(DESTDIR)$(mandir)/man$${f##*.}/$${f##*/}" 644; done; \
+	rm -f obj/installed; \
+	for f in $(MAN_FILES); do \
+		$(PLACES) $(srcdir)/$$f >obj/installed; \
+		put obj/installed "$(DESTDIR)$(mandir)/man$${f##*.}/$${f##*/}" 644; done; \
 	for f in $(WEB_FILES); do put $(srcdir)/$$f "$(DESTDIR)$(datadir)/belfry/$$f" 644; done; \
 	for pair in $(UNIT_FILES); do \
 		$(PLACES) $(srcdir)/$${pair%%:*} >obj/installed; put obj/installed "$(DESTDIR)$${pair#*:}" 644; done; \
 	$(PLACES) $(srcdir)/etc/belfryd.conf >obj/installed; put obj/installed "$(CONF).sample" 644; \
-	if [ -e "$(CONF)" ]; then echo "  $(CONF) is kept"; else put obj/installed "$(CONF)" 644; fi
+	if [ -e "$(CONF)" ]; then echo "  $(CONF) is kept"; else put obj/installed "$(CONF)" 644; fi; \
+	rm -f obj/installed
 
 uninstall:	## remove what install put there, all but belfryd.conf
 	@gone() { echo "  $$1"; rm -f "$$1"; }; \

@@ -8,11 +8,13 @@ url=http://localhost:$port
 dir=$PWD/run
 
 case $port in
-'' | *[!0-9]*)
+'' | *[!0-9]* | 0* | ??????*) wrong=yes ;;
+*) wrong=$([ "$port" -le 65535 ] || echo yes) ;;
+esac
+if [ -n "$wrong" ]; then
 	echo "PORT is '$port'; a number from 1 to 65535 is wanted" >&2
 	exit 64
-	;;
-esac
+fi
 
 busy() {
 	printf '\nPort %s is taken by another program. Choose another one:\n\n  make run PORT=%s\n\n' \

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Holds man/belfryd.conf.5 against the table of options (src/core/config_options.def).
+"""Holds man/belfryd.conf.5 against the table of options (src/core/config_options.def), and man/belfryd.8 against the log.
 
 Every key is an item (.It Ic KEY No = DEFAULT) with the table's default, or with the default in its text; what is planned
-only says "Not built yet", and nothing else does; no item is left of a key that went away.
+only says "Not built yet", and nothing else does; no item is left of a key that went away. Every event that the daemon logs is named by belfryd(8), and it
+names no other one.
 """
 
 import os
@@ -14,6 +15,7 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 TABLE = ROOT / "src/core/config_options.def"
 PAGE = ROOT / "man/belfryd.conf.5"
+DAEMON_PAGE = ROOT / "man/belfryd.8"
 
 ROWS = """
 #define OPTION(struct, key, kind, form, field, default, min, max, unit, when, state, text) @ key @ default @ state @ kind @
@@ -77,6 +79,20 @@ def page():
     return items
 
 
+def events():
+    """What is wrong about the events: those that are logged, and those that belfryd(8) names."""
+    logged = set()
+    for file in (ROOT / "src").rglob("*.c"):
+        for call in re.findall(r"\b(?:diag_log|diag_peer|sqlite_tell)\(([^;]*)", file.read_text()):
+            logged.update(re.findall(r'"([a-z]+\.[a-z]+|moderation)"', call)[:1])
+    page = DAEMON_PAGE.read_text()
+    named = set(re.findall(r"\b(?:(?:server|storage|conn|auth|log)\.[a-z]+|moderation)\b", "\n".join(
+        line for line in page.splitlines() if re.match(r"\.(It Li|Ql) ", line))))
+    bad = [] if len(logged) > 10 else [f"only {len(logged)} events could be read"]
+    bad += [f"the event {name} is not described" for name in sorted(logged - named)]
+    return bad + [f"{name} is no event of the log" for name in sorted(named - logged)]
+
+
 def main():
     wanted, found = table(), page()
     bad = []
@@ -98,7 +114,10 @@ def main():
     bad += [f"{key} is no option" for key in found if key not in wanted]
     for line in bad:
         print(f"{PAGE.relative_to(ROOT)}: {line}")
-    return 1 if bad else 0
+    unsaid = events()
+    for line in unsaid:
+        print(f"{DAEMON_PAGE.relative_to(ROOT)}: {line}")
+    return 1 if bad or unsaid else 0
 
 
 sys.exit(main())
