@@ -17,7 +17,7 @@
  * begins in 1970): with zeros before it it would be no number in JSON.
  */
 #define LOG_LEAST_ID UINT64_C(1000000000000000)
-#define RULES_STEP     1024 /* topics that are given their rule under one lock */
+#define RULES_STEP   1024 /* topics that are given their rule under one lock */
 #define FORGET_AFTER_MS                                                                            \
 	((int64_t)30 * 24 * 3600 * 1000) /* a trimmed topic is remembered that long */
 
