@@ -278,6 +278,7 @@ def test_ready_within_a_second(tmp_path):
 def test_log_names_every_address(start, sockets):
     d = start({"listen": ({"address": "127.0.0.1", "port": 0}, {"address": "127.0.0.1", "port": free_port()},
                           {"unix": str(sockets / "a.sock")})})
+    d.wait_log(r"server\.ready")
     log = d.log()
     assert len(set(PORT_RE.findall(log))) == 2, log
     assert "a.sock" in log, log
