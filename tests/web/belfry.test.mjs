@@ -155,7 +155,8 @@ describe('connecting', () => {
 		started.push(chat);
 		chat.addEventListener('close', ({ detail }) => delays.push(detail.retryIn));
 		chat.connect().catch(() => {});
-		await settle(60);
+		for (let n = 0; n < 500 && delays.length < 5; n++)
+			await settle(10);
 		assert.deepEqual(delays.slice(0, 5), [1, 2, 4, 5, 5]);
 	});
 
