@@ -63,9 +63,10 @@ take_arguments(struct backup_command *b, int argc, char **argv)
 			b->path = value;
 			break;
 		case CTL_END:
-			return b->path != NULL
-				   ? 0
-				   : ctl_usage(&args, "the name of the new file is missing");
+			if (b->path != NULL)
+				return 0;
+			(void)ctl_usage(&args, "the name of the new file is missing");
+			return EX_USAGE;
 		case CTL_HELP:
 			return -1;
 		default:
