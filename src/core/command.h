@@ -1,6 +1,6 @@
 /*
- * One table of commands (CONTRACT 4): name, handler; the same for WebSocket frames and POST
- * /chat/{session}. Worker thread only.
+ * One table of commands (docs/wire.md, "The messages"): name, handler; the same for WebSocket
+ * frames and POST /chat/{session}. Worker thread only.
  */
 #ifndef CORE_COMMAND_H
 #define CORE_COMMAND_H

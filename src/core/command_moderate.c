@@ -7,7 +7,7 @@
 #include "core/topic.h"
 #include "proto/json.h"
 
-/* kick, ban, unban, mute, unmute (CONTRACT 4): for moderators, in the rooms that they may read. */
+/* kick, ban, unban, mute, unmute: for moderators, in the rooms that they may read. */
 
 /* Who waits for the ack of a measure: the caller may go before it comes. */
 struct measure_answer {

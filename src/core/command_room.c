@@ -29,7 +29,7 @@ need_string(const struct command *cmd, const char *name, struct slice *out, stru
 	return 0;
 }
 
-/* `after` or `last` (CONTRACT 1, Position). */
+/* `after` or `last`: a position (docs/wire.md, "Words"). */
 int
 command_take_position(const struct command *cmd, unsigned last, int64_t now_ms,
     struct position *out, struct refusal *why)

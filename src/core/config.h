@@ -1,8 +1,8 @@
 /*
- * The configuration as plain, immutable data (CONTRACT 10). Made whole by daemon/config_read,
+ * The configuration as plain, immutable data (belfryd.conf(5)). Made whole by daemon/config_read,
  * never changed afterwards, swapped whole on reload; shared between threads by an atomic count.
  * Durations are in milliseconds (`_ms`), sizes in bytes (`_bytes` or plain), rates a second. 0
- * means "off" where CONTRACT 10 says so.
+ * means "off" where belfryd.conf(5) says so.
  */
 #ifndef CORE_CONFIG_H
 #define CORE_CONFIG_H

@@ -1,6 +1,7 @@
 /*
- * Refusals (CONTRACT 3 and 4): one table of codes with their HTTP status; one struct
- * that carries a refusal from where a check failed to the transport that tells it. Any thread.
+ * Refusals (docs/wire.md, "Requests and errors"): one table of codes with their HTTP status; one
+ * struct that carries a refusal from where a check failed to the transport that tells it. Any
+ * thread.
  */
 #ifndef CORE_ERROR_H
 #define CORE_ERROR_H

@@ -1,7 +1,7 @@
 /*
- * Pages of history (CONTRACT 3, /history, and the `history` command): ascending ids, forward
- * from `after` or backward from `before`, at most `limit` messages and 256 KiB. Worker thread
- * only.
+ * Pages of history (/history and the `history` command; docs/wire.md, "History"): ascending ids,
+ * forward from `after` or backward from `before`, at most `limit` messages and 256 KiB. Worker
+ * thread only.
  */
 #ifndef CORE_HISTORY_H
 #define CORE_HISTORY_H

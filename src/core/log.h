@@ -1,8 +1,8 @@
 /*
- * The log: everything appends to it, everything reads from it (DESIGN 1). It hands out ids in
- * commit order, keeps the tail that the workers follow, knows every topic (how far it reaches,
- * who is interested, who is present), and asks a store for what is kept. All functions may be
- * called from any thread; what completes later completes on the worker that asked.
+ * The log: everything appends to it, everything reads from it (docs/architecture.md). It hands out
+ * ids in commit order, keeps the tail that the workers follow, knows every topic (how far it
+ * reaches, who is interested, who is present), and asks a store for what is kept. All functions may
+ * be called from any thread; what completes later completes on the worker that asked.
  */
 #ifndef CORE_LOG_H
 #define CORE_LOG_H

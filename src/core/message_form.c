@@ -202,7 +202,7 @@ make_chat_sse(struct buf *out, const struct message *m, bool as_text)
 
 	if (m->kind == MESSAGE_RAW)
 		return 0;
-	/* every message of CONTRACT 4 is named by its type, `chat` as `message` */
+	/* every message of a chat is named by its type, `chat` as `message` */
 	if (m->kind == MESSAGE_CHAT)
 		name = SLICE("message");
 	else if (m->kind == MESSAGE_NOTIFICATION)

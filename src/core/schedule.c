@@ -5,8 +5,9 @@
 #include "core/moderation.h"
 
 /*
- * Messages that are put off until a time (CONTRACT 7, `at`). They lie in memory, in order, and in the
- * store, which writes down that one is there and takes it away in the same step that publishes it.
+ * Messages that are put off until a time (docs/wire.md, "Later"). They lie in memory, in order, and
+ * in the store, which writes down that one is there and takes it away in the same step that
+ * publishes it.
  */
 
 #define FIRE_AT_ONCE 64 /* appends that one tick makes */

@@ -1,6 +1,7 @@
 /*
- * What history's q asks for (CONTRACT 3): words and "phrases" that a message must all have, in any
- * order; a * behind one takes every word that begins so. Any input is a question. Pure. Any thread.
+ * What history's q asks for (docs/wire.md, "History"): words and "phrases" that a message must all
+ * have, in any order; a * behind one takes every word that begins so. Any input is a question.
+ * Pure. Any thread.
  */
 #ifndef CORE_SEARCH_H
 #define CORE_SEARCH_H

@@ -1,6 +1,7 @@
 /*
- * Tokens (CONTRACT 2): JWTs checked behind guards around libjwt (LIBRARIES 3), and what they
- * permit. The keyring is immutable and shared by threads; a cache belongs to one worker.
+ * Tokens (RFC 7519; docs/wire.md, "Tokens"): JWTs checked behind guards around libjwt (see
+ * token_verify.c), and what they permit. The keyring is immutable and shared by threads; a cache
+ * belongs to one worker.
  */
 #ifndef CORE_TOKEN_H
 #define CORE_TOKEN_H
@@ -77,7 +78,7 @@ const char *token_sub_error(struct slice sub);
 /* A refusal in words. */
 struct token_refusal {
 	int status;       /* 401, 403, 400 */
-	const char *code; /* CONTRACT 4's error code: "invalid_token", "unauthorized", … */
+	const char *code; /* an error code's name: "invalid_token", "unauthorized", … */
 	/*
 	 * short static name of the failing check, for metrics and the log: "signature", "exp",
 	 * "aud", …

@@ -1,7 +1,7 @@
 /*
- * Topics and patterns (CONTRACT 1). A topic is a path of 1..8 segments joined by '/', at most
- * 200 bytes of UTF-8; a pattern is a topic in which a segment `*` stands for one segment and a
- * last segment `**` for one or more. Compared as bytes. Pure. Any thread.
+ * Topics and patterns (docs/wire.md, "Topics and messages"). A topic is a path of 1..8 segments
+ * joined by '/', at most 200 bytes of UTF-8; a pattern is a topic in which a segment `*` stands for
+ * one segment and a last segment `**` for one or more. Compared as bytes. Pure. Any thread.
  */
 #ifndef CORE_TOPIC_H
 #define CORE_TOPIC_H

@@ -1,6 +1,6 @@
 /*
  * Reading the configuration: a libconfig file becomes one immutable struct config, or one error
- * with file and line (CONTRACT 10). Main thread, at start and on reload. (Not called
+ * with file and line (belfryd.conf(5)). Main thread, at start and on reload. (Not called
  * config_read: libconfig has a function of that name.)
  */
 #ifndef DAEMON_CONFIG_READ_H

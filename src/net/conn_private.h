@@ -93,8 +93,8 @@ struct conn {
 };
 
 /*
- * 600 bytes for an idle connection joined to a room is the target (DESIGN 3); this is its largest
- * part: with the allocator's head 288.
+ * 600 bytes for an idle connection joined to a room is the target (docs/performance.md); this is
+ * its largest part: with the allocator's head 288.
  */
 _Static_assert(sizeof(struct conn) <= 280, "an idle connection must stay small");
 _Static_assert(CONN_STATE_COUNT <= 16, "a state fits its bits");

@@ -1,5 +1,5 @@
 /*
- * JSON: reading what peers send (a strict check in front of cJSON, LIBRARIES 4: length, UTF-8,
+ * JSON: reading what peers send (a strict check in front of cJSON: length, UTF-8,
  * depth, control bytes, \u0000, lone surrogates, duplicate keys, nothing after the end) and
  * writing what goes out (a small escaping writer; cJSON never prints). Pure. Any thread.
  */
@@ -39,7 +39,7 @@ const char *json_error_text(int error);
 
 /*
  * The member of an object, case-sensitively; NULL when absent, or JSON null (a null member counts
- * as absent: CONTRACT 7).
+ * as absent).
  */
 const cJSON *json_member(const cJSON *object, const char *name);
 /*
@@ -73,7 +73,7 @@ bool json_raw_element(struct slice *rest, struct slice *element);
 #define JSON_MEMBERS 16
 
 enum json_kind {
-	JSON_IS_ABSENT, /* also null (CONTRACT 7) */
+	JSON_IS_ABSENT, /* also null */
 	JSON_IS_OBJECT,
 	JSON_IS_ARRAY,
 	JSON_IS_STRING,

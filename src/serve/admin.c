@@ -14,7 +14,7 @@
 #include "serve/serve.h"
 #include "serve/tour.h"
 
-/* /api (CONTRACT 8): role admin, or a local socket's allowed peer. */
+/* /api (docs/wire.md, "Administration"): role admin, or a local socket's allowed peer. */
 
 #define LISTED_MAX  1000 /* topics or connections of one answer */
 #define ANSWER_MAX  ((size_t)4 * 1024 * 1024)

@@ -335,7 +335,7 @@ is_own_page(const struct exchange *x)
 
 /*
  * A cookie comes along without its user knowing: what changes something must come from a page
- * of ours (CONTRACT 2).
+ * of ours.
  */
 static int
 check_cookie_origin(const struct exchange *x, bool changes, bool *counts, struct refusal *r)

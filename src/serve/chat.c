@@ -12,7 +12,7 @@
 #include "proto/json.h"
 #include "proto/url.h"
 
-/* The WebSocket endpoint /chat (CONTRACT 4). */
+/* The WebSocket endpoint /chat (docs/wire.md, "Chat over WebSocket"). */
 
 static struct chat *
 chat_of(struct session *s)

@@ -12,8 +12,8 @@
 #include "serve/chat.h"
 
 /*
- * Chat over Server-Sent Events (CONTRACT 5): the stream is the session; POST /chat/{session}
- * (chat_post.c) sends into it.
+ * Chat over Server-Sent Events (docs/wire.md, "Chat over an event stream"): the stream is the
+ * session; POST /chat/{session} (chat_post.c) sends into it.
  */
 
 struct chat_stream {
@@ -49,7 +49,7 @@ push_event(struct chat_stream *st, const char *name, uint64_t id, struct slice d
 	push_buf(st, &b);
 }
 
-/* Every message of CONTRACT 4 is an event named by its type. */
+/* Every message of a chat is an event named by its type. */
 static void
 stream_send(struct session *s, const char *type, uint64_t id, struct slice json)
 {

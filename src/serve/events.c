@@ -18,8 +18,8 @@
 #include "serve/query.h"
 
 /*
- * GET /events (CONTRACT 6): one stream, fixed topics, one merged cursor; Server-Sent Events or
- * NDJSON.
+ * GET /events (docs/wire.md, "Event streams"): one stream, fixed topics, one merged cursor;
+ * Server-Sent Events or NDJSON.
  */
 
 #define TOPICS_MAX_READ                                                                            \

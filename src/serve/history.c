@@ -10,7 +10,7 @@
 #include "proto/json.h"
 #include "serve/query.h"
 
-/* GET /history (CONTRACT 3). */
+/* GET /history (docs/wire.md, "History"). */
 
 static void
 on_history(void *ctx, int status, struct slice messages, bool more)

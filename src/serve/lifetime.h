@@ -1,6 +1,6 @@
 /*
  * The clock of a connection that lives long: its next beat (a ping, a keep-alive), and the warning
- * and the end of its token (CONTRACT 2). Worker thread only.
+ * and the end of its token. Worker thread only.
  */
 #ifndef SERVE_LIFETIME_H
 #define SERVE_LIFETIME_H

@@ -14,7 +14,7 @@
 
 /*
  * Measures on their way through the workers, and the part of /api that begins them and lists what they
- * have left (CONTRACT 8).
+ * have left (docs/wire.md, "Moderation and revocation").
  */
 
 #define LISTED_MAX 1000

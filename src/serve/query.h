@@ -1,5 +1,6 @@
 /*
- * Query parameters of endpoints: decoded text and the positions of CONTRACT 1. Worker thread only.
+ * Query parameters of endpoints: decoded text and positions (docs/wire.md, "Words"). Worker thread
+ * only.
  */
 #ifndef SERVE_QUERY_H
 #define SERVE_QUERY_H
@@ -31,9 +32,9 @@ MUST_CHECK int query_last(
 MUST_CHECK int query_position(
     const struct query *q, unsigned last, struct position *out, struct refusal *why);
 /*
- * Where an event stream begins (CONTRACT 6), by the first that is there: header Last-Event-ID,
- * last_event_id, lastEventID, after; else `last`. What cannot be read is a position too, which the
- * reader tells by `gap`: an EventSource gives up on anything but 200.
+ * Where an event stream begins (docs/wire.md, "Event streams"), by the first that is there: header
+ * Last-Event-ID, last_event_id, lastEventID, after; else `last`. What cannot be read is a position
+ * too, which the reader tells by `gap`: an EventSource gives up on anything but 200.
  */
 MUST_CHECK int query_resume(
     const struct query *q, unsigned last, struct position *out, struct refusal *why);

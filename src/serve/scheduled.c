@@ -7,7 +7,7 @@
 #include "serve/query.h"
 #include "serve/serve.h"
 
-/* DELETE /publish/{scheduled} and GET /api/scheduled (CONTRACT 7 and 8). */
+/* DELETE /publish/{scheduled} and GET /api/scheduled (docs/wire.md, "Later"). */
 
 #define LISTED_MAX 1000
 #define LIST_BYTES ((size_t)4 * 1024 * 1024)

@@ -66,9 +66,9 @@ void serve_on_head(struct exchange *x);
 void serve_on_request(struct exchange *x);
 
 /*
- * Who asks. Finds the token (CONTRACT 2's order), verifies it, and when the cookie was used on
- * a changing request, WebSocket or stream demands an allowed Origin. 0 and *out (one
- * reference); or -1 after having answered (401/400/403).
+ * Who asks. Finds the token (docs/wire.md, "Tokens", has the order), verifies it, and when the
+ * cookie was used on a changing request, WebSocket or stream demands an allowed Origin. 0 and *out
+ * (one reference); or -1 after having answered (401/400/403).
  *
  * changes   the request changes something, or opens a WebSocket or a stream
  */

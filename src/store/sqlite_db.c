@@ -234,7 +234,7 @@ db_meta_set(struct db *db, const char *name, uint64_t value)
 
 /*
  * From version i to i + 1, each in a transaction of its own. Times are wall-clock milliseconds,
- * ids microseconds since 1970 (CONTRACT 1); texts are blobs, compared as bytes.
+ * ids microseconds since 1970; texts are blobs, compared as bytes.
  */
 static const char *const steps[] = {
     "CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;"

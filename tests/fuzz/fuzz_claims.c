@@ -19,7 +19,7 @@ list_of(const struct claims *c, enum claims_list list)
 					: &c->direct;
 }
 
-/* The pattern with the id put in, as CONTRACT 1 and 2 say; longer than any topic when it grants nothing. */
+/* The pattern with the id put in, as docs/wire.md says; longer than any topic when it grants nothing. */
 static struct slice
 expand(struct slice pattern, struct slice id, char out[EXPANDED_MAX])
 {

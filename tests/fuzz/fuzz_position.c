@@ -1,5 +1,5 @@
 /*
- * Positions (CONTRACT 1) as text: against regular expressions and the C library's calendar. The
+ * Positions as text: against regular expressions and the C library's calendar. The
  * same text as a query parameter means the same.
  */
 #include <errno.h>

@@ -2,7 +2,7 @@
  * A request at the door: routes, Host, Origin and CORS, where its token is. The first byte chooses
  * the configuration and the connection; then a head without its last empty line, its line breaks
  * LF, then an empty line and the body. Each request has one answer, whose headers and problem are
- * well-formed; Host and Origin are judged as CONTRACT 3 says, in a second way; no token shows.
+ * well-formed; Host and Origin are judged as docs/wire.md says, in a second way; no token shows.
  */
 #include <arpa/inet.h>
 

@@ -1,6 +1,6 @@
 /*
  * Streams that resume, fall behind and catch up, against a model of the log: what a stream asked
- * for comes once, in the order of ids, or it is told of a gap before anything newer (CONTRACT 1).
+ * for comes once, in the order of ids, or it is told of a gap before anything newer.
  * The input is steps of two bytes: what happens, and to which.
  */
 #include "core/message.h"

@@ -1,5 +1,5 @@
 /*
- * Topics and patterns against a matcher that is written from CONTRACT 1 alone, and containment
+ * Topics and patterns against a matcher that is written from docs/wire.md alone, and containment
  * against witnesses. Lines: an outer pattern, an inner pattern, topics.
  */
 #include "core/topic.h"
@@ -50,7 +50,7 @@ is_star(struct slice s, size_t n)
 	return s.n == n && memcmp(s.p, "****", n) == 0;
 }
 
-/* CONTRACT 1, in its own words. */
+/* docs/wire.md, "Topics and messages", word by word. */
 static bool
 is_path(struct slice s, bool is_pattern)
 {

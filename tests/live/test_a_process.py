@@ -1,4 +1,4 @@
-"""The process: starting, refusing to start, reloading, draining (CONTRACT 9 and 10)."""
+"""The process: starting, refusing to start, reloading, draining (belfryd(8), belfryd.conf(5))."""
 
 import os
 import pathlib

@@ -1,4 +1,4 @@
-"""HTTP/1.1 (CONTRACT 3; RFC 9110, 9112): routing, errors, limits, smuggling, files."""
+"""HTTP/1.1 (RFC 9110, 9112): routing, errors, limits, smuggling, files."""
 
 import gzip
 import json

@@ -1,4 +1,4 @@
-"""Chat over WebSocket (CONTRACT 1, 4): joining, talking, presence, resuming, subscriptions, formats."""
+"""Chat over WebSocket: joining, talking, presence, resuming, subscriptions, formats."""
 
 import json
 import math

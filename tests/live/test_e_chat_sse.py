@@ -1,4 +1,4 @@
-"""Chat over SSE (CONTRACT 5): the stream, and POST /chat/{session} into it."""
+"""Chat over SSE: the stream, and POST /chat/{session} into it."""
 
 import json
 import time

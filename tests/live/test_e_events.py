@@ -1,4 +1,4 @@
-"""Server-Sent Events (CONTRACT 6): the stream's form, resuming, gaps, what programs publish."""
+"""Server-Sent Events: the stream's form, resuming, gaps, what programs publish."""
 
 import json
 import threading

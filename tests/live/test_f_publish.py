@@ -1,4 +1,4 @@
-"""Publishing (CONTRACT 7): body forms, headers, batches, keys, refusals."""
+"""Publishing: body forms, headers, batches, keys, refusals."""
 
 import json
 import threading

@@ -1,4 +1,4 @@
-"""Tokens (CONTRACT 2): where they are found, what they must say, how they are refused, how they end."""
+"""Tokens: where they are found, what they must say, how they are refused, how they end."""
 
 import json
 import re

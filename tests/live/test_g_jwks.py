@@ -1,4 +1,4 @@
-"""Key sets (CONTRACT 2, RFC 7517): kid chooses the key, and nothing else does; keys are swapped while people talk."""
+"""Key sets (RFC 7517): kid chooses the key, and nothing else does; keys are swapped while people talk."""
 
 import json
 import signal

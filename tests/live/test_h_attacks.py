@@ -1,4 +1,4 @@
-"""Token attacks (CONTRACT 2): forged, stretched and doubled tokens, cookies from elsewhere, rebound names; nothing of them leaks."""
+"""Token attacks: forged, stretched and doubled tokens, cookies from elsewhere, rebound names; nothing of them leaks."""
 
 import hashlib
 import hmac

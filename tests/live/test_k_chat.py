@@ -1,4 +1,4 @@
-"""The WebSocket's handshake by RFC 6455, 7692 and 9110, and each row of both tables of CONTRACT 4."""
+"""The WebSocket's handshake by RFC 6455, 7692 and 9110, and each row of both tables of messages in docs/wire.md."""
 
 import base64
 import json

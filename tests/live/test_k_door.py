@@ -1,4 +1,4 @@
-"""How a token is carried, what it grants, how it ends: CONTRACT 2, row by row."""
+"""How a token is carried, what it grants, how it ends: "Tokens" of docs/wire.md, row by row."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""CONTRACT 7, sentence by sentence: what is published in which form, and what becomes of it."""
+"""Publishing (docs/wire.md), sentence by sentence: what is published in which form, and what becomes of it."""
 
 import json
 import time

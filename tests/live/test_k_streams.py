@@ -1,4 +1,4 @@
-"""Event streams as a browser reads them, sentence by sentence of CONTRACT 5 and 6."""
+"""Event streams as a browser reads them, sentence by sentence of docs/wire.md."""
 
 import http.client
 import json

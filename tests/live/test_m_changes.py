@@ -1,4 +1,4 @@
-"""What becomes of messages (CONTRACT 4): edited, deleted, reacted to; on both stores, with one worker and with three."""
+"""What becomes of messages: edited, deleted, reacted to; on both stores, with one worker and with three."""
 
 import json
 import sqlite3

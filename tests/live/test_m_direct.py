@@ -1,4 +1,4 @@
-"""Direct messages (CONTRACT 1, 4): one message under both users' topics; on both stores, with one worker and with three."""
+"""Direct messages: one message under both users' topics; on both stores, with one worker and with three."""
 
 import json
 import urllib.parse

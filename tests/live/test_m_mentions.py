@@ -1,4 +1,4 @@
-"""Mentions (CONTRACT 4): `@name` of who is in the room, when it is said and when it is edited."""
+"""Mentions: `@name` of who is in the room, when it is said and when it is edited."""
 
 import json
 

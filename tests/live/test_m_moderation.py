@@ -1,4 +1,4 @@
-"""Moderation (CONTRACT 4 and 8): kick, ban, mute, revoke; at every door, on every worker, over restarts."""
+"""Moderation: kick, ban, mute, revoke; at every door, on every worker, over restarts."""
 
 import json
 import threading

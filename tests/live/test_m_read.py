@@ -1,4 +1,4 @@
-"""Read markers (CONTRACT 4): `read`, `unread` in `joined` and `rooms`; only forward, once a second, over restarts."""
+"""Read markers: `read`, `unread` in `joined` and `rooms`; only forward, once a second, over restarts."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""belfryctl bench (CONTRACT 9) finds nothing wrong; messages that come in bulk keep their order, once each."""
+"""belfryctl bench finds nothing wrong; messages that come in bulk keep their order, once each."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""belfryctl chat (CONTRACT 9): in pipes, on a terminal, and over the daemon's sudden death."""
+"""belfryctl chat: in pipes, on a terminal, and over the daemon's sudden death."""
 
 import fcntl
 import json

@@ -1,4 +1,4 @@
-"""belfryctl (CONTRACT 9): token, --check, secret, publish, listen."""
+"""belfryctl: token, --check, secret, publish, listen."""
 
 import json
 import os
