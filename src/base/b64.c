@@ -45,7 +45,7 @@ b64url_encode(const void *p, size_t n, char *out)
 }
 
 static int
-value_of(char c, const char *alphabet)
+value_of(char c)
 {
 	if (c >= 'A' && c <= 'Z')
 		return c - 'A';
@@ -53,14 +53,15 @@ value_of(char c, const char *alphabet)
 		return c - 'a' + 26;
 	if (c >= '0' && c <= '9')
 		return c - '0' + 52;
-	if (c == alphabet[62])
+	if (c == '-')
 		return 62;
-	return c == alphabet[63] ? 63 : -1;
+	return c == '_' ? 63 : -1;
 }
 
-static ssize_t
-decode(struct slice s, unsigned char *out, const char *alphabet)
+ssize_t
+b64url_decode(struct slice s, void *out)
 {
+	unsigned char *at = out;
 	uint32_t v = 0;
 	unsigned bits = 0;
 	ssize_t n = 0;
@@ -68,7 +69,7 @@ decode(struct slice s, unsigned char *out, const char *alphabet)
 	if (s.n % 4 == 1)
 		return -1;
 	for (size_t i = 0; i < s.n; i++) {
-		int six = value_of(s.p[i], alphabet);
+		int six = value_of(s.p[i]);
 
 		if (six < 0)
 			return -1;
@@ -76,27 +77,9 @@ decode(struct slice s, unsigned char *out, const char *alphabet)
 		bits += 6;
 		if (bits >= 8) {
 			bits -= 8;
-			out[n++] = (unsigned char)(v >> bits);
+			at[n++] = (unsigned char)(v >> bits);
 			v &= (1u << bits) - 1;
 		}
 	}
 	return v == 0 ? n : -1; /* left-over bits must be zero: one text for each value */
-}
-
-ssize_t
-b64_decode(struct slice s, void *out)
-{
-	if (s.n % 4 != 0)
-		return -1;
-	if (s.n > 0 && s.p[s.n - 1] == '=')
-		s.n--;
-	if (s.n % 4 == 3 && s.p[s.n - 1] == '=')
-		s.n--;
-	return decode(s, out, standard);
-}
-
-ssize_t
-b64url_decode(struct slice s, void *out)
-{
-	return decode(s, out, url);
 }

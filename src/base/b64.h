@@ -1,6 +1,6 @@
 /*
- * Base64 (RFC 4648, sections 4 and 5). Strict: no white space, canonical (unused bits zero).
- * Any thread.
+ * Base64 (RFC 4648, sections 4 and 5). Decoding is strict: no white space, canonical (unused bits
+ * zero). Any thread.
  */
 #ifndef BASE_B64_H
 #define BASE_B64_H
@@ -14,11 +14,7 @@
 size_t b64_encode(const void *p, size_t n, char *out);
 /* URL alphabet, no padding. */
 size_t b64url_encode(const void *p, size_t n, char *out);
-/*
- * Decode; out needs s.n / 4 * 3 + 3 bytes. Standard: padding required. Url: padding refused.
- * Returns the length, or -1.
- */
-MUST_CHECK ssize_t b64_decode(struct slice s, void *out);
+/* Decode the URL alphabet without padding; out needs s.n / 4 * 3 + 3 bytes. The length, or -1. */
 MUST_CHECK ssize_t b64url_decode(struct slice s, void *out);
 
 #endif

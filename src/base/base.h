@@ -13,18 +13,13 @@
 
 #define MUST_CHECK        __attribute__((warn_unused_result))
 #define PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
-#define NORETURN          __attribute__((noreturn))
-#define FALLTHROUGH       __attribute__((fallthrough))
 #define UNUSED            __attribute__((unused))
 /*
  * A big local array that is written before it is read: the compiler, told to clear what it does not
  * see written (hardening), leaves it alone.
  */
 #define UNCLEARED          __attribute__((uninitialized))
-#define MALLOC_LIKE        __attribute__((malloc))
 #define ARRAY_LEN(a)       (sizeof(a) / sizeof((a)[0]))
-#define LIKELY(x)          __builtin_expect(!!(x), 1)
-#define UNLIKELY(x)        __builtin_expect(!!(x), 0)
 #define CONTAINER(p, t, m) ((t *)(void *)((char *)(p)-offsetof(t, m)))
 
 /* n < 8 bytes as a number, the first one lowest, in a step or two: most names are that short. */

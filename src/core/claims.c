@@ -98,7 +98,6 @@ struct claims *
 claims_draft_finish(const struct claims_draft *d)
 {
 	size_t n = d->n[CLAIMS_SUBSCRIBE] + d->n[CLAIMS_PUBLISH] + d->n[CLAIMS_DIRECT];
-	size_t memory = sizeof(struct claims) + n * sizeof(char *) + d->text.n;
 	struct claims *c;
 	char **slots;
 	char *at;
@@ -106,13 +105,13 @@ claims_draft_finish(const struct claims_draft *d)
 
 	if (d->text.failed)
 		return NULL;
-	c = mem_alloc(memory);
+	c = mem_alloc(sizeof(*c) + n * sizeof(char *) + d->text.n);
 	if (c == NULL)
 		return NULL;
 	slots = (char **)(void *)(c + 1);
 	at = (char *)(slots + n);
 	memcpy(at, d->text.p, d->text.n);
-	*c = (struct claims){.refs = 1, .memory = memory};
+	*c = (struct claims){.refs = 1};
 	c->user_id = take_text(&at);
 	c->name = take_text(&at);
 	c->user_topic = take_text(&at);
@@ -157,12 +156,6 @@ claims_name_key(struct claims *c)
 		c->name_key = mem_strdup(buf_slice(&key));
 	buf_done(&key);
 	return slice_str(c->name_key);
-}
-
-size_t
-claims_memory(const struct claims *c)
-{
-	return c->memory;
 }
 
 bool

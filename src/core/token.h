@@ -26,8 +26,8 @@ enum role {
 };
 
 /*
- * What a verified token says. Immutable, one block of memory; counted without atomics: every
- * claims object belongs to one worker.
+ * What a verified token says. One block of memory, immutable but for name_key; counted without
+ * atomics: every claims object belongs to one worker.
  */
 struct claims {
 	unsigned refs;
@@ -48,7 +48,6 @@ struct claims {
 	struct strings subscribe; /* patterns, {sub} put in, valid */
 	struct strings publish;
 	struct strings direct; /* user id patterns: `*` or literal ids */
-	size_t memory;         /* bytes of the block */
 	char *name_key;        /* claims_name_key's, made at the first need; owned */
 };
 
@@ -58,8 +57,6 @@ struct claims *claims_ref(struct claims *c);
 void claims_unref(struct claims *c);
 /* name_key (core/name.h) of its name; absent when there is none, or no memory for it. */
 struct slice claims_name_key(struct claims *c);
-/* Bytes a claims object takes (for limits.memory and metrics). */
-size_t claims_memory(const struct claims *c);
 
 /* May the bearer read this pattern (contained in one granted pattern)? */
 bool claims_may_subscribe(const struct claims *c, struct slice pattern);

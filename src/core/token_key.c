@@ -25,8 +25,9 @@ token_algorithm_name(unsigned alg)
 	return names[alg];
 }
 
-const char *
-token_key_first_name(unsigned set)
+/* The name of the lowest algorithm of a set that is not empty. */
+static const char *
+first_name(unsigned set)
 {
 	return names[__builtin_ctz(set)];
 }
@@ -79,7 +80,7 @@ load_secret(struct keyring *k, const struct config_auth *auth, char *error, size
 	if (auth->secret == NULL || auth->secret_n == 0)
 		return token_key_complain(error, error_n,
 		    "the secret is %s: %s wants secret or secret_file (`belfryctl secret FILE` makes one)",
-		    auth->secret == NULL ? "missing" : "empty", token_key_first_name(wanted));
+		    auth->secret == NULL ? "missing" : "empty", first_name(wanted));
 	if (auth->secret_n > TOKEN_SECRET_MAX)
 		return token_key_complain(error, error_n, "%s is longer than 64 KiB", where);
 	for (unsigned alg = ALG_HS256; alg <= ALG_HS512; alg++) {
@@ -91,7 +92,7 @@ load_secret(struct keyring *k, const struct config_auth *auth, char *error, size
 	if (token_key_looks_public(slice_of(auth->secret, auth->secret_n)))
 		return token_key_complain(error, error_n,
 		    "%s is a PEM file; a random secret is wanted for %s", where,
-		    token_key_first_name(wanted));
+		    first_name(wanted));
 	k->secret = mem_alloc(auth->secret_n);
 	if (k->secret == NULL)
 		return token_key_complain(error, error_n, "no memory");
@@ -189,7 +190,7 @@ load_public_key(struct keyring *k, const struct config_auth *auth, char *error, 
 			return 0;
 		return token_key_complain(error, error_n,
 		    "the public key is missing: %s wants public_key_file",
-		    wanted == 0 ? "it" : token_key_first_name(wanted));
+		    wanted == 0 ? "it" : first_name(wanted));
 	}
 	if (wanted == 0)
 		return token_key_complain(error, error_n,
@@ -206,7 +207,7 @@ load_public_key(struct keyring *k, const struct config_auth *auth, char *error, 
 		else
 			r = token_key_complain(error, error_n,
 			    "%s holds %s, which is no key for %s of auth.algorithms", where, what,
-			    token_key_first_name(wanted & ~good));
+			    first_name(wanted & ~good));
 	} else if (token_key_write(key, &k->pem, &k->pem_n) < 0) {
 		r = token_key_complain(error, error_n, "no memory");
 	}

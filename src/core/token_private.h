@@ -55,8 +55,6 @@ token_is_hmac(unsigned alg)
 
 /* Fills error, cut where it does not fit; returns -1. */
 int token_key_complain(char *error, size_t error_n, const char *fmt, ...) PRINTF(3, 4);
-/* The name of the lowest algorithm of a set that is not empty. */
-const char *token_key_first_name(unsigned set);
 /* Which HS algorithms a secret of n bytes is long enough for; none below 32. */
 unsigned token_key_secret_algorithms(size_t n);
 /* Whether it is PEM text: everybody has a public key, which as a secret would let everybody sign. */

@@ -93,8 +93,8 @@ conn_ws_ops(const struct conn *c)
 
 /* --- output --- */
 
-size_t
-conn_queue_limit(const struct conn *c)
+static size_t
+queue_limit(const struct conn *c)
 {
 	size_t limit = c->net->config->limits.queue;
 
@@ -110,20 +110,14 @@ conn_queue_limit(const struct conn *c)
 bool
 conn_has_room(struct conn *c)
 {
-	if (c->out.bytes == 0 || (c->out.bytes < conn_queue_limit(c) && c->out.n < OUTQ_MAX / 2))
+	if (c->out.bytes == 0 || (c->out.bytes < queue_limit(c) && c->out.n < OUTQ_MAX / 2))
 		return true;
 	c->was_full = true; /* also when not the queue grew but its limit shrank */
 	return false;
 }
 
-size_t
-conn_queued(const struct conn *c)
-{
-	return c->out.bytes;
-}
-
-void
-conn_mark_dirty(struct conn *c)
+static void
+mark_dirty(struct conn *c)
 {
 	if (c->is_dirty || c->state == CONN_DEAD)
 		return;
@@ -144,12 +138,12 @@ conn_push(struct conn *c, struct wire *w)
 	c->net->memory += w->n + OUTQ_EACH;
 	if (c->state == CONN_STREAM)
 		c->http->left -= w->n;
-	/* notes that on_drain is owed; below the smallest limit there can be (conn_queue_limit) it is not */
+	/* notes that on_drain is owed; below the smallest limit there can be (queue_limit) it is not */
 	if (c->out.bytes >= c->net->config->limits.queue / QUEUE_SHRINKS ||
 	    c->out.n >= OUTQ_MAX / 2)
 		(void)conn_has_room(c);
 	if (!c->wants_write)
-		conn_mark_dirty(c);
+		mark_dirty(c);
 	return 0;
 }
 
@@ -245,7 +239,7 @@ conn_flush(struct conn *c)
 		c->wants_write = c->out.n > 0;
 		conn_update_events(c);
 	}
-	if (c->was_full && c->out.bytes <= conn_queue_limit(c) / 2)
+	if (c->was_full && c->out.bytes <= queue_limit(c) / 2)
 		drained(c);
 	if (c->state == CONN_STREAM && c->has_length && c->http->left <= 0 && c->out.n == 0)
 		conn_finish(c, CLOSE_DONE);
@@ -320,8 +314,8 @@ keep_rest(struct conn *c, const char *in, size_t n)
  * The state's input function takes what it can; a state that waits for its endpoint takes
  * nothing.
  */
-void
-conn_process(struct conn *c, char *in, size_t n, size_t *consumed)
+static void
+process(struct conn *c, char *in, size_t n, size_t *consumed)
 {
 	size_t at = 0;
 
@@ -438,7 +432,7 @@ on_readable(struct conn *c)
 		have += (size_t)got;
 	}
 	if (have > 0) {
-		conn_process(c, net->read_buffer, have, &consumed);
+		process(c, net->read_buffer, have, &consumed);
 		if (c->state != CONN_DEAD)
 			keep_rest(c, net->read_buffer + consumed, have - consumed);
 		conn_check_input(c);
@@ -461,7 +455,7 @@ on_event(evutil_socket_t fd, short what, void *arg)
 	if ((what & EV_READ) != 0)
 		c->is_resumed = false;
 	if (c->is_doomed) {
-		conn_mark_dirty(c);
+		mark_dirty(c);
 		return;
 	}
 	if ((what & EV_WRITE) != 0)
@@ -548,7 +542,7 @@ conn_doom(struct conn *c, enum close_reason why)
 		return;
 	c->is_doomed = true;
 	c->why = (uint8_t)why;
-	conn_mark_dirty(c);
+	mark_dirty(c);
 }
 
 void
@@ -561,7 +555,7 @@ void
 conn_end_soon(struct conn *c)
 {
 	c->ends_soon = true;
-	conn_mark_dirty(c);
+	mark_dirty(c);
 }
 
 void
@@ -585,7 +579,7 @@ conn_finish(struct conn *c, enum close_reason why)
 	conn_update_events(c);
 	conn_set_deadline(c,
 	    c->net->now_ms + (is_last_answer(c) ? PATIENCE_MS : c->net->config->limits.drain_ms));
-	conn_mark_dirty(c);
+	mark_dirty(c);
 }
 
 /*

@@ -51,7 +51,6 @@ int conn_push_bytes(struct conn *c, struct slice bytes);
  * hears on_drain later.
  */
 bool conn_has_room(struct conn *c);
-size_t conn_queued(const struct conn *c);
 
 /* Flush what is queued, then close in good order (streams; WebSocket after its close frame). */
 void conn_finish(struct conn *c, enum close_reason why);
@@ -69,8 +68,6 @@ void conn_fail(struct conn *c, enum close_reason why);
  */
 void conn_set_deadline(struct conn *c, uint64_t at_ms);
 
-/* The exchange's connection data of a stream. */
-void *conn_data(const struct conn *c);
 struct net *conn_net(const struct conn *c);
 uint64_t conn_number(const struct conn *c);
 const char *conn_peer(const struct conn *c, char out[64]);

@@ -139,11 +139,9 @@ void conn_drop_stalled(struct net *n);
 
 /* --- conn.c --- */
 void conn_enter(struct conn *c, enum conn_state to);
-void conn_mark_dirty(struct conn *c);
 /* Close at the end of the turn; the first reason counts. */
 void conn_doom(struct conn *c, enum close_reason why);
 void conn_update_events(struct conn *c);
-void conn_process(struct conn *c, char *in, size_t n, size_t *consumed);
 /* Look at input that waits in `rest` again, soon. */
 void conn_resume(struct conn *c);
 void conn_flush(struct conn *c);
@@ -155,7 +153,6 @@ const struct ws_ops *conn_ws_ops(const struct conn *c);
 /* Tell the endpoint that its connection is gone. */
 void conn_tell_gone(struct conn *c);
 void conn_adopt(struct net *n, const struct net_accepted *a);
-size_t conn_queue_limit(const struct conn *c);
 
 /* --- conn_who.c --- */
 /* An address as conn_peer says it. */

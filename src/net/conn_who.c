@@ -7,12 +7,6 @@
 
 /* Who is at the other end of a connection, and through which door it came. */
 
-void *
-conn_data(const struct conn *c)
-{
-	return c->data;
-}
-
 struct net *
 conn_net(const struct conn *c)
 {

@@ -24,9 +24,8 @@ wheel_set(struct wheel *w, struct wheel_entry *e, uint64_t at_ms)
 	if (e->due_s != 0)
 		LIST_REMOVE(e, link);
 	e->due_s = due;
-	if (due != 0) {
+	if (due != 0)
 		LIST_INSERT_HEAD(&w->buckets[due % WHEEL_BUCKETS], e, link);
-	}
 }
 
 static void

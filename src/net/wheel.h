@@ -30,6 +30,5 @@ void wheel_set(struct wheel *w, struct wheel_entry *e, uint64_t at_ms);
 /* Calls fire for each due entry (taken out before). */
 void wheel_turn(
     struct wheel *w, uint64_t now_ms, void (*fire)(struct wheel_entry *e, void *ctx), void *ctx);
-/* Entries outstanding? Then the loop needs a tick each second: the caller keeps one timer. */
 
 #endif

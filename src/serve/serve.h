@@ -17,8 +17,6 @@ struct diag;
 struct files;
 struct gate;
 struct limiter;
-struct net;
-struct daemon_info; /* readiness, drain: daemon/ fills it */
 
 struct serve {
 	struct hub *hub; /* the worker's domain: log, subscriptions, counters, clock */

@@ -589,8 +589,6 @@ START_TEST(b64_there_and_back)
 
 	ck_assert_uint_eq(b64_encode(plain.p, plain.n, text), strlen(b64_texts[_i].padded));
 	ck_assert_str_eq(text, b64_texts[_i].padded);
-	ck_assert_int_eq(b64_decode(slice_str(text), back), (ssize_t)plain.n);
-	ck_assert_int_eq(memcmp(back, plain.p, plain.n), 0);
 	ck_assert_uint_eq(b64url_encode(plain.p, plain.n, text), strlen(b64_texts[_i].url));
 	ck_assert_str_eq(text, b64_texts[_i].url);
 	ck_assert_int_eq(b64url_decode(slice_str(text), back), (ssize_t)plain.n);
@@ -598,19 +596,8 @@ START_TEST(b64_there_and_back)
 }
 END_TEST
 
-static const char *const bad_b64[] = {"Z", "Zg", "Zg=", "Zg===", "Zh==", "Zm9=", "Zm8",
-    "Zg==Zg==", "Z g=", " Zg==", "Zg==\n", "Z=g=", "=Zg=", "====", "A===", "-_-_",
-    "Zm9v=", "Zm9v===="};
 static const char *const bad_b64url[] = {
     "Z", "Zh", "Zm9", "Zg==", "Zm8=", "+/+/", "Zm9vY", "Zm 9v", "Zm9v\n", "Zm9.", "="};
-
-START_TEST(b64_refuses)
-{
-	char out[32];
-
-	ck_assert_msg(b64_decode(slice_str(bad_b64[_i]), out) == -1, "%s", bad_b64[_i]);
-}
-END_TEST
 
 START_TEST(b64url_refuses)
 {
@@ -670,7 +657,6 @@ main(void)
 	tcase_add_test(tc, hex_digits_are_printfs);
 	tcase_add_test(tc, secrets_are_compared_whole);
 	tcase_add_loop_test(tc, b64_there_and_back, 0, (int)ARRAY_LEN(b64_texts));
-	tcase_add_loop_test(tc, b64_refuses, 0, (int)ARRAY_LEN(bad_b64));
 	tcase_add_loop_test(tc, b64url_refuses, 0, (int)ARRAY_LEN(bad_b64url));
 	tcase_add_test(tc, memory_fails_when_asked);
 	suite_add_tcase(s, tc);
