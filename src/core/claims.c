@@ -1,4 +1,4 @@
-#include "core/token.h"
+#include "core/claims.h"
 
 #include "base/mem.h"
 #include "base/utf8.h"
@@ -219,7 +219,16 @@ claims_new_local(const char *user_name, enum role role)
 	return c;
 }
 
-/* --- ids and names --- */
+/* --- ids, names and roles --- */
+
+const char *
+claims_role_name(enum role role)
+{
+	static const char *const names[] = {
+	    [ROLE_USER] = "user", [ROLE_MODERATOR] = "moderator", [ROLE_ADMIN] = "admin"};
+
+	return names[role];
+}
 
 static const char *
 label_error(struct slice s, size_t max, const char *too_long)
@@ -234,13 +243,13 @@ label_error(struct slice s, size_t max, const char *too_long)
 }
 
 const char *
-token_name_error(struct slice name)
+claims_name_error(struct slice name)
 {
 	return label_error(name, TOKEN_NAME_MAX, "is longer than 128 bytes");
 }
 
 const char *
-token_sub_error(struct slice sub)
+claims_sub_error(struct slice sub)
 {
 	return label_error(sub, TOKEN_SUB_MAX, "is longer than 128 bytes");
 }

@@ -20,7 +20,7 @@ read_grant(
 		return token_refuse(why, "belfry", true,
 		    "belfry.%s has a member that is not a string, want an array of strings",
 		    list_names[list]);
-	wrong = list == CLAIMS_DIRECT ? token_sub_error(s) : pattern_error(s);
+	wrong = list == CLAIMS_DIRECT ? claims_sub_error(s) : pattern_error(s);
 	if (wrong != NULL)
 		return token_refuse(why, "belfry", true, "'%s' in belfry.%s %s",
 		    token_clean(s, clean), list_names[list], wrong);
@@ -53,19 +53,16 @@ read_list(
 static int
 read_role(struct claims_draft *d, const cJSON *belfry, struct token_refusal *why)
 {
-	static const char *const roles[] = {"user", "moderator", "admin"};
 	const cJSON *role = cJSON_GetObjectItemCaseSensitive(belfry, "role");
 	struct slice s = json_string(role);
 	char clean[TOKEN_CLEAN];
 
-	_Static_assert(
-	    ROLE_USER == 0 && ROLE_ADMIN == ARRAY_LEN(roles) - 1, "roles in their order");
 	if (role == NULL)
 		return 0;
 	if (!cJSON_IsString(role))
 		return token_refuse(why, "belfry", true, "belfry.role is not a string");
-	for (size_t i = 0; i < ARRAY_LEN(roles); i++) {
-		if (slice_eq(s, slice_str(roles[i]))) {
+	for (int i = ROLE_USER; i <= ROLE_ADMIN; i++) {
+		if (slice_eq(s, slice_str(claims_role_name((enum role)i)))) {
 			d->role = (enum role)i;
 			return 0;
 		}

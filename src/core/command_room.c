@@ -4,6 +4,7 @@
 #include "core/command_list.h"
 #include "core/config.h"
 #include "core/moderation.h"
+#include "core/presence.h"
 #include "core/topic.h"
 #include "proto/json.h"
 

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "core/topic.h"
 
 static void
 strings_done(struct strings *s)
@@ -79,6 +80,21 @@ storage_done(struct config *c)
 	mem_free(c->redis.username);
 	mem_free(c->redis.password_file);
 	mem_free(c->redis.prefix);
+}
+
+const struct topic_rule *
+config_rule(const struct config *c, struct slice topic)
+{
+	static const struct topic_rule nothing_kept = {0};
+
+	for (size_t i = 0; i < c->n_topics; i++) {
+		struct slice match = slice_str(c->topics[i].match);
+
+		/* a rule is the operator's: its leading wildcard reaches user/… too */
+		if (pattern_matches(match, topic) || slice_eq(match, SLICE("**")))
+			return &c->topics[i];
+	}
+	return &nothing_kept;
 }
 
 struct config *

@@ -180,6 +180,12 @@ struct config {
 	size_t n_feeds;
 };
 
+/*
+ * The rule of a topic: the first that matches. Never NULL: where none does nothing is kept. Borrowed
+ * from c.
+ */
+const struct topic_rule *config_rule(const struct config *c, struct slice topic);
+
 /* Adds a reference; returns c. */
 struct config *config_ref(struct config *c);
 /* Drops one; frees with the last. NULL is fine. Half-built ones too. Secrets are wiped. */

@@ -8,7 +8,7 @@
 
 #include "core/error.h"
 #include "core/hub.h"
-#include "core/reader.h"
+#include "core/position.h"
 
 #define HISTORY_LIMIT      1000
 #define HISTORY_DEFAULT    50

@@ -52,33 +52,6 @@ hub_done(struct hub *h)
 	config_unref(h->config);
 }
 
-const struct topic_rule *
-config_rule(const struct config *c, struct slice topic)
-{
-	static const struct topic_rule nothing_kept = {0};
-
-	for (size_t i = 0; i < c->n_topics; i++) {
-		struct slice match = slice_str(c->topics[i].match);
-
-		/* a rule is the operator's: its leading wildcard reaches user/… too */
-		if (pattern_matches(match, topic) || slice_eq(match, SLICE("**")))
-			return &c->topics[i];
-	}
-	return &nothing_kept;
-}
-
-void
-append_set_also(struct append_item *item, const struct config *c)
-{
-	const struct topic_rule *rule;
-
-	if (item->message->also_n == 0)
-		return;
-	rule = config_rule(c, message_also(item->message));
-	item->also_count = rule->history;
-	item->also_ms = rule->keep_ms;
-}
-
 /* --- subscriptions --- */
 
 static struct hub_topic *

@@ -174,15 +174,6 @@ sub_pattern(const struct sub *sub)
 	return sub->at->pattern;
 }
 
-/*
- * The topic's rule in this configuration (first match; never NULL: without a match nothing is
- * kept).
- */
-const struct topic_rule *config_rule(const struct config *c, struct slice topic);
-
-/* The item's message is set: take over what its second topic's rule keeps, if it has one. */
-void append_set_also(struct append_item *item, const struct config *c);
-
 /* The queue of a subscriber has drained: its readers may go on. */
 void hub_drained(struct hub *h, struct subscriber *s);
 

@@ -66,6 +66,18 @@ append_free(struct append *a)
 		mem_free(a);
 }
 
+void
+append_set_also(struct append_item *item, const struct config *c)
+{
+	const struct topic_rule *rule;
+
+	if (item->message->also_n == 0)
+		return;
+	rule = config_rule(c, message_also(item->message));
+	item->also_count = rule->history;
+	item->also_ms = rule->keep_ms;
+}
+
 const char *
 log_gap_name(enum log_gap_reason reason)
 {

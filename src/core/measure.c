@@ -50,7 +50,7 @@ measure_is_live(const struct measure *m)
 int
 measure_check(const struct measure_request *r, struct refusal *why)
 {
-	const char *error = token_sub_error(r->user);
+	const char *error = claims_sub_error(r->user);
 
 	if (kinds[r->kind].fact == FACT_TOKEN)
 		error = r->user.n == 0                 ? "is empty"

@@ -1,4 +1,5 @@
-#include "core/reader.h"
+#include "core/position.h"
+
 #include "proto/http.h"
 
 int

@@ -1,3 +1,5 @@
+#include "core/presence.h"
+
 #include <errno.h>
 
 #include "base/mem.h"
@@ -328,19 +330,6 @@ presence_look(struct log *l, struct slice topic, struct slice user_id, struct pr
 	}
 	log_unlock(l);
 	return is_known;
-}
-
-bool
-presence_has(struct log *l, struct slice topic, struct slice user_id)
-{
-	struct log_topic *t;
-	bool has;
-
-	log_lock(l);
-	t = log_topic_find(l, topic);
-	has = t != NULL && t->room != NULL && map_get(&t->room->members, user_id) != NULL;
-	log_unlock(l);
-	return has;
 }
 
 bool

@@ -3,6 +3,7 @@
 #define CORE_PRESENCE_PRIVATE_H
 
 #include "core/log_private.h"
+#include "core/presence.h"
 
 struct room_member {
 	struct slice user_id; /* bytes behind the struct, then the name's and its key's */

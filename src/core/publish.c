@@ -11,6 +11,7 @@
 #include "core/mention.h"
 #include "core/moderation.h"
 #include "core/name.h"
+#include "core/presence.h"
 #include "core/reader.h"
 #include "core/slow.h"
 #include "core/topic.h"

@@ -6,6 +6,7 @@
 #include "base/lock.h"
 #include "base/mem.h"
 #include "core/log_private.h"
+#include "core/presence.h"
 #include "core/topic.h"
 #include "proto/json.h"
 

@@ -6,6 +6,7 @@
 #include "core/config.h"
 #include "core/known_name.h"
 #include "core/moderation.h"
+#include "core/presence.h"
 #include "core/publish.h"
 #include "core/read_marker.h"
 #include "core/topic.h"
@@ -205,14 +206,13 @@ session_add_expires(struct buf *b, const struct session *s)
 int
 session_welcome(struct buf *b, const struct session *s, struct slice session_id)
 {
-	static const char *const roles[] = {"user", "moderator", "admin"};
 	const struct config *c = s->who.hub->config;
 	struct message_from user = session_user(s);
 
 	(void)buf_add_char(b, '{');
 	(void)json_add_member_string(b, "type", SLICE("welcome"));
 	message_add_user(b, "user", &user);
-	(void)json_add_member_string(b, "role", slice_str(roles[s->claims->role]));
+	(void)json_add_member_string(b, "role", slice_str(claims_role_name(s->claims->role)));
 	(void)json_add_member_bool(b, "direct", s->claims->direct.n > 0);
 	(void)json_add_member_string(b, "session", session_id);
 	(void)json_add_member_i64(b, "time", s->who.hub->now_ms);

@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "core/config.h"
 #include "core/moderation.h"
+#include "core/presence.h"
 #include "core/publish.h"
 #include "core/read_marker.h"
 #include "core/session.h"

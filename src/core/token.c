@@ -464,7 +464,7 @@ check_sub(const struct reading *r)
 		return token_refuse(r->why, "sub", true, "sub is missing, want a string");
 	if (!cJSON_IsString(item))
 		return token_refuse(r->why, "sub", true, "sub is not a string");
-	wrong = token_sub_error(sub);
+	wrong = claims_sub_error(sub);
 	if (wrong != NULL)
 		return token_refuse(r->why, "sub", true,
 		    "sub %s, want 1 to 128 bytes without control characters", wrong);
@@ -488,7 +488,7 @@ check_labels(const struct reading *r)
 
 	if (name != NULL && !cJSON_IsString(name))
 		return token_refuse(r->why, "name", true, "name is not a string");
-	wrong = json_string(name).n == 0 ? NULL : token_name_error(json_string(name));
+	wrong = json_string(name).n == 0 ? NULL : claims_name_error(json_string(name));
 	if (wrong != NULL)
 		return token_refuse(r->why, "name", true, "name %s", wrong);
 	if (jti != NULL && !cJSON_IsString(jti))

@@ -7,70 +7,10 @@
 #define CORE_TOKEN_H
 
 #include "base/buf.h"
-#include "base/map.h"
+#include "core/claims.h"
 #include "core/config.h"
 
-#define TOKEN_MAX      8192 /* bytes of a token */
-#define TOKEN_SUB_MAX  128  /* bytes of a user id */
-#define TOKEN_NAME_MAX 128  /* bytes of a display name */
-/*
- * Later ends of a token are taken for this one (the year 9999), so that arithmetic on it cannot
- * overflow.
- */
-#define TOKEN_EXP_MAX 253402300799
-
-enum role {
-	ROLE_USER,
-	ROLE_MODERATOR,
-	ROLE_ADMIN
-};
-
-/*
- * What a verified token says. One block of memory, immutable but for name_key; counted without
- * atomics: every claims object belongs to one worker.
- */
-struct claims {
-	unsigned refs;
-	char *user_id; /* sub */
-	char *name;    /* display name; the id when the token has none (then has_name is false) */
-	/*
-	 * "user/<encoded id>"; over TOPIC_MAX bytes, so no topic, for a long id full of
-	 * percent-encoded bytes
-	 */
-	char *user_topic;
-	bool has_name;
-	bool is_guest;
-	enum role role;
-	int64_t exp;              /* unix seconds, 0: none; its connections end at exp + leeway */
-	int64_t nbf;              /* 0: none */
-	int64_t iat;              /* 0: none */
-	char *jti;                /* NULL: none */
-	struct strings subscribe; /* patterns, {sub} put in, valid */
-	struct strings publish;
-	struct strings direct; /* user id patterns: `*` or literal ids */
-	char *name_key;        /* claims_name_key's, made at the first need; owned */
-};
-
-/* Adds a reference; returns c. */
-struct claims *claims_ref(struct claims *c);
-/* Drops one; frees with the last. NULL is fine. */
-void claims_unref(struct claims *c);
-/* name_key (core/name.h) of its name; absent when there is none, or no memory for it. */
-struct slice claims_name_key(struct claims *c);
-
-/* May the bearer read this pattern (contained in one granted pattern)? */
-bool claims_may_subscribe(const struct claims *c, struct slice pattern);
-/* May the bearer publish on this topic? `server/…` never. */
-bool claims_may_publish(const struct claims *c, struct slice topic);
-bool claims_may_direct(const struct claims *c, struct slice user_id);
-
-/*
- * NULL when a display name will do (1..128 bytes of UTF-8 without control characters), else
- * what is wrong, as "is empty".
- */
-const char *token_name_error(struct slice name);
-/* The same for a user id. */
-const char *token_sub_error(struct slice sub);
+#define TOKEN_MAX 8192 /* bytes of a token */
 
 /* A refusal in words. */
 struct token_refusal {
@@ -116,12 +56,6 @@ void keyring_free(struct keyring *k);
 MUST_CHECK int token_check(const struct keyring *k, const struct config_auth *auth,
     struct slice token, int64_t now_s, struct claims **out, struct token_refusal *why);
 
-/*
- * Make claims without a token: the peer of a local socket (`local:<name>`, admin), or tests.
- * NULL on no memory.
- */
-MUST_CHECK struct claims *claims_new_local(const char *user_name, enum role role);
-
 struct token_request { /* what `belfryctl token` and guest tokens ask for */
 	const char *sub;
 	const char *name;
@@ -145,7 +79,7 @@ MUST_CHECK char *token_sign(
     const struct config_auth *auth, const struct token_request *r, char *error, size_t error_n);
 /*
  * A guest token for `guest:<random>` (user_id NULL) or the same id again; it ends at now_s +
- * auth.guest_ttl. name as token_name_error wants it. Owned text; NULL without memory or with an
+ * auth.guest_ttl. name as claims_name_error wants it. Owned text; NULL without memory or with an
  * id or name that will not do. id_out (may be NULL) gets the user id, 64 bytes.
  */
 MUST_CHECK char *token_sign_guest(const struct keyring *k, const struct config_auth *auth,

@@ -5,6 +5,7 @@
 #include <openssl/evp.h>
 
 #include "base/list.h"
+#include "base/map.h"
 #include "base/mem.h"
 #include "core/token_private.h"
 

@@ -128,7 +128,7 @@ are_text(const struct strings *s)
 static const char *
 request_error(const struct token_request *q)
 {
-	const char *wrong = token_sub_error(slice_str(q->sub));
+	const char *wrong = claims_sub_error(slice_str(q->sub));
 
 	if (wrong != NULL)
 		return wrong;
@@ -180,7 +180,7 @@ token_sign_guest(const struct keyring *k, const struct config_auth *auth, const 
 	char random[GUEST_RANDOM];
 	char *token = NULL;
 
-	if (!k->has_guest_key || token_name_error(slice_str(name)) != NULL)
+	if (!k->has_guest_key || claims_name_error(slice_str(name)) != NULL)
 		return NULL;
 	if (user_id == NULL) {
 		rng_fill(random, sizeof(random));

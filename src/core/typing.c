@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "core/config.h"
+#include "core/presence.h"
 #include "core/publish.h"
 #include "core/session.h"
 

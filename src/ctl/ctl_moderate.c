@@ -2,7 +2,7 @@
 
 #include <time.h>
 
-#include "core/reader.h"
+#include "core/position.h"
 #include "proto/http.h"
 #include "proto/json.h"
 

@@ -88,7 +88,7 @@ static int
 take_pattern(struct token_command *t, struct strings *list, int option, const char *value)
 {
 	const char *wrong =
-	    option == DIRECT ? token_sub_error(slice_str(value)) : pattern_error(slice_str(value));
+	    option == DIRECT ? claims_sub_error(slice_str(value)) : pattern_error(slice_str(value));
 
 	if (wrong != NULL)
 		return ctl_usage(&t->args, "--%s: '%s' %s", options[option].name, value, wrong);

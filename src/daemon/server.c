@@ -14,6 +14,7 @@
 #include "base/rng.h"
 #include "core/config.h"
 #include "core/limiter.h"
+#include "core/presence.h"
 #include "core/read_marker.h"
 #include "daemon/notify.h"
 #include "daemon/storage.h"

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "core/hub.h"
 #include "core/measure.h"
+#include "core/presence.h"
 #include "core/publish.h"
 #include "core/topic.h"
 #include "net/conn.h"

@@ -5,7 +5,7 @@
 #ifndef SERVE_QUERY_H
 #define SERVE_QUERY_H
 
-#include "core/reader.h"
+#include "core/position.h"
 #include "serve/serve.h"
 
 /* Decoded parameters live in `text` until query_done. */

@@ -1,7 +1,7 @@
 #include <errno.h>
 
 #include "base/mem.h"
-#include "core/hub.h"
+#include "core/config.h"
 #include "store/sqlite_private.h"
 
 /* What the log has to know at its start: its beginning and end, and each topic. No thread runs. */

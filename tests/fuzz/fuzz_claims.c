@@ -126,7 +126,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct slice id = take_line(&in);
 	cJSON *json = NULL;
 
-	if (token_sub_error(id) != NULL || in.p == NULL || json_parse(in, &json, NULL) < 0)
+	if (claims_sub_error(id) != NULL || in.p == NULL || json_parse(in, &json, NULL) < 0)
 		return 0;
 	check_read(id, json);
 	cJSON_Delete(json);

@@ -15,6 +15,7 @@
 #include "core/change.h"
 #include "core/measure.h"
 #include "core/message.h"
+#include "core/presence.h"
 #include "core/read_marker.h"
 #include "core/topic.h"
 #include "proto/json.h"

@@ -6,7 +6,7 @@
 #include <regex.h>
 #include <time.h>
 
-#include "core/reader.h"
+#include "core/position.h"
 #include "proto/url.h"
 #include "tests/fuzz/support.h"
 

@@ -65,8 +65,8 @@ sign(struct slice header, struct slice payload, const char *secret)
 static void
 check_claims(const struct claims *c)
 {
-	need(token_sub_error(slice_str(c->user_id)) == NULL);
-	need(token_name_error(slice_str(c->name)) == NULL);
+	need(claims_sub_error(slice_str(c->user_id)) == NULL);
+	need(claims_name_error(slice_str(c->name)) == NULL);
 	need(strncmp(c->user_id, "guest:", 6) != 0 && strncmp(c->user_id, "local:", 6) != 0);
 	need(c->exp > NOW - 30 && c->exp <= TOKEN_EXP_MAX && c->nbf <= NOW + 30);
 	for (size_t i = 0; i < c->subscribe.n; i++)

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/presence.h"
 #include "core/reader.h"
 #include "store/memory.h"
 #include "tests/unit/mem_faults.h"

@@ -1,4 +1,5 @@
 /* core/session and the rest of a chat: joining, talking, leaving, several tabs of one user. */
+#include "core/presence.h"
 #include "core/session.h"
 
 #include <stdio.h>

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/presence.h"
 #include "tests/unit/mem_faults.h"
 #include "tests/unit/support_hub.h"
 #include "tests/unit/support_run.h"
