@@ -218,7 +218,7 @@ out:
 	buf_done(&mentions);
 	if (a == NULL || a->one.message == NULL) {
 		append_free(a);
-		return append_refusal(-ENOMEM, why);
+		return refuse_memory(why);
 	}
 	append_set_also(&a->one, q->hub->config);
 	return caller_append(c, q->hub, a, why);
@@ -236,7 +236,7 @@ carry_out(struct asking *q, struct caller *c, const struct message *m, struct re
 	places.to = SLICE_NONE;
 	if (m != NULL && m->kind == MESSAGE_DIRECT &&
 	    (change_receiver(m, &to) < 0 || find_places(m, buf_slice(&to), &places) < 0))
-		r = append_refusal(-ENOMEM, why);
+		r = refuse_memory(why);
 	if (r == 0)
 		r = check_target(q, m, buf_slice(&to), why);
 	if (r == 0)
@@ -323,7 +323,7 @@ ask(struct session *s, struct caller *c, const struct asking *what, struct refus
 		return -1;
 	q = asking_new(s, what);
 	if (q == NULL)
-		return append_refusal(-ENOMEM, why);
+		return refuse_memory(why);
 	q->lookup.caller = c;
 	LIST_INSERT_HEAD(&c->lookups, &q->lookup, link);
 	c->n_pending++;

@@ -126,7 +126,7 @@ take_place(struct session *s, const struct command *cmd, struct buf *pattern, st
 	if (error != NULL)
 		return refuse(
 		    why, ERROR_BAD_FIELD, "topic '%s' %s", refuse_clean(topic, clean), error);
-	return buf_add_slice(pattern, topic) < 0 ? append_refusal(-ENOMEM, why) : 0;
+	return buf_add_slice(pattern, topic) < 0 ? refuse_memory(why) : 0;
 }
 
 int
@@ -158,12 +158,12 @@ command_history(struct session *s, struct caller *c, const struct command *cmd, 
 	if (answer != NULL)
 		request.read = &answer->lookup.read;
 	if (answer == NULL) {
-		r = append_refusal(-ENOMEM, why);
+		r = refuse_memory(why);
 	} else if (history_read(s->who.hub, &request, on_history, answer) < 0) {
 		LIST_REMOVE(&answer->lookup, link);
 		c->n_pending--;
 		mem_free(answer);
-		r = append_refusal(-ENOMEM, why);
+		r = refuse_memory(why);
 	}
 out:
 	buf_done(&pattern);

@@ -171,7 +171,7 @@ send_draft(
 		}
 	}
 	if (a == NULL)
-		return append_refusal(-ENOMEM, why);
+		return refuse_memory(why);
 	if (draft_message(
 		s->who.hub, s->claims, session_user(s), d, s->who.number, &a->items[0], why) < 0) {
 		append_free(a);
@@ -268,7 +268,7 @@ command_members(struct session *s, struct caller *c, const struct command *cmd, 
 		return -1;
 	if (presence_members(s->who.hub->log, sub_pattern(sub), &members, &view) < 0) {
 		buf_done(&members);
-		return append_refusal(-ENOMEM, why);
+		return refuse_memory(why);
 	}
 	answer_start(&b, "members", cmd->ref);
 	(void)json_add_member_string(&b, "room", topic_room(sub_pattern(sub)));

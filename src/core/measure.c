@@ -188,7 +188,7 @@ measure_start(struct hub *h, const struct measure_request *r, void (*done)(struc
 	int status = -ENOMEM;
 
 	if (m == NULL)
-		return append_refusal(-ENOMEM, why);
+		return refuse_memory(why);
 	m->done = done;
 	m->owner = owner;
 	if (kinds[m->kind].fact == 0) {

@@ -25,7 +25,7 @@ room_topic(struct buf *out, struct slice room, struct refusal *why)
 	if (room.n > TOPIC_MAX)
 		error = "is too long";
 	else if (buf_add_slice(out, room) < 0)
-		return append_refusal(-ENOMEM, why);
+		return refuse_memory(why);
 	else
 		error = topic_error(buf_slice(out));
 	if (error == NULL && topic_room(buf_slice(out)).p == NULL)

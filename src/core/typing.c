@@ -80,7 +80,7 @@ session_type(struct session *s, struct sub *sub, bool typing, struct refusal *wh
 	if (t == NULL) {
 		t = mem_calloc(1, sizeof(*t));
 		if (t == NULL)
-			return append_refusal(-ENOMEM, why);
+			return refuse_memory(why);
 		t->sub = sub;
 		LIST_INSERT_HEAD(&s->typing, t, link);
 	}
@@ -91,7 +91,7 @@ session_type(struct session *s, struct sub *sub, bool typing, struct refusal *wh
 	if (t->told_ms != 0 && now_ms - t->told_ms < timeout_ms / 4)
 		return 0;
 	t->told_ms = now_ms;
-	return tell(s, sub, true) < 0 ? append_refusal(-ENOMEM, why) : 0;
+	return tell(s, sub, true) < 0 ? refuse_memory(why) : 0;
 }
 
 void

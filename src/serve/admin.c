@@ -200,7 +200,7 @@ visit_start(struct exchange *x, uint64_t number)
 	struct refusal why;
 
 	if (v == NULL) {
-		(void)append_refusal(-ENOMEM, &why);
+		(void)refuse_memory(&why);
 		serve_refuse(x, &why);
 		return;
 	}

@@ -48,7 +48,7 @@ count_in(struct tally *t, struct slice key, uint32_t max, const char *limit, con
 		return refuse_limit(why, ERROR_TOO_MANY, limit, soon(),
 		    "this %s has %u connections, as many as %s allows", whose, max, limit);
 	if (r < 0)
-		return refuse_limit(why, ERROR_UNAVAILABLE, NULL, 1, "out of memory; try again");
+		return refuse_memory(why);
 	return 0;
 }
 

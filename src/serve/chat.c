@@ -413,7 +413,7 @@ open_chat(struct exchange *x, const struct ws_handshake *hs, const struct chat_r
 		if (c == NULL)
 			claims_unref(claims);
 		mem_free(c);
-		(void)append_refusal(-ENOMEM, &why);
+		(void)refuse_memory(&why);
 		serve_refuse(x, &why);
 		return;
 	}

@@ -262,7 +262,7 @@ serve_chat_post(struct exchange *x, struct slice session_id)
 	}
 	p = post_new(x, session_id, claims, is_json);
 	if (p == NULL) {
-		(void)append_refusal(-ENOMEM, &why);
+		(void)refuse_memory(&why);
 		goto refused;
 	}
 	claims_unref(claims);

@@ -307,7 +307,7 @@ open_stream(struct exchange *x, const struct chat_request *request, struct claim
 		if (st == NULL)
 			claims_unref(claims);
 		mem_free(st);
-		(void)append_refusal(-ENOMEM, &why);
+		(void)refuse_memory(&why);
 		stream_turn_away(x, &why);
 		return;
 	}

@@ -456,7 +456,7 @@ read_topics(struct exchange *x, struct request *r, const struct claims *claims, 
 
 		*b = BUF_INIT(4096);
 		if (pattern_expand(b, slice_str(defaults->v[i]), slice_str(claims->user_id)) < 0)
-			return append_refusal(-ENOMEM, why);
+			return refuse_memory(why);
 	}
 	if (r->n_topics == 0)
 		return refuse(why, ERROR_BAD_FIELD, "topic is missing and events.topics is empty");
@@ -574,7 +574,7 @@ open_stream(struct exchange *x, const struct request *r, struct claims *claims)
 
 	if (st == NULL) {
 		claims_unref(claims);
-		(void)append_refusal(-ENOMEM, &why);
+		(void)refuse_memory(&why);
 		stream_turn_away(x, &why);
 		return;
 	}
@@ -625,7 +625,7 @@ serve_events(struct exchange *x)
 	r.topics = mem_calloc(TOPICS_MAX_READ, sizeof(struct buf));
 	if (r.topics == NULL) {
 		claims_unref(claims);
-		(void)append_refusal(-ENOMEM, &why);
+		(void)refuse_memory(&why);
 		serve_refuse(x, &why);
 		return;
 	}

@@ -96,7 +96,7 @@ files_stream(struct exchange *x, const char *content_type, int fd, uint64_t size
 
 	if (b == NULL) {
 		(void)close(fd);
-		(void)refuse_limit(&r, ERROR_UNAVAILABLE, NULL, 1, "out of memory");
+		(void)refuse_memory(&r);
 		serve_refuse(x, &r);
 		return;
 	}

@@ -96,7 +96,7 @@ serve_history(struct exchange *x)
 		request.bound = moderation_bound(serve_of(x)->hub, claims);
 	if (r == 0 && history_read(serve_of(x)->hub, &request, on_history, exchange_hold(x)) < 0) {
 		exchange_release(x);
-		r = append_refusal(-ENOMEM, &why);
+		r = refuse_memory(&why);
 	}
 	if (r < 0)
 		serve_refuse(x, &why);

@@ -29,8 +29,7 @@ serve_verify_refresh(struct hub *h, struct slice token, struct claims **out, str
 	if (result == 0)
 		return 0;
 	if (result != -EACCES)
-		return refuse_limit(
-		    r, ERROR_UNAVAILABLE, NULL, 1, "no memory to check the token; try again");
+		return refuse_memory(r);
 	counter_add(h->counters, COUNTER_TOKENS_REFUSED, 1);
 	counter_failed_name(h->counters, why.check);
 	diag_peer(s->diag, DIAG_INFO, "auth.refused", "command=refresh check=%s reason=%s",

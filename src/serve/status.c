@@ -97,7 +97,7 @@ serve_metrics(struct exchange *x)
 	if (p != NULL)
 		p->metrics(p->ctx, &text);
 	if (text.failed) {
-		(void)refuse_limit(&r, ERROR_UNAVAILABLE, NULL, 1, "out of memory");
+		(void)refuse_memory(&r);
 		serve_refuse(x, &r);
 	} else {
 		exchange_header(x, "Cache-Control", SLICE("no-store"));

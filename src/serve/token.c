@@ -55,7 +55,7 @@ static int
 keep_name(const struct claims *old, char **out, struct refusal *r)
 {
 	*out = mem_strdup(slice_str(old->name));
-	return *out != NULL ? 0 : refuse_limit(r, ERROR_UNAVAILABLE, NULL, 1, "out of memory");
+	return *out != NULL ? 0 : refuse_memory(r);
 }
 
 /* The name that a JSON body asks for: owned and trimmed in *out. 0, or -1 with *r. */
@@ -81,7 +81,7 @@ check_name(const cJSON *body, const struct claims *old, char **out, struct refus
 	*out = mem_strdup(buf_slice(&clean));
 	buf_done(&clean);
 	if (*out == NULL)
-		return refuse_limit(r, ERROR_UNAVAILABLE, NULL, 1, "out of memory");
+		return refuse_memory(r);
 	return 0;
 }
 
@@ -106,7 +106,7 @@ read_name(const struct exchange *x, const struct claims *old, char **out, struct
 		    "Content-Type is not application/json: {\"name\": \"Ada\"} is wanted");
 	result = json_parse(x->body, &body, &at);
 	if (result == JSON_E_MEMORY)
-		return refuse_limit(r, ERROR_UNAVAILABLE, NULL, 1, "out of memory");
+		return refuse_memory(r);
 	if (result < 0)
 		return refuse(
 		    r, ERROR_BAD_JSON, "%s at byte %zu of the body", json_error_text(result), at);
