@@ -12,7 +12,6 @@ take_room(
     const struct session *s, const struct command *cmd, struct buf *topic, struct refusal *why)
 {
 	const struct sub *only = s->who.n_rooms == 1 ? command_only_room(s) : NULL;
-	char clean[REFUSE_CLEAN];
 	struct slice room;
 
 	if (command_take_string(cmd, "room", &room, why) < 0)
@@ -23,10 +22,7 @@ take_room(
 		return buf_add_slice(topic, sub_pattern(only)) < 0 ? refuse_memory(why) : 0;
 	if (room_topic(topic, room, why) < 0)
 		return -1;
-	if (!claims_may_subscribe(s->claims, buf_slice(topic)))
-		return refuse(why, ERROR_INSUFFICIENT_SCOPE,
-		    "topic '%s' is not in belfry.subscribe", refuse_clean(buf_slice(topic), clean));
-	return moderation_may_join(s->who.hub, s->claims, buf_slice(topic), why);
+	return moderation_may_read(s->who.hub, s->claims, buf_slice(topic), why);
 }
 
 int

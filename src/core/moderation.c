@@ -85,6 +85,18 @@ moderation_may_join(
 }
 
 int
+moderation_may_read(
+    const struct hub *h, const struct claims *who, struct slice pattern, struct refusal *why)
+{
+	char clean[REFUSE_CLEAN];
+
+	if (!claims_may_subscribe(who, pattern))
+		return refuse(why, ERROR_INSUFFICIENT_SCOPE,
+		    "topic '%s' is not in belfry.subscribe", refuse_clean(pattern, clean));
+	return moderation_may_join(h, who, pattern, why);
+}
+
+int
 moderation_may_send(
     const struct hub *h, const struct claims *who, struct slice topic, struct refusal *why)
 {

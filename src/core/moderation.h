@@ -17,6 +17,12 @@
 MUST_CHECK int moderation_may_join(
     const struct hub *h, const struct claims *who, struct slice topic, struct refusal *why);
 /*
+ * May the bearer read what a topic or pattern brings: by the token's grant, and not banned there. 0, or
+ * -1 with *why (insufficient_scope, banned).
+ */
+MUST_CHECK int moderation_may_read(
+    const struct hub *h, const struct claims *who, struct slice pattern, struct refusal *why);
+/*
  * May he send there: chat, edit, react, type, publish on a room's topic; on user/<id> a direct, which
  * only those who are banned or muted in all rooms may not. 0, or -1 with *why (banned, muted).
  */

@@ -164,17 +164,6 @@ enter_room(struct session *s, struct sub *sub, struct buf *members, size_t *coun
 }
 
 static int
-may_join(const struct session *s, struct slice topic, struct refusal *why)
-{
-	char clean[REFUSE_CLEAN];
-
-	if (!claims_may_subscribe(s->claims, topic))
-		return refuse(why, ERROR_INSUFFICIENT_SCOPE,
-		    "topic '%s' is not in belfry.subscribe", refuse_clean(topic, clean));
-	return moderation_may_join(s->who.hub, s->claims, topic, why);
-}
-
-static int
 join(struct session *s, const struct join *j, struct refusal *why)
 {
 	struct buf members = BUF_INIT(ANSWER_MAX);
@@ -239,7 +228,8 @@ joining_go_on(struct joining *g)
 	joining_end(g);
 	c->n_pending--;
 	/* much may have happened since it asked */
-	if (may_join(s, g->join.topic, &why) < 0 || join(s, &g->join, &why) < 0) {
+	if (moderation_may_read(s->who.hub, s->claims, g->join.topic, &why) < 0 ||
+	    join(s, &g->join, &why) < 0) {
 		c->ops->refused(c, &why, g->join.ref);
 		/* of the query: what he says next, naming no room, would go to the default one */
 		if (c == &s->caller && g->join.ref.p == NULL && why.code == ERROR_UNAVAILABLE)
@@ -354,7 +344,7 @@ session_join(
 	int r = room_topic(&topic, how->room, why);
 
 	if (r == 0)
-		r = may_join(s, buf_slice(&topic), why);
+		r = moderation_may_read(s->who.hub, s->claims, buf_slice(&topic), why);
 	if (r < 0)
 		goto out;
 	j.topic = buf_slice(&topic);
@@ -430,10 +420,7 @@ session_subscribe(struct session *s, struct caller *c, struct slice pattern,
 	if (error != NULL)
 		return refuse(
 		    why, ERROR_BAD_FIELD, "topic '%s' %s", refuse_clean(pattern, clean), error);
-	if (!claims_may_subscribe(s->claims, pattern))
-		return refuse(why, ERROR_INSUFFICIENT_SCOPE,
-		    "topic '%s' is not in belfry.subscribe", refuse_clean(pattern, clean));
-	if (moderation_may_join(s->who.hub, s->claims, pattern, why) < 0)
+	if (moderation_may_read(s->who.hub, s->claims, pattern, why) < 0)
 		return -1;
 	sub = open_sub(s, pattern, false, &is_new, why);
 	if (sub == NULL)

@@ -96,18 +96,13 @@ chat_check_room(const struct hub *h, const struct chat_request *r, const struct 
 {
 	struct message_from user = {slice_str(claims->user_id), slice_str(claims->name)};
 	struct buf topic = BUF_INIT(TOPIC_MAX + 64);
-	char clean[REFUSE_CLEAN];
 	int status = 0;
 
 	if (r->room.n == 0)
 		return 0;
 	status = room_topic(&topic, buf_slice(&r->room), why);
-	if (status == 0 && !claims_may_subscribe(claims, buf_slice(&topic)))
-		status = refuse(why, ERROR_INSUFFICIENT_SCOPE,
-		    "topic 'chat/%s' is not in belfry.subscribe",
-		    refuse_clean(buf_slice(&r->room), clean));
 	if (status == 0)
-		status = moderation_may_join(h, claims, buf_slice(&topic), why);
+		status = moderation_may_read(h, claims, buf_slice(&topic), why);
 	if (status == 0)
 		status = publish_check_name(h, claims, &user, buf_slice(&topic), why);
 	buf_done(&topic);

@@ -320,12 +320,7 @@ describe(void *data, struct buf *out)
 static int
 check_topic(const struct stream *st, struct slice topic, struct refusal *why)
 {
-	char clean[REFUSE_CLEAN];
-
-	if (!claims_may_subscribe(st->claims, topic))
-		return refuse(why, ERROR_INSUFFICIENT_SCOPE,
-		    "topic '%s' is not in belfry.subscribe", refuse_clean(topic, clean));
-	return moderation_may_join(st->who.hub, st->claims, topic, why);
+	return moderation_may_read(st->who.hub, st->claims, topic, why);
 }
 
 static void

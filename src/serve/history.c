@@ -81,17 +81,13 @@ serve_history(struct exchange *x)
 	struct history_request request = {0};
 	struct claims *claims = NULL;
 	struct refusal why = {0};
-	char clean[REFUSE_CLEAN];
 	int r;
 
 	if (serve_authenticate(x, false, &claims) < 0)
 		return;
 	r = read_request(x, &texts, &request, &why);
-	if (r == 0 && !claims_may_subscribe(claims, request.topic))
-		r = refuse(&why, ERROR_INSUFFICIENT_SCOPE, "topic '%s' is not in belfry.subscribe",
-		    refuse_clean(request.topic, clean));
 	if (r == 0)
-		r = moderation_may_join(serve_of(x)->hub, claims, request.topic, &why);
+		r = moderation_may_read(serve_of(x)->hub, claims, request.topic, &why);
 	if (r == 0)
 		request.bound = moderation_bound(serve_of(x)->hub, claims);
 	if (r == 0 && history_read(serve_of(x)->hub, &request, on_history, exchange_hold(x)) < 0) {
