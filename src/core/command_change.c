@@ -251,23 +251,20 @@ static void
 on_found(struct log_read *r)
 {
 	struct asking *q = CONTAINER(r, struct asking, read);
-	struct caller *c = q->lookup.caller;
+	struct caller *c = lookup_end(&q->lookup);
 	const struct message *m = r->n == 0 ? NULL : r->messages[0];
 	struct refusal why;
 	int status;
 
 	if (c == NULL)
 		goto out;
-	LIST_REMOVE(&q->lookup, link);
-	c->n_pending--;
 	if (r->status < 0)
 		status = append_refusal(r->status, &why);
 	else
 		status = carry_out(q, c, m, &why);
 	if (status < 0)
 		c->ops->refused(c, &why, q->ref);
-	if (c->ops->pending != NULL)
-		c->ops->pending(c);
+	caller_tell_pending(c);
 out:
 	log_read_release(r);
 	asking_free(q);
@@ -324,9 +321,7 @@ ask(struct session *s, struct caller *c, const struct asking *what, struct refus
 	q = asking_new(s, what);
 	if (q == NULL)
 		return refuse_memory(why);
-	q->lookup.caller = c;
-	LIST_INSERT_HEAD(&c->lookups, &q->lookup, link);
-	c->n_pending++;
+	lookup_begin(&q->lookup, c);
 	r = &q->read;
 	*r = (struct log_read){.mode = LOG_BACKWARD,
 	    .filters = everything,

@@ -19,14 +19,12 @@ static void
 on_history(void *ctx, int status, struct slice messages, bool more)
 {
 	struct history_answer *answer = ctx;
-	struct caller *c = answer->lookup.caller;
+	struct caller *c = lookup_end(&answer->lookup);
 	struct refusal why;
 	struct buf b;
 
 	if (c == NULL)
 		goto out;
-	LIST_REMOVE(&answer->lookup, link);
-	c->n_pending--;
 	if (status < 0) {
 		(void)append_refusal(status, &why);
 		c->ops->refused(c, &why, answer->ref);
@@ -44,8 +42,7 @@ on_history(void *ctx, int status, struct slice messages, bool more)
 			buf_done(&b);
 		}
 	}
-	if (c->ops->pending != NULL)
-		c->ops->pending(c);
+	caller_tell_pending(c);
 out:
 	mem_free(answer);
 }
@@ -54,21 +51,15 @@ static struct history_answer *
 answer_new(struct caller *c, struct slice ref, struct slice name, bool is_room)
 {
 	struct history_answer *answer = mem_calloc(1, sizeof(*answer) + ref.n + name.n);
-	char *text;
+	char *at;
 
 	if (answer == NULL)
 		return NULL;
-	text = (char *)(answer + 1);
-	if (ref.p != NULL) {
-		memcpy(text, ref.p, ref.n);
-		answer->ref = slice_of(text, ref.n);
-	}
-	memcpy(text + ref.n, name.p, name.n);
-	answer->name = slice_of(text + ref.n, name.n);
+	at = (char *)(answer + 1);
+	answer->ref = slice_place(&at, ref);
+	answer->name = slice_place(&at, name);
 	answer->is_room = is_room;
-	answer->lookup.caller = c;
-	LIST_INSERT_HEAD(&c->lookups, &answer->lookup, link);
-	c->n_pending++;
+	lookup_begin(&answer->lookup, c);
 	return answer;
 }
 
@@ -154,8 +145,7 @@ command_history(struct session *s, struct caller *c, const struct command *cmd, 
 	if (answer == NULL) {
 		r = refuse_memory(why);
 	} else if (history_read(s->who.hub, &request, on_history, answer) < 0) {
-		LIST_REMOVE(&answer->lookup, link);
-		c->n_pending--;
+		(void)lookup_end(&answer->lookup); /* it is refused, not answered */
 		mem_free(answer);
 		r = refuse_memory(why);
 	}

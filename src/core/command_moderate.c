@@ -33,18 +33,15 @@ static void
 on_done(struct measure *m)
 {
 	struct measure_answer *w = m->owner;
-	struct caller *c = w->lookup.caller;
+	struct caller *c = lookup_end(&w->lookup);
 	struct refusal why;
 
 	if (c != NULL) {
-		LIST_REMOVE(&w->lookup, link);
-		c->n_pending--;
 		if (measure_result(m, &why) < 0)
 			c->ops->refused(c, &why, w->ref);
 		else
 			answer(m, c, w->ref);
-		if (c->ops->pending != NULL)
-			c->ops->pending(c);
+		caller_tell_pending(c);
 	}
 	mem_free(w);
 	measure_free(m);
@@ -119,9 +116,7 @@ answer_new(struct caller *c, struct slice ref)
 		return NULL;
 	at = (char *)(w + 1);
 	w->ref = slice_place(&at, ref);
-	w->lookup.caller = c;
-	LIST_INSERT_HEAD(&c->lookups, &w->lookup, link);
-	c->n_pending++;
+	lookup_begin(&w->lookup, c);
 	return w;
 }
 
@@ -135,8 +130,7 @@ start(struct session *s, struct caller *c, const struct measure_request *r, stru
 		return refuse_memory(why);
 	if (measure_start(s->who.hub, r, on_done, w, why) == 0)
 		return 0;
-	LIST_REMOVE(&w->lookup, link);
-	c->n_pending--;
+	(void)lookup_end(&w->lookup); /* it is refused, not answered */
 	mem_free(w);
 	return -1;
 }

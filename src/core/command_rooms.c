@@ -104,7 +104,7 @@ static void
 on_counted(struct log_read *r)
 {
 	struct rooms *rooms = CONTAINER(r, struct rooms, read);
-	struct caller *c = rooms->lookup.caller;
+	struct caller *c = lookup_end(&rooms->lookup);
 	size_t k = 0;
 
 	for (size_t i = 0; i < rooms->n && r->status >= 0; i++) {
@@ -112,11 +112,8 @@ on_counted(struct log_read *r)
 			rooms->all[i].marker.unread = (int)rooms->counts[k++].n;
 	}
 	if (c != NULL) {
-		LIST_REMOVE(&rooms->lookup, link);
-		c->n_pending--;
 		answer(rooms, c);
-		if (c->ops->pending != NULL)
-			c->ops->pending(c);
+		caller_tell_pending(c);
 	}
 	rooms_free(rooms);
 }
@@ -186,10 +183,8 @@ command_rooms(struct session *s, struct caller *c, const struct command *cmd, st
 		rooms_free(rooms);
 		return 0;
 	}
-	rooms->lookup.caller = c;
 	rooms->lookup.read = &rooms->read;
-	LIST_INSERT_HEAD(&c->lookups, &rooms->lookup, link);
-	c->n_pending++;
+	lookup_begin(&rooms->lookup, c);
 	rooms->read = (struct log_read){.mode = LOG_COUNT,
 	    .counts = rooms->counts,
 	    .n_counts = rooms->n_counts,

@@ -44,6 +44,31 @@ caller_done(struct caller *c)
 	c->n_pending = 0;
 }
 
+void
+caller_tell_pending(struct caller *c)
+{
+	if (c->ops->pending != NULL)
+		c->ops->pending(c);
+}
+
+void
+lookup_begin(struct lookup *q, struct caller *c)
+{
+	q->caller = c;
+	LIST_INSERT_HEAD(&c->lookups, q, link);
+	c->n_pending++;
+}
+
+struct caller *
+lookup_end(struct lookup *q)
+{
+	if (q->caller != NULL) {
+		LIST_REMOVE(q, link);
+		q->caller->n_pending--;
+	}
+	return q->caller;
+}
+
 /* Close the object and hand it over. */
 void
 caller_answer(struct caller *c, const char *type, struct buf *b)
@@ -111,8 +136,7 @@ on_appended(struct append *a)
 		} else {
 			send_ack(c, a);
 		}
-		if (c->ops->pending != NULL)
-			c->ops->pending(c);
+		caller_tell_pending(c);
 	}
 	append_free(a);
 }
@@ -128,8 +152,7 @@ caller_append(struct caller *c, struct hub *h, struct append *a, struct refusal 
 	c->n_pending++;
 	r = hub_append(h, a);
 	if (r == 0) {
-		if (c->ops->pending != NULL)
-			c->ops->pending(c);
+		caller_tell_pending(c);
 		return 0;
 	}
 	LIST_REMOVE(a, link);

@@ -43,8 +43,18 @@ struct caller {
 	const struct caller_ops *ops;
 	struct append_list appends; /* under way for it */
 	struct lookup_list lookups;
-	unsigned n_pending;
+	unsigned n_pending; /* commands of its that are unanswered */
 };
+
+/* From now on c waits for what q finds. */
+void lookup_begin(struct lookup *q, struct caller *c);
+/*
+ * It was found, or not asked at all. Returns who waited, to be answered and then told with
+ * caller_tell_pending; NULL when it has gone.
+ */
+struct caller *lookup_end(struct lookup *q);
+/* n_pending has changed, and whatever was to be answered is. */
+void caller_tell_pending(struct caller *c);
 
 struct session_ops {
 	struct subscriber_ops who; /* first: its subscriber's `ops` points at it */

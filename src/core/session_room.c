@@ -235,8 +235,7 @@ joining_go_on(struct joining *g)
 		if (c == &s->caller && g->join.ref.p == NULL && why.code == ERROR_UNAVAILABLE)
 			s->who.ops->fail(&s->who);
 	}
-	if (c->ops->pending != NULL)
-		c->ops->pending(c);
+	caller_tell_pending(c);
 }
 
 static void
@@ -321,8 +320,7 @@ session_give_up_joining(struct session *s)
 	c->n_pending--; /* of a POST, which is answered whatever becomes of the stream */
 	(void)refuse(&why, ERROR_NOT_FOUND, "the chat session has ended");
 	c->ops->refused(c, &why, g->join.ref);
-	if (c->ops->pending != NULL)
-		c->ops->pending(c);
+	caller_tell_pending(c);
 }
 
 /* Whether this session's own answers are seen: others have no use for a count. */
