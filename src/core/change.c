@@ -127,26 +127,26 @@ _Static_assert(
 /* --- reactions: [{"emoji":"👍","count":2,"users":["ada","bob"]},…] --- */
 
 /* One emoji of it, and what a record does to it. */
-struct tally {
+struct reaction {
 	struct slice emoji; /* as JSON */
 	struct slice users; /* JSON array */
 	uint64_t count;
 };
 
 static bool
-read_tally(struct slice *rest, struct tally *out)
+read_reaction(struct slice *rest, struct reaction *out)
 {
 	struct slice element;
 
 	if (!json_raw_element(rest, &element))
 		return false;
-	*out = (struct tally){
+	*out = (struct reaction){
 	    .emoji = json_raw_member(element, "emoji"), .users = json_raw_member(element, "users")};
 	return out->emoji.p != NULL && out->users.p != NULL &&
 	       slice_to_u64(json_raw_member(element, "count"), &out->count) == 0;
 }
 
-/* The users of a tally with `user` (as JSON) put at its end, or taken out. */
+/* The users of a reaction with `user` (as JSON) put at its end, or taken out. */
 static void
 add_users(struct buf *b, struct slice users, struct slice user, bool is_off)
 {
@@ -171,7 +171,8 @@ add_users(struct buf *b, struct slice users, struct slice user, bool is_off)
 }
 
 static void
-add_tally(struct buf *b, const struct tally *t, struct slice user, bool is_changed, bool is_off)
+add_reaction(
+    struct buf *b, const struct reaction *t, struct slice user, bool is_changed, bool is_off)
 {
 	uint64_t count = !is_changed ? t->count : is_off ? t->count - 1 : t->count + 1;
 
@@ -197,7 +198,7 @@ react(struct slice before, const struct message *record, struct buf *out)
 	char user_room[512];
 	struct buf emoji = BUF_ON(emoji_room, sizeof(emoji_room) * 8);
 	struct buf user = BUF_ON(user_room, sizeof(user_room) * 8);
-	struct tally t;
+	struct reaction t;
 	bool is_found = false;
 	unsigned n = 0;
 	int r = 0;
@@ -205,15 +206,15 @@ react(struct slice before, const struct message *record, struct buf *out)
 	(void)json_add_string(&emoji, record->content);
 	(void)json_add_string(&user, record->user_id);
 	(void)buf_add_char(out, '[');
-	for (; read_tally(&before, &t); n++) {
+	for (; read_reaction(&before, &t); n++) {
 		bool is_it = slice_eq(t.emoji, buf_slice(&emoji));
 
 		is_found = is_found || is_it;
-		add_tally(out, &t, buf_slice(&user), is_it, record->is_off);
+		add_reaction(out, &t, buf_slice(&user), is_it, record->is_off);
 	}
 	if (!is_found && !record->is_off) {
-		t = (struct tally){.emoji = buf_slice(&emoji), .users = SLICE("[]")};
-		add_tally(out, &t, buf_slice(&user), true, false);
+		t = (struct reaction){.emoji = buf_slice(&emoji), .users = SLICE("[]")};
+		add_reaction(out, &t, buf_slice(&user), true, false);
 		r = n >= CHANGE_REACTIONS_MAX ? -EOVERFLOW : 0;
 	}
 	(void)buf_add_char(out, ']');

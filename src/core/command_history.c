@@ -123,7 +123,7 @@ take_place(struct session *s, const struct command *cmd, struct buf *pattern, st
 int
 command_history(struct session *s, struct caller *c, const struct command *cmd, struct refusal *why)
 {
-	struct buf pattern = BUF_INIT(TOPIC_MAX + 64);
+	struct buf pattern = BUF_INIT(ROOM_TOPIC_MAX);
 	struct history_request request = {0};
 	struct history_answer *answer;
 	struct slice name;

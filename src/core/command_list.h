@@ -31,5 +31,11 @@ MUST_CHECK int command_take_position(const struct command *cmd, unsigned last, i
     struct position *out, struct refusal *why);
 /* The first room of a session; NULL when it is in none. */
 struct sub *command_only_room(const struct session *s);
+/*
+ * Append the topic of a room, or, of an absent one, of the only room the session is in. 0, or -1 with
+ * *why.
+ */
+MUST_CHECK int command_room_topic(
+    const struct session *s, struct slice room, struct buf *topic, struct refusal *why);
 
 #endif

@@ -74,18 +74,13 @@ static int
 take_scope(
     const struct session *s, const struct command *cmd, struct buf *scope, struct refusal *why)
 {
-	const struct sub *only = s->who.n_rooms == 1 ? command_only_room(s) : NULL;
 	struct slice room;
-	int r;
 
 	if (command_take_string(cmd, "room", &room, why) < 0)
 		return -1;
-	if (room.p == NULL && only == NULL)
-		return refuse(why, ERROR_BAD_FIELD, "room is missing");
-	if (room.p != NULL && !slice_eq(room, SLICE(MODERATION_ALL)))
-		return room_topic(scope, room, why);
-	r = buf_add_slice(scope, room.p != NULL ? room : sub_pattern(only));
-	return r < 0 ? refuse_memory(why) : 0;
+	if (!slice_eq(room, SLICE(MODERATION_ALL)))
+		return command_room_topic(s, room, scope, why);
+	return buf_add_slice(scope, room) < 0 ? refuse_memory(why) : 0;
 }
 
 static int
@@ -141,7 +136,7 @@ moderate(struct session *s, struct caller *c, const struct command *cmd, enum me
 {
 	struct measure_request r = {
 	    .kind = kind, .by = session_user(s).name, .is_admin = s->claims->role == ROLE_ADMIN};
-	struct buf scope = BUF_INIT(TOPIC_MAX + 64);
+	struct buf scope = BUF_INIT(ROOM_TOPIC_MAX);
 	int result = -1;
 
 	if (take_scope(s, cmd, &scope, why) < 0 || take_request(cmd, &r, why) < 0)

@@ -6,22 +6,18 @@
 #include "core/topic.h"
 #include "proto/json.h"
 
-/* The topic of `room`, or of the only room; absent with *why. */
+/* The topic of `room`, which it may read, or of the only room. 0, or -1 with *why. */
 static int
 take_room(
     const struct session *s, const struct command *cmd, struct buf *topic, struct refusal *why)
 {
-	const struct sub *only = s->who.n_rooms == 1 ? command_only_room(s) : NULL;
 	struct slice room;
 
-	if (command_take_string(cmd, "room", &room, why) < 0)
+	if (command_take_string(cmd, "room", &room, why) < 0 ||
+	    command_room_topic(s, room, topic, why) < 0)
 		return -1;
-	if (room.p == NULL && only == NULL)
-		return refuse(why, ERROR_BAD_FIELD, "room is missing");
 	if (room.p == NULL)
-		return buf_add_slice(topic, sub_pattern(only)) < 0 ? refuse_memory(why) : 0;
-	if (room_topic(topic, room, why) < 0)
-		return -1;
+		return 0; /* it is in there */
 	return moderation_may_read(s->who.hub, s->claims, buf_slice(topic), why);
 }
 
@@ -31,7 +27,7 @@ command_read(struct session *s, struct caller *c, const struct command *cmd, str
 	struct hub *h = s->who.hub;
 	struct marker_move move = {
 	    .user = session_user(s), .origin = s->who.number, .is_guest = s->claims->is_guest};
-	struct buf topic = BUF_INIT(TOPIC_MAX + 64);
+	struct buf topic = BUF_INIT(ROOM_TOPIC_MAX);
 	uint64_t last;
 	int r = -1;
 

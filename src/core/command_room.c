@@ -8,8 +8,6 @@
 #include "core/topic.h"
 #include "proto/json.h"
 
-#define LAST_ON_JOIN 50 /* stored messages on joining, when nothing else is asked */
-
 /* --- members of a command --- */
 
 /* A string member; absent when it is not there. */
@@ -69,17 +67,30 @@ command_only_room(const struct session *s)
 	return sub;
 }
 
+int
+command_room_topic(
+    const struct session *s, struct slice room, struct buf *topic, struct refusal *why)
+{
+	const struct sub *only = s->who.n_rooms == 1 ? command_only_room(s) : NULL;
+
+	if (room.p != NULL)
+		return room_topic(topic, room, why);
+	if (only == NULL)
+		return refuse(why, ERROR_BAD_FIELD, "room is missing");
+	return buf_add_slice(topic, sub_pattern(only)) < 0 ? refuse_memory(why) : 0;
+}
+
 /* The joined room that a command means: named, or the only one. */
 static int
 joined_room(struct session *s, struct slice room, struct sub **out, struct refusal *why)
 {
-	struct buf topic = BUF_INIT(TOPIC_MAX + 64);
+	struct buf topic = BUF_INIT(ROOM_TOPIC_MAX);
 	char clean[REFUSE_CLEAN] UNCLEARED;
 	struct sub *sub = NULL;
 	int r = 0;
 
 	if (room.p != NULL) {
-		r = room_topic(&topic, room, why) < 0 ? -1 : 0;
+		r = room_topic(&topic, room, why);
 		if (r == 0)
 			sub = sub_find(&s->who, buf_slice(&topic));
 		if (r == 0 && (sub == NULL || !sub->is_room))
@@ -109,12 +120,12 @@ command_join(struct session *s, struct caller *c, const struct command *cmd, str
 	struct slice room;
 
 	if (need_string(cmd, "room", &room, why) < 0 ||
-	    command_take_position(cmd, LAST_ON_JOIN, s->who.hub->now_ms, &from, why) < 0)
+	    command_take_position(cmd, SESSION_LAST, s->who.hub->now_ms, &from, why) < 0)
 		return -1;
 	/* joining again replays only what it asks for */
 	if (json_get(cmd->json, "last").kind == JSON_IS_ABSENT &&
 	    json_get(cmd->json, "after").kind == JSON_IS_ABSENT) {
-		struct buf topic = BUF_INIT(TOPIC_MAX + 64);
+		struct buf topic = BUF_INIT(ROOM_TOPIC_MAX);
 		const struct sub *sub = room_topic(&topic, room, why) == 0
 					    ? sub_find(&s->who, buf_slice(&topic))
 					    : NULL;

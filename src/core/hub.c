@@ -216,7 +216,7 @@ hub_unsubscribe(struct hub *h, struct sub *sub)
 	struct hub_topic *t = sub->at;
 	struct sub **at = &sub->who->subs;
 
-	reader_drop(h, sub);
+	reader_drop(sub);
 	while (*at != sub)
 		at = &(*at)->next;
 	*at = sub->next;
@@ -231,7 +231,7 @@ hub_unsubscribe(struct hub *h, struct sub *sub)
 void
 hub_forget(struct hub *h, struct subscriber *s)
 {
-	reader_free_all(h, s);
+	reader_free_all(s);
 	while (s->subs != NULL)
 		hub_unsubscribe(h, s->subs);
 }

@@ -84,9 +84,8 @@ hub_drained(struct hub *h, struct subscriber *s)
 }
 
 void
-reader_free_all(struct hub *h, struct subscriber *s)
+reader_free_all(struct subscriber *s)
 {
-	(void)h;
 	for (struct sub *sub = s->subs; sub != NULL; sub = sub->next)
 		sub->reader = NULL;
 	while (s->readers != NULL)
@@ -111,12 +110,11 @@ has_subs(const struct reader *r)
 }
 
 void
-reader_drop(struct hub *h, struct sub *sub)
+reader_drop(struct sub *sub)
 {
 	struct reader *r = sub->reader;
 	struct reader *other;
 
-	(void)h;
 	if (r == NULL)
 		return;
 	sub->reader = NULL;
@@ -308,7 +306,7 @@ reader_start(struct hub *h, struct subscriber *s, struct sub *sub, const struct 
 		return -ENOMEM;
 	if (sub != NULL && sub->reader != NULL) {
 		inherit(r, sub->reader);
-		reader_drop(h, sub);
+		reader_drop(sub);
 	}
 	cover(r, sub);
 	if (make_filters(r) < 0) {

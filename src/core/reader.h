@@ -37,8 +37,8 @@ void reader_schedule(struct hub *h, struct reader *r);
  */
 void reader_advance(struct hub *h, const struct sub *sub);
 /* Drops a subscription from its reader; frees a reader without any. */
-void reader_drop(struct hub *h, struct sub *sub);
-void reader_free_all(struct hub *h, struct subscriber *s);
+void reader_drop(struct sub *sub);
+void reader_free_all(struct subscriber *s);
 /* A message of the tail was skipped for this sub because it is behind. */
 void reader_skipped(struct sub *sub, const struct message *m);
 

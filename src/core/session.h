@@ -10,8 +10,10 @@
 #include "core/limiter.h"
 #include "core/reader.h"
 #include "core/token.h"
+#include "core/topic.h"
 
 #define SESSION_PENDING_MAX 64 /* unanswered requests of a connection */
+#define SESSION_LAST        50 /* stored messages on joining, where nothing else is asked */
 
 struct session;
 struct caller;
@@ -187,6 +189,7 @@ int session_error(struct buf *out, const struct refusal *r, struct slice ref);
 void answer_start(struct buf *b, const char *type, struct slice ref);
 void caller_answer(struct caller *c, const char *type, struct buf *b);
 
+#define ROOM_TOPIC_MAX (sizeof("chat/") + TOPIC_MAX) /* bytes that room_topic may append */
 /* "chat/<room>" appended; 0, or -1 with *why when room is no room name. */
 MUST_CHECK int room_topic(struct buf *out, struct slice room, struct refusal *why);
 

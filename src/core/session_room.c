@@ -337,7 +337,7 @@ int
 session_join(
     struct session *s, struct caller *c, const struct session_join *how, struct refusal *why)
 {
-	struct buf topic = BUF_INIT(TOPIC_MAX + 64);
+	struct buf topic = BUF_INIT(ROOM_TOPIC_MAX);
 	struct join j = {.caller = c, .ref = how->ref, .from = *how->from};
 	int r = room_topic(&topic, how->room, why);
 

@@ -11,8 +11,6 @@
 #include "proto/sse.h"
 #include "serve/chat.h"
 
-#define LAST_ON_JOIN 50
-
 void
 chat_request_done(struct chat_request *r)
 {
@@ -71,9 +69,9 @@ chat_request_read(struct exchange *x, bool is_stream, struct chat_request *out, 
 	if (r >= 0)
 		r = check_name(&out->name, why);
 	if (r >= 0 && is_stream)
-		r = query_resume(&q, LAST_ON_JOIN, &out->from, why);
+		r = query_resume(&q, SESSION_LAST, &out->from, why);
 	else if (r >= 0)
-		r = query_position(&q, LAST_ON_JOIN, &out->from, why);
+		r = query_position(&q, SESSION_LAST, &out->from, why);
 	if (r >= 0)
 		r = read_format(&q, &out->format, why);
 	if (r >= 0 &&
@@ -95,7 +93,7 @@ chat_check_room(const struct hub *h, const struct chat_request *r, const struct 
     struct refusal *why)
 {
 	struct message_from user = {slice_str(claims->user_id), slice_str(claims->name)};
-	struct buf topic = BUF_INIT(TOPIC_MAX + 64);
+	struct buf topic = BUF_INIT(ROOM_TOPIC_MAX);
 	int status = 0;
 
 	if (r->room.n == 0)
@@ -181,7 +179,7 @@ chat_fail(struct subscriber *who)
 const struct refusal *
 chat_note_refusal(const struct chat *c, const struct refusal *r, struct refusal *veiled)
 {
-	char peer[64];
+	char peer[EXCHANGE_PEER];
 	char who[80];
 
 	(void)snprintf(who, sizeof(who), "peer=%s", conn_peer(chat_conn(c), peer));
