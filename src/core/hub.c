@@ -17,7 +17,7 @@
 #define FETCH_OUTLET 128 /* where a connection's output begins */
 #define SUBS_DOUBLE  1024
 
-int
+void
 hub_init(struct hub *h, struct log *log, unsigned worker, struct config *config,
     struct counters *counters)
 {
@@ -32,7 +32,6 @@ hub_init(struct hub *h, struct log *log, unsigned worker, struct config *config,
 	map_init(&h->topics);
 	map_init(&h->sessions);
 	TAILQ_INIT(&h->ready);
-	return 0;
 }
 
 void

@@ -143,8 +143,11 @@ struct hub {
 	void *owner;    /* serve's context */
 };
 
-/* 0 or -ENOMEM. The position starts at the log's end. */
-MUST_CHECK int hub_init(struct hub *h, struct log *log, unsigned worker, struct config *config,
+/*
+ * The position starts at the log's end. Shares config; log and counters must outlive h. What others set
+ * (publishes, slow, deflater, verify, reach, owner) is NULL.
+ */
+void hub_init(struct hub *h, struct log *log, unsigned worker, struct config *config,
     struct counters *counters);
 void hub_done(struct hub *h);
 /* The configuration of a reload. */

@@ -312,11 +312,9 @@ worker_init(struct worker *w, const struct worker_options *o)
 	if (w->wake == NULL || w->tick == NULL || event_add(w->wake, NULL) != 0 ||
 	    event_add(w->tick, &second) != 0)
 		return -ENOMEM;
-	w->net.counters = &w->counters;
-	if (net_init(&w->net, w->base, o->index, o->setup->config) < 0 ||
-	    hub_init(&w->hub, o->log, o->index, o->setup->config, &w->counters) < 0)
+	if (net_init(&w->net, w->base, o->index, o->setup->config, &w->counters) < 0)
 		return -ENOMEM;
-	w->net.counters = &w->counters;
+	hub_init(&w->hub, o->log, o->index, o->setup->config, &w->counters);
 	w->net.n_workers = o->n_workers;
 	w->net.diag = o->diag;
 	w->net.owner = &w->serve;

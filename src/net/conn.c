@@ -73,12 +73,6 @@ conn_set_kind(struct conn *c, enum counter kind)
 	counter_add(c->net->counters, kind, 1);
 }
 
-void
-conn_count_as(struct conn *c, int counter)
-{
-	conn_set_kind(c, (enum counter)counter);
-}
-
 const struct stream_ops *
 conn_stream_ops(const struct conn *c)
 {
@@ -131,7 +125,7 @@ conn_push(struct conn *c, struct wire *w)
 	if (c->state == CONN_DEAD || c->is_doomed || c->state == CONN_FINISH)
 		return 0; /* it ends anyway */
 	if (outq_push(&c->out, w) < 0) {
-		conn_doom(c, CLOSE_NO_MEMORY);
+		conn_fail(c, CLOSE_NO_MEMORY);
 		return -ENOMEM;
 	}
 	c->net->queued += w->n;
@@ -154,7 +148,7 @@ conn_push_bytes(struct conn *c, struct slice bytes)
 	int r;
 
 	if (w == NULL) {
-		conn_doom(c, CLOSE_NO_MEMORY);
+		conn_fail(c, CLOSE_NO_MEMORY);
 		return -ENOMEM;
 	}
 	r = conn_push(c, w);
@@ -281,7 +275,7 @@ conn_update_events(struct conn *c)
 	(void)event_del(&c->event); /* fails only for an event never assigned */
 	(void)event_assign(&c->event, c->net->base, fd, what, on_event, c);
 	if ((what & (EV_READ | EV_WRITE)) != 0 && event_add(&c->event, NULL) != 0)
-		conn_doom(c, CLOSE_NO_MEMORY);
+		conn_fail(c, CLOSE_NO_MEMORY);
 	if (c->is_resumed)
 		event_active(&c->event, EV_READ, 0); /* event_del has taken it back */
 }
@@ -301,7 +295,7 @@ keep_rest(struct conn *c, const char *in, size_t n)
 		struct conn_rest *bigger = mem_realloc(c->rest, sizeof(*bigger) + n);
 
 		if (bigger == NULL) {
-			conn_doom(c, CLOSE_NO_MEMORY);
+			conn_fail(c, CLOSE_NO_MEMORY);
 			return;
 		}
 		bigger->n = (uint32_t)n;
@@ -536,19 +530,13 @@ conn_tell_gone(struct conn *c)
 }
 
 void
-conn_doom(struct conn *c, enum close_reason why)
+conn_fail(struct conn *c, enum close_reason why)
 {
 	if (c->is_doomed || c->state == CONN_DEAD)
 		return;
 	c->is_doomed = true;
 	c->why = (uint8_t)why;
 	mark_dirty(c);
-}
-
-void
-conn_fail(struct conn *c, enum close_reason why)
-{
-	conn_doom(c, why);
 }
 
 void
@@ -601,7 +589,7 @@ void
 conn_close(struct conn *c, enum close_reason why)
 {
 	struct net *net = c->net;
-	char peer[64];
+	char peer[EXCHANGE_PEER];
 
 	if (c->state == CONN_DEAD)
 		return;
@@ -649,7 +637,7 @@ set_options(int fd)
 }
 
 void
-conn_adopt(struct net *n, const struct net_accepted *a)
+net_adopt(struct net *n, const struct net_accepted *a)
 {
 	struct conn *c = mem_calloc(1, sizeof(*c));
 

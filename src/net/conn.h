@@ -7,6 +7,7 @@
 #define NET_CONN_H
 
 #include "base/buf.h"
+#include "core/counters.h"
 #include "core/wire.h"
 #include "net/exchange.h"
 #include "proto/ws.h"
@@ -59,7 +60,10 @@ void conn_end_soon(struct conn *c);
 /* Close now. Freed at the end of the loop turn; callbacks get their on_gone at once. */
 void conn_close(struct conn *c, enum close_reason why);
 
-/* Close at the end of the turn: from within a delivery, where nothing may be called back. */
+/*
+ * Close at the end of the turn: from within a delivery, where nothing may be called back. The first
+ * reason counts.
+ */
 void conn_fail(struct conn *c, enum close_reason why);
 
 /*
@@ -70,7 +74,7 @@ void conn_set_deadline(struct conn *c, uint64_t at_ms);
 
 struct net *conn_net(const struct conn *c);
 uint64_t conn_number(const struct conn *c);
-const char *conn_peer(const struct conn *c, char out[64]);
+const char *conn_peer(const struct conn *c, char out[EXCHANGE_PEER]);
 /*
  * Came over a Unix socket: *listener is its index in the configuration, *uid and *gid are the
  * peer's. Else false, nothing set.
@@ -86,7 +90,7 @@ bool conn_on_loopback_listener(const struct conn *c);
 bool conn_from_trusted_proxy(const struct conn *c);
 
 /* Which gauge of open connections it stands in (enum counter COUNTER_CONN_…). */
-void conn_count_as(struct conn *c, int counter);
+void conn_set_kind(struct conn *c, enum counter kind);
 /* Monotonic ms (to the second) of the last bytes read or written. */
 uint64_t conn_last_seen_ms(const struct conn *c);
 /* Names of enum close_reason, CLOSE_REASON_COUNT of them. */

@@ -86,7 +86,7 @@ conn_http_refuse(struct conn *c, const struct refusal *why)
 	if (x == NULL)
 		x = exchange_new(c, NULL);
 	if (x == NULL) {
-		conn_doom(c, CLOSE_NO_MEMORY);
+		conn_fail(c, CLOSE_NO_MEMORY);
 		return;
 	}
 	c->http->exchange = x;
@@ -198,7 +198,7 @@ run_collected(struct conn *c)
 	ssize_t n = http_parse_head(buf_slice(&c->http->head), c->http->head.n, head);
 
 	if (n <= 0)
-		conn_doom(c, CLOSE_BAD_REQUEST); /* it parsed before: cannot happen */
+		conn_fail(c, CLOSE_BAD_REQUEST); /* it parsed before: cannot happen */
 	else
 		run(c, buf_slice(&c->http->bytes));
 	if (!c->has_upgraded)
@@ -214,7 +214,7 @@ keep_head(struct conn *c, struct slice head)
 	buf_reset(b);
 	if (buf_add_slice(b, head) == 0)
 		return true;
-	conn_doom(c, CLOSE_NO_MEMORY);
+	conn_fail(c, CLOSE_NO_MEMORY);
 	return false;
 }
 
@@ -234,7 +234,7 @@ take_body(struct conn *c, struct slice in)
 			return in.n;
 		}
 		if (piece.n > 0 && buf_add_slice(&http->bytes, piece) < 0) {
-			conn_doom(c, CLOSE_NO_MEMORY);
+			conn_fail(c, CLOSE_NO_MEMORY);
 			return in.n;
 		}
 		at += (size_t)n;
@@ -267,7 +267,7 @@ start_exchange(
 	counter_add(c->net->counters, COUNTER_REQUESTS, 1);
 	http->exchange = x;
 	if (x == NULL) {
-		conn_doom(c, CLOSE_NO_MEMORY);
+		conn_fail(c, CLOSE_NO_MEMORY);
 		return 0;
 	}
 	conn_enter(c, CONN_ANSWER);

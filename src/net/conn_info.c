@@ -17,7 +17,7 @@ int
 conn_describe(const struct conn *c, struct buf *out)
 {
 	char number[24];
-	char peer[64];
+	char peer[EXCHANGE_PEER];
 
 	(void)snprintf(number, sizeof(number), "%016llx", (unsigned long long)c->number);
 	(void)buf_add_char(out, '{'); /* a failure sticks */

@@ -139,24 +139,20 @@ void conn_drop_stalled(struct net *n);
 
 /* --- conn.c --- */
 void conn_enter(struct conn *c, enum conn_state to);
-/* Close at the end of the turn; the first reason counts. */
-void conn_doom(struct conn *c, enum close_reason why);
 void conn_update_events(struct conn *c);
 /* Look at input that waits in `rest` again, soon. */
 void conn_resume(struct conn *c);
 void conn_flush(struct conn *c);
 void conn_tick(struct conn *c);
 void conn_free(struct conn *c);
-void conn_set_kind(struct conn *c, enum counter kind);
 const struct stream_ops *conn_stream_ops(const struct conn *c);
 const struct ws_ops *conn_ws_ops(const struct conn *c);
 /* Tell the endpoint that its connection is gone. */
 void conn_tell_gone(struct conn *c);
-void conn_adopt(struct net *n, const struct net_accepted *a);
 
 /* --- conn_who.c --- */
 /* An address as conn_peer says it. */
-const char *peer_text(bool is_unix, const struct in6_addr *address, char out[64]);
+const char *conn_peer_text(bool is_unix, const struct in6_addr *address, char out[EXCHANGE_PEER]);
 
 /* --- conn_http.c --- */
 size_t conn_http_input(struct conn *c, char *in, size_t n);

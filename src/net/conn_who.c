@@ -27,7 +27,7 @@ conn_last_seen_ms(const struct conn *c)
 
 /* 192.0.2.1; by hand, a tenth of what inet_ntop costs. */
 static const char *
-four_numbers(const uint8_t address[4], char out[64])
+four_numbers(const uint8_t address[4], char out[EXCHANGE_PEER])
 {
 	char *at = out;
 
@@ -45,7 +45,7 @@ four_numbers(const uint8_t address[4], char out[64])
 }
 
 const char *
-peer_text(bool is_unix, const struct in6_addr *address, char out[64])
+conn_peer_text(bool is_unix, const struct in6_addr *address, char out[EXCHANGE_PEER])
 {
 	char text[INET6_ADDRSTRLEN] = "";
 
@@ -53,20 +53,20 @@ peer_text(bool is_unix, const struct in6_addr *address, char out[64])
 		uint32_t uid;
 
 		memcpy(&uid, address, sizeof(uid));
-		(void)snprintf(out, 64, "unix:uid=%u", uid);
+		(void)snprintf(out, EXCHANGE_PEER, "unix:uid=%u", uid);
 		return out;
 	}
 	if (IN6_IS_ADDR_V4MAPPED(address))
 		return four_numbers(&address->s6_addr[12], out);
 	(void)inet_ntop(AF_INET6, address, text, sizeof(text));
-	(void)snprintf(out, 64, "%s", text);
+	(void)snprintf(out, EXCHANGE_PEER, "%s", text);
 	return out;
 }
 
 const char *
-conn_peer(const struct conn *c, char out[64])
+conn_peer(const struct conn *c, char out[EXCHANGE_PEER])
 {
-	return peer_text(c->is_unix, &c->address, out);
+	return conn_peer_text(c->is_unix, &c->address, out);
 }
 
 bool

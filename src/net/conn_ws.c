@@ -88,7 +88,7 @@ conn_ws_input(struct conn *c, char *in, size_t n)
 		size_t used = 0;
 
 		if (ws_decode(&c->decoder, in + at, n - at, c->net->inflater, &used, &m) < 0) {
-			conn_doom(c, CLOSE_NO_MEMORY);
+			conn_fail(c, CLOSE_NO_MEMORY);
 			return n;
 		}
 		at += used;
@@ -123,5 +123,5 @@ conn_fail_slow(struct conn *c)
 	if (c->is_doomed || c->state != CONN_WS)
 		return;
 	c->tells_slow = true;
-	conn_doom(c, CLOSE_SLOW);
+	conn_fail(c, CLOSE_SLOW);
 }

@@ -118,7 +118,7 @@ exchange_release(struct exchange *x)
 const char *
 exchange_peer(const struct exchange *x, char out[EXCHANGE_PEER])
 {
-	return x->proxied[0] != '\0' ? x->proxied : peer_text(x->is_unix, &x->address, out);
+	return x->proxied[0] != '\0' ? x->proxied : conn_peer_text(x->is_unix, &x->address, out);
 }
 
 void
@@ -253,7 +253,7 @@ exchange_reply(struct exchange *x, int status, const char *content_type, struct 
 		add_length(&b, body.n);
 	(void)buf_add_str(&b, "\r\n");
 	if (b.failed || push_two(c, buf_slice(&b), has_body(x, status) ? body : SLICE_NONE) < 0)
-		conn_doom(c, CLOSE_NO_MEMORY);
+		conn_fail(c, CLOSE_NO_MEMORY);
 	buf_done(&b);
 	conn_http_answered(c, x->keep_alive);
 }
@@ -290,7 +290,7 @@ exchange_abandon(struct exchange *x)
 	if (x->is_answered || x->conn == NULL)
 		return;
 	x->is_answered = true;
-	conn_doom(x->conn, CLOSE_NO_MEMORY);
+	conn_fail(x->conn, CLOSE_NO_MEMORY);
 }
 
 int
@@ -312,7 +312,7 @@ exchange_stream_start(struct exchange *x, int status, const char *content_type, 
 		add_length(&b, (uint64_t)length);
 	(void)buf_add_str(&b, "\r\n");
 	if (b.failed || conn_push_bytes(c, buf_slice(&b)) < 0) {
-		conn_doom(c, CLOSE_NO_MEMORY);
+		conn_fail(c, CLOSE_NO_MEMORY);
 	} else if (is_head) {
 		conn_http_answered(c, x->keep_alive);
 	} else {
@@ -353,7 +353,7 @@ exchange_upgrade(struct exchange *x, const struct ws_handshake *hs, bool deflate
 		    &b, "Sec-WebSocket-Extensions: %s\r\n", ws_handshake_extensions(hs));
 	(void)buf_add_str(&b, "\r\n");
 	if (b.failed || conn_push_bytes(c, buf_slice(&b)) < 0) {
-		conn_doom(c, CLOSE_NO_MEMORY);
+		conn_fail(c, CLOSE_NO_MEMORY);
 		buf_done(&b);
 		return -1;
 	}

@@ -10,9 +10,10 @@
 #include "proto/deflate.h"
 
 int
-net_init(struct net *n, struct event_base *base, unsigned worker, struct config *config)
+net_init(struct net *n, struct event_base *base, unsigned worker, struct config *config,
+    struct counters *counters)
 {
-	*n = (struct net){.base = base, .n_workers = 1, .counters = n->counters};
+	*n = (struct net){.base = base, .n_workers = 1, .counters = counters};
 	TAILQ_INIT(&n->conns);
 	STAILQ_INIT(&n->dirty);
 	TAILQ_INIT(&n->dead);
@@ -132,12 +133,6 @@ net_is_trusted(const struct net *n, const struct in6_addr *address)
 			return true;
 	}
 	return false;
-}
-
-void
-net_adopt(struct net *n, const struct net_accepted *a)
-{
-	conn_adopt(n, a);
 }
 
 static void

@@ -63,10 +63,15 @@ struct net {
 	struct ws_deflater *deflater;
 };
 
-/* 0 or -ENOMEM. */
-MUST_CHECK int net_init(
-    struct net *n, struct event_base *base, unsigned worker, struct config *config);
+/*
+ * Shares config; base and counters must outlive n. The caller then sets diag, owner and the on_…. 0 or
+ * -ENOMEM.
+ */
+MUST_CHECK int net_init(struct net *n, struct event_base *base, unsigned worker,
+    struct config *config, struct counters *counters);
+/* Closes what is open, each with its on_gone. */
 void net_done(struct net *n);
+/* The configuration of a reload; shares it. */
 void net_set_config(struct net *n, struct config *config);
 /* Read the clocks. */
 void net_clock(struct net *n);

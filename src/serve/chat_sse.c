@@ -339,7 +339,7 @@ open_stream(struct exchange *x, const struct chat_request *request, struct claim
 		}
 		return;
 	}
-	conn_count_as(conn, COUNTER_CONN_CHAT_SSE);
+	conn_set_kind(conn, COUNTER_CONN_CHAT_SSE);
 	say_hello(st);
 	(void)chat_token_lives(&st->chat); /* it does; one with little time left is told at once */
 	how = (struct session_join){.room = buf_slice(&request->room), .from = &request->from};

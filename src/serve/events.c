@@ -327,7 +327,7 @@ static void
 say_denied(struct stream *st, struct slice topic, const struct refusal *why)
 {
 	struct buf b = BUF_INIT(4096);
-	char peer[64];
+	char peer[EXCHANGE_PEER];
 	char who[80];
 	struct refusal veiled;
 	const struct refusal *told;
@@ -604,7 +604,7 @@ open_stream(struct exchange *x, const struct request *r, struct claims *claims)
 		stream_free(st);
 		return;
 	}
-	conn_count_as(conn_of(st), COUNTER_CONN_EVENTS);
+	conn_set_kind(conn_of(st), COUNTER_CONN_EVENTS);
 	start(st, r);
 }
 

@@ -440,9 +440,8 @@ begin(struct world *w, const char *folder)
 	if (w->log == NULL || w->config == NULL)
 		return false;
 	for (; w->n_hubs < log.n_workers; w->n_hubs++) {
-		if (hub_init(&w->hubs[w->n_hubs], w->log, w->n_hubs, w->config,
-			&w->counters[w->n_hubs]) < 0)
-			return false;
+		hub_init(
+		    &w->hubs[w->n_hubs], w->log, w->n_hubs, w->config, &w->counters[w->n_hubs]);
 		log_attach(w->log, w->n_hubs, w->n_hubs == 0 ? wake_0 : wake_1, w);
 	}
 	set_clock(w);

@@ -183,8 +183,7 @@ open_place(void)
 	p.config->limits.queue = 65536;
 	p.config->limits.memory = 1024 * 1024;
 	diag_init(&p.diag);
-	p.net.counters = &p.counters;
-	ck_assert_int_eq(net_init(&p.net, event_base_new(), 0, p.config), 0);
+	ck_assert_int_eq(net_init(&p.net, event_base_new(), 0, p.config, &p.counters), 0);
 	p.net.diag = &p.diag;
 	p.net.on_head = on_head;
 	p.net.on_request = on_request;
