@@ -46,10 +46,7 @@ token_refuse(
 {
 	va_list args;
 
-	*why = (struct token_refusal){.status = 401,
-	    .code = "invalid_token",
-	    .check = check,
-	    .signature_held = signature_held};
+	*why = (struct token_refusal){.check = check, .signature_held = signature_held};
 	va_start(args, fmt);
 	(void)vsnprintf(why->text, sizeof(why->text), fmt, args); /* cut where it does not fit */
 	va_end(args);

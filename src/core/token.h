@@ -12,10 +12,8 @@
 
 #define TOKEN_MAX 8192 /* bytes of a token */
 
-/* A refusal in words. */
+/* Why a token is not taken (401 invalid_token), in words. */
 struct token_refusal {
-	int status;       /* 401, 403, 400 */
-	const char *code; /* an error code's name: "invalid_token", "unauthorized", … */
 	/*
 	 * short static name of the failing check, for metrics and the log: "signature", "exp",
 	 * "aud", …

@@ -83,7 +83,7 @@ MUST_CHECK int token_mac(
  */
 MUST_CHECK int token_verify(unsigned alg, struct slice key, const char *token);
 
-/* Fill *why with 401 invalid_token; returns -EACCES. */
+/* Fill *why; returns -EACCES. */
 int token_refuse(struct token_refusal *why, const char *check, bool signature_held, const char *fmt,
     ...) PRINTF(4, 5);
 #define TOKEN_CLEAN 68

@@ -6,6 +6,7 @@
 #include "base/diag.h"
 #include "base/mem.h"
 #include "core/counters.h"
+#include "core/hub.h"
 #include "core/moderation.h"
 #include "net/conn.h"
 #include "proto/url.h"
@@ -248,75 +249,74 @@ find_local(const struct exchange *x, struct claims **out)
 
 /* --- what it is worth --- */
 
-void
-serve_revoked(struct token_refusal *why)
+/*
+ * Verify, and ask whether it was revoked; counted. 0 and *out (one reference), or -EACCES with *why, or
+ * -ENOMEM.
+ */
+static int
+verify(struct serve *s, struct slice token, struct claims **out, struct token_refusal *why)
 {
-	*why = (struct token_refusal){.status = 401,
-	    .code = "invalid_token",
-	    .check = "revoked",
-	    .text = "this token was revoked",
-	    .signature_held = true};
-}
+	struct counters *counters = s->net->counters;
+	int result;
 
-static enum error_code
-code_of(const struct token_refusal *why)
-{
-	for (int code = 0; code < ERROR_CODE_COUNT; code++) {
-		if (why->code != NULL && strcmp(error_name((enum error_code)code), why->code) == 0)
-			return (enum error_code)code;
+	counter_add(counters, COUNTER_TOKENS_CHECKED, 1);
+	result =
+	    token_cache_check(s->tokens, s->keyring, s->config, token, serve_now_s(s), out, why);
+	counter_set(counters, COUNTER_TOKENS_CACHED, token_cache_hits(s->tokens));
+	if (result == 0 && s->hub != NULL && moderation_is_revoked(s->hub, *out)) {
+		claims_unref(*out);
+		*out = NULL;
+		*why = (struct token_refusal){
+		    .check = "revoked", .text = "this token was revoked", .signature_held = true};
+		result = -EACCES;
 	}
-	return ERROR_INVALID_TOKEN;
+	return result;
 }
 
 /*
  * The log always gets the reason; the peer when auth.explain is on. Before the signature held
- * it says nothing of the claims.
+ * it says nothing of the claims. who: as of serve_note_refusal.
  */
 static int
-refuse_token(const struct exchange *x, const struct token_refusal *why, struct refusal *r)
+refuse_token(
+    const struct serve *s, const char *who, const struct token_refusal *why, struct refusal *r)
 {
-	const struct serve *s = serve_of(x);
-	bool is_told = s->config->auth.explain;
 	char quoted[DIAG_QUOTED];
-	char peer[EXCHANGE_PEER];
 
-	if (x->net->counters != NULL) {
-		counter_add(x->net->counters, COUNTER_TOKENS_REFUSED, 1);
-		counter_failed_name(x->net->counters, why->check);
-	}
-	diag_peer(s->diag, DIAG_INFO, "auth.refused", "request=%016llx peer=%s check=%s reason=%s",
-	    (unsigned long long)x->number, exchange_peer(x, peer),
-	    why->check == NULL ? "-" : why->check, diag_quote(slice_str(why->text), quoted));
-	(void)refuse(r, code_of(why), "%s", is_told ? why->text : "the token was refused");
-	if (why->status != 0)
-		r->status = why->status;
-	return -1;
+	counter_add(s->net->counters, COUNTER_TOKENS_REFUSED, 1);
+	counter_failed_name(s->net->counters, why->check);
+	diag_peer(s->diag, DIAG_INFO, "auth.refused", "%s check=%s reason=%s", who, why->check,
+	    diag_quote(slice_str(why->text), quoted));
+	return refuse(r, ERROR_INVALID_TOKEN, "%s",
+	    s->config->auth.explain ? why->text : "the token was refused");
 }
 
 static int
 check_token(struct exchange *x, struct slice token, struct claims **out, struct refusal *r)
 {
-	struct serve *s = serve_of(x);
 	struct token_refusal why UNCLEARED;
-	int result;
+	int result = verify(serve_of(x), token, out, &why);
+	char who[SERVE_WHO] UNCLEARED;
 
-	if (x->net->counters != NULL)
-		counter_add(x->net->counters, COUNTER_TOKENS_CHECKED, 1);
-	result =
-	    token_cache_check(s->tokens, s->keyring, s->config, token, serve_now_s(s), out, &why);
-	if (x->net->counters != NULL)
-		counter_set(x->net->counters, COUNTER_TOKENS_CACHED, token_cache_hits(s->tokens));
-	if (result == 0 && s->hub != NULL && moderation_is_revoked(s->hub, *out)) {
-		claims_unref(*out);
-		*out = NULL;
-		serve_revoked(&why);
-		result = -EACCES;
-	}
 	if (result == 0)
 		return 0;
-	if (result == -EACCES)
-		return refuse_token(x, &why, r);
-	return refuse_memory(r);
+	if (result != -EACCES)
+		return refuse_memory(r);
+	return refuse_token(serve_of(x), serve_who(x, who), &why, r);
+}
+
+int
+serve_verify_refresh(struct hub *h, struct slice token, struct claims **out, struct refusal *r)
+{
+	struct serve *s = h->owner;
+	struct token_refusal why UNCLEARED;
+	int result = verify(s, token, out, &why);
+
+	if (result == 0)
+		return 0;
+	if (result != -EACCES)
+		return refuse_memory(r);
+	return refuse_token(s, "command=refresh", &why, r);
 }
 
 /*
@@ -346,8 +346,7 @@ check_cookie_origin(const struct exchange *x, bool changes, bool *counts, struct
 	*counts = kind != ORIGIN_STAR;
 	if (!changes || kind != ORIGIN_ABSENT || is_own_page(x))
 		return 0;
-	if (x->net->counters != NULL)
-		counter_failed(x->net->counters, CHECK_ORIGIN);
+	counter_failed(x->net->counters, CHECK_ORIGIN);
 	return refuse(
 	    r, ERROR_FORBIDDEN, "a cookie alone does not permit this: the request has no Origin");
 }

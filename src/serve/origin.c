@@ -145,8 +145,7 @@ serve_check_origin(struct exchange *x, struct refusal *r)
 	if (origin_judge(x, &origin) != ORIGIN_REFUSED)
 		return 0;
 	host = forwarded_host(x);
-	if (x->net->counters != NULL)
-		counter_failed(x->net->counters, CHECK_ORIGIN);
+	counter_failed(x->net->counters, CHECK_ORIGIN);
 	if (host.p == NULL)
 		host = x->head->authority;
 	if (x->head->fields[HTTP_FIELD_ORIGIN] > 1)
@@ -233,8 +232,7 @@ serve_check_host(struct exchange *x, struct refusal *r)
 	if (host.p != NULL &&
 	    (hosts->n == 0 ? is_loopback_name(host) : is_listed_host(hosts, host, x->head->port)))
 		return 0;
-	if (x->net->counters != NULL)
-		counter_failed(x->net->counters, CHECK_HOST);
+	counter_failed(x->net->counters, CHECK_HOST);
 	return refuse(r, ERROR_MISDIRECTED, "Host '%s' is not %s",
 	    refuse_clean(x->head->authority, text),
 	    hosts->n == 0 ? "localhost or a loopback address, and `hosts` is not set"

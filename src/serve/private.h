@@ -36,6 +36,10 @@ enum token_place {
 MUST_CHECK int token_locate(const struct exchange *x, struct buf *scratch, struct slice *out_token,
     enum token_place *out_place, struct refusal *r);
 
+#define SERVE_WHO 128
+/* Who asks, for the log: "request=… peer=…". Returns out. */
+const char *serve_who(const struct exchange *x, char out[SERVE_WHO]);
+
 /* Whether web.root has a file (or a folder with a page) for the request's path. */
 bool files_have(struct exchange *x);
 

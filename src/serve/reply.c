@@ -7,7 +7,6 @@
 
 #define PROBLEM_MAX 4096
 #define REALM       "Bearer realm=\"belfry\""
-#define WHO_SIZE    128 /* of who asked, for the log */
 
 /* The error attribute of RFC 6750, section 3.1; NULL where it has none. */
 static const char *
@@ -69,21 +68,28 @@ serve_retry_after(struct exchange *x, uint32_t seconds)
 	buf_done(&value);
 }
 
+const char *
+serve_who(const struct exchange *x, char out[SERVE_WHO])
+{
+	char peer[EXCHANGE_PEER];
+
+	(void)snprintf(out, SERVE_WHO, "request=%016llx peer=%s", (unsigned long long)x->number,
+	    exchange_peer(x, peer));
+	return out;
+}
+
 const struct refusal *
 serve_note_refusal(
     const struct serve *s, const char *who, const struct refusal *r, struct refusal *veiled)
 {
 	char quoted[DIAG_QUOTED];
 
-	if (s->net->counters != NULL) {
-		counter_refused(s->net->counters, r->code);
-		if (r->limit != NULL)
-			counter_failed(s->net->counters, CHECK_LIMIT);
-		if (r->code == ERROR_INSUFFICIENT_SCOPE)
-			counter_failed(s->net->counters, CHECK_SCOPE);
-	}
+	counter_refused(s->net->counters, r->code);
+	if (r->limit != NULL)
+		counter_failed(s->net->counters, CHECK_LIMIT);
 	if (r->code != ERROR_INSUFFICIENT_SCOPE)
 		return r;
+	counter_failed(s->net->counters, CHECK_SCOPE);
 	diag_peer(s->diag, DIAG_INFO, "auth.refused", "%s check=scope reason=%s", who,
 	    diag_quote(slice_str(r->text), quoted));
 	if (s->config->auth.explain)
@@ -98,12 +104,9 @@ serve_refuse(struct exchange *x, const struct refusal *r)
 	int status = r->status != 0 ? r->status : error_status(r->code);
 	struct buf body = BUF_INIT(PROBLEM_MAX);
 	struct refusal veiled;
-	char who[WHO_SIZE];
-	char peer[EXCHANGE_PEER];
+	char who[SERVE_WHO];
 
-	(void)snprintf(who, sizeof(who), "request=%016llx peer=%s", (unsigned long long)x->number,
-	    exchange_peer(x, peer));
-	r = serve_note_refusal(serve_of(x), who, r, &veiled);
+	r = serve_note_refusal(serve_of(x), serve_who(x, who), r, &veiled);
 	add_challenge(x, r, status);
 	serve_retry_after(x, r->retry_after_s);
 	exchange_header(x, "Cache-Control", SLICE("no-store"));

@@ -78,8 +78,6 @@ MUST_CHECK int serve_authenticate(struct exchange *x, bool changes, struct claim
 MUST_CHECK int serve_find_token(
     struct exchange *x, bool changes, struct claims **out, struct refusal *r, bool *found);
 
-/* What a revoked token is refused with. */
-void serve_revoked(struct token_refusal *why);
 /* hub->verify: a token that came in a `refresh`. */
 MUST_CHECK int serve_verify_refresh(
     struct hub *h, struct slice token, struct claims **out, struct refusal *r);

@@ -248,12 +248,10 @@ token_cache_check(struct token_cache *t UNUSED, const struct keyring *k UNUSED,
 	else if (slice_eq(token, SLICE("admin")))
 		*out = fake_claims("root", "Root", ROLE_ADMIN);
 	else if (slice_eq(token, SLICE("old"))) {
-		*why =
-		    (struct token_refusal){401, "invalid_token", "exp", "exp was 42 s ago", true};
+		*why = (struct token_refusal){"exp", "exp was 42 s ago", true};
 		return -EACCES;
 	} else {
-		*why = (struct token_refusal){
-		    401, "invalid_token", "signature", "the signature does not match", false};
+		*why = (struct token_refusal){"signature", "the signature does not match", false};
 		return -EACCES;
 	}
 	return 0;

@@ -55,8 +55,6 @@ refused_by(const struct config_auth *auth, struct slice token, struct token_refu
 	}
 	ck_assert_int_eq(r, -EACCES);
 	ck_assert_ptr_null(c);
-	ck_assert_int_eq(why->status, 401);
-	ck_assert_str_eq(why->code, "invalid_token");
 	for (const char *p = why->text; *p != '\0'; p++)
 		ck_assert_msg(*p >= ' ' && *p <= '~' && *p != '"' && *p != '\\', "%s", why->text);
 	return why->check;
