@@ -4,13 +4,13 @@
 #include <stdio.h>
 
 #include "base/mem.h"
-#include "base/rng.h"
 #include "core/config.h"
 #include "core/measure.h"
 #include "core/moderation.h"
 #include "core/publish.h"
 #include "proto/json.h"
 #include "proto/url.h"
+#include "serve/stream.h"
 
 /* The WebSocket endpoint /chat (docs/wire.md, "Chat over WebSocket"). */
 
@@ -309,12 +309,9 @@ static void
 on_drain_server(struct conn *conn, void *data, uint64_t retry_ms)
 {
 	struct chat *c = data;
-	struct buf b = BUF_INIT(256);
+	char json[LIFETIME_JSON];
 
-	if (buf_printf(&b, "{\"type\":\"closing\",\"reason\":\"shutdown\",\"retry\":%llu}",
-		(unsigned long long)retry_ms) == 0)
-		chat_send(&c->session, "closing", 0, buf_slice(&b));
-	buf_done(&b); /* without memory for it the close frame alone says so */
+	chat_send(&c->session, "closing", 0, lifetime_closing(retry_ms, json));
 	conn_ws_close(conn, WS_CLOSE_GOING_AWAY, SLICE("the server is stopping"), CLOSE_SHUTDOWN);
 }
 

@@ -99,16 +99,7 @@ bool chat_token_lives(struct chat *c);
 
 /* Answers an upgrade request that is none: by name, with what a WebSocket client looks for. */
 void chat_refuse_handshake(struct exchange *x, int error);
-/* Whether Accept likes NDJSON better than Server-Sent Events. */
-bool stream_wants_lines(const struct exchange *x);
-/* Whether Accept names the type, not by a wildcard: curl sends star/star. */
-bool stream_accepts(const struct exchange *x, const char *type);
-/*
- * A stream that should come back later: 200 with `closing`, the limit and a spread retry, then
- * the end (an EventSource gives up for ever on any other status). Others get the refusal as it
- * is.
- */
-void stream_turn_away(struct exchange *x, const struct refusal *why);
-void serve_chat_sse(struct exchange *x); /* chat_sse.c */
+/* GET /chat of who accepts an event stream; chat_sse.c. */
+void serve_chat_sse(struct exchange *x);
 
 #endif

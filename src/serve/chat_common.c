@@ -8,7 +8,6 @@
 #include "core/publish.h"
 #include "core/topic.h"
 #include "proto/json.h"
-#include "proto/sse.h"
 #include "serve/chat.h"
 
 void
@@ -213,16 +212,10 @@ chat_text_refusal(struct buf *out, const struct refusal *r)
 static void
 say_expiring(struct chat *c, int64_t in_s)
 {
-	struct buf b = BUF_INIT(256);
+	char json[LIFETIME_JSON];
 
-	(void)buf_add_char(&b, '{');
-	(void)json_add_member_string(&b, "type", SLICE("expiring"));
-	(void)json_add_member_i64(&b, "in", in_s);
-	if (buf_add_char(&b, '}') == 0)
-		session_ops_of(&c->session)->send(&c->session, "expiring", 0, buf_slice(&b));
-	else
-		conn_fail(chat_conn(c), CLOSE_NO_MEMORY);
-	buf_done(&b);
+	session_ops_of(&c->session)
+	    ->send(&c->session, "expiring", 0, lifetime_expiring(in_s, json));
 }
 
 bool
@@ -241,68 +234,4 @@ chat_token_lives(struct chat *c)
 		break;
 	}
 	return true;
-}
-
-bool
-stream_accepts(const struct exchange *x, const char *type)
-{
-	for (size_t i = 0; i < x->head->n_headers; i++) {
-		struct slice rest = x->head->headers[i].value;
-		struct slice item;
-
-		if (!slice_eq_nocase(x->head->headers[i].name, SLICE("Accept")))
-			continue;
-		while ((item = http_list_next(&rest)).p != NULL) {
-			if (slice_eq_nocase(slice_trim(slice_cut(&item, ';')), slice_str(type)))
-				return http_header_quality(
-					   x->head, SLICE("Accept"), slice_str(type)) > 0;
-		}
-	}
-	return false;
-}
-
-bool
-stream_wants_lines(const struct exchange *x)
-{
-	int lines = http_header_quality(x->head, SLICE("Accept"), SLICE("application/x-ndjson"));
-	int events = http_header_quality(x->head, SLICE("Accept"), SLICE("text/event-stream"));
-
-	if (lines <= 0 || lines != events)
-		return lines > 0 && lines > events;
-	/* where both will do, that which is named */
-	return stream_accepts(x, "application/x-ndjson") && !stream_accepts(x, "text/event-stream");
-}
-
-void
-stream_turn_away(struct exchange *x, const struct refusal *why)
-{
-	uint64_t retry_ms = (uint64_t)why->retry_after_s * 1000 + rng_below(3000);
-	struct buf json = BUF_INIT(1024);
-	struct buf b = BUF_INIT(2048);
-
-	if (stream_wants_lines(x) || why->retry_after_s == 0) {
-		serve_refuse(x, why);
-		return;
-	}
-	(void)buf_add_char(&json, '{'); /* failures stick */
-	(void)json_add_member_string(&json, "type", SLICE("closing"));
-	(void)json_add_member_string(&json, "reason", slice_str(why->text));
-	if (why->limit != NULL)
-		(void)json_add_member_string(&json, "limit", slice_str(why->limit));
-	(void)json_add_member_u64(&json, "retry", retry_ms);
-	(void)buf_add_char(&json, '}');
-	(void)sse_retry(&b, retry_ms);
-	(void)sse_event(&b, SLICE("closing"), 0, buf_slice(&json));
-	if (b.failed || json.failed) {
-		exchange_abandon(x);
-	} else {
-		counter_refused(x->net->counters, why->code);
-		counter_failed(x->net->counters, CHECK_LIMIT);
-		counter_add(x->net->counters, COUNTER_MESSAGES_OUT, 1);
-		x->keep_alive = false;
-		exchange_header(x, "Cache-Control", SLICE("no-cache, no-transform"));
-		exchange_reply(x, 200, "text/event-stream", buf_slice(&b));
-	}
-	buf_done(&json);
-	buf_done(&b);
 }

@@ -1,8 +1,6 @@
 #include <errno.h>
-#include <stdio.h>
 
 #include "base/mem.h"
-#include "base/rng.h"
 #include "core/config.h"
 #include "core/measure.h"
 #include "core/publish.h"
@@ -10,6 +8,7 @@
 #include "proto/json.h"
 #include "proto/sse.h"
 #include "serve/chat.h"
+#include "serve/stream.h"
 
 /*
  * Chat over Server-Sent Events (docs/wire.md, "Chat over an event stream"): the stream is the
@@ -31,11 +30,7 @@ stream_of(struct session *s)
 static void
 push_buf(struct chat_stream *st, struct buf *b)
 {
-	if (b->failed)
-		conn_fail(chat_conn(&st->chat), CLOSE_NO_MEMORY);
-	else if (b->n > 0)
-		conn_push_bytes(chat_conn(&st->chat), buf_slice(b));
-	buf_done(b);
+	stream_push(chat_conn(&st->chat), b);
 }
 
 /* An event of the stream's own. */
@@ -228,14 +223,11 @@ on_drain_server(struct conn *conn, void *data, uint64_t retry_ms)
 {
 	struct chat_stream *st = data;
 	struct buf b = BUF_INIT(64);
-	char json[96];
+	char json[LIFETIME_JSON];
 
 	(void)sse_retry(&b, retry_ms);
 	push_buf(st, &b);
-	(void)snprintf(json, sizeof(json),
-	    "{\"type\":\"closing\",\"reason\":\"shutdown\",\"retry\":%llu}",
-	    (unsigned long long)retry_ms);
-	stream_send(&st->chat.session, "closing", 0, slice_str(json));
+	stream_send(&st->chat.session, "closing", 0, lifetime_closing(retry_ms, json));
 	conn_finish(conn, CLOSE_SHUTDOWN);
 }
 
@@ -276,8 +268,7 @@ say_hello(struct chat_stream *st)
 	struct buf b = BUF_INIT(64);
 	struct buf json = BUF_INIT(4096);
 
-	(void)sse_retry(&b,
-	    h->config->events.retry_ms / 2 + rng_below((uint32_t)h->config->events.retry_ms + 1));
+	(void)sse_retry(&b, stream_retry_ms(h->config));
 	push_buf(st, &b);
 	push_event(st, "user", 0, slice_str(st->id));
 	if (chat_format(&st->chat) == CHAT_JSON) {
@@ -325,10 +316,8 @@ open_stream(struct exchange *x, const struct chat_request *request, struct claim
 	caller_init(&s->caller, &caller_ops);
 	chat_new_id(h->worker, st->id);
 	st->is_back = request->from.kind == POSITION_ID || request->from.kind == POSITION_BAD;
-	exchange_header(x, "Cache-Control", SLICE("no-cache, no-transform"));
-	exchange_header(x, "X-Accel-Buffering", SLICE("no"));
 	r = map_set(&h->sessions, slice_str(st->id), s);
-	if (r < 0 || exchange_stream_start(x, 200, "text/event-stream", -1, &stream_ops, st) < 0) {
+	if (r < 0 || stream_begin(x, "text/event-stream", &stream_ops, st) < 0) {
 		admission_end(serve, &st->chat.admission);
 		(void)map_remove(&h->sessions, slice_str(st->id));
 		session_done(s, true);

@@ -2,7 +2,6 @@
 #include <stdio.h>
 
 #include "base/mem.h"
-#include "base/rng.h"
 #include "core/config.h"
 #include "core/measure.h"
 #include "core/moderation.h"
@@ -13,9 +12,9 @@
 #include "proto/sse.h"
 #include "proto/url.h"
 #include "serve/admission.h"
-#include "serve/chat.h"
 #include "serve/lifetime.h"
 #include "serve/query.h"
+#include "serve/stream.h"
 
 /*
  * GET /events (docs/wire.md, "Event streams"): one stream, fixed topics, one merged cursor;
@@ -55,11 +54,7 @@ conn_of(const struct stream *st)
 static void
 push_buf(struct stream *st, struct buf *b)
 {
-	if (b->failed)
-		conn_fail(conn_of(st), CLOSE_NO_MEMORY);
-	else if (b->n > 0)
-		conn_push_bytes(conn_of(st), buf_slice(b));
-	buf_done(b);
+	stream_push(conn_of(st), b);
 }
 
 /* An event of the stream itself: json has its type. */
@@ -219,16 +214,14 @@ static bool
 check_token(struct stream *st)
 {
 	int64_t in_s = 0;
-	char json[64];
+	char json[LIFETIME_JSON];
 
 	switch (lifetime_check(&st->lifetime, st->who.hub, st->claims, &in_s)) {
 	case LIFETIME_EXPIRED:
 		end_expired(st);
 		return true;
 	case LIFETIME_EXPIRING:
-		(void)snprintf(
-		    json, sizeof(json), "{\"type\":\"expiring\",\"in\":%lld}", (long long)in_s);
-		say(st, "expiring", 0, slice_str(json));
+		say(st, "expiring", 0, lifetime_expiring(in_s, json));
 		if (in_s == 0)
 			return check_token(st); /* late: the end follows at once */
 		break;
@@ -281,7 +274,7 @@ static void
 on_drain_server(struct conn *conn, void *data, uint64_t retry_ms)
 {
 	struct stream *st = data;
-	char json[96];
+	char json[LIFETIME_JSON];
 
 	if (!st->is_lines) {
 		struct buf b = BUF_INIT(64);
@@ -289,10 +282,7 @@ on_drain_server(struct conn *conn, void *data, uint64_t retry_ms)
 		(void)sse_retry(&b, retry_ms);
 		push_buf(st, &b);
 	}
-	(void)snprintf(json, sizeof(json),
-	    "{\"type\":\"closing\",\"reason\":\"shutdown\",\"retry\":%llu}",
-	    (unsigned long long)retry_ms);
-	say(st, "closing", 0, slice_str(json));
+	say(st, "closing", 0, lifetime_closing(retry_ms, json));
 	conn_finish(conn, CLOSE_SHUTDOWN);
 }
 
@@ -503,12 +493,11 @@ is_repeated(const struct request *r, size_t i)
 static void
 say_hello(struct stream *st)
 {
-	const struct config *c = st->who.hub->config;
 	struct buf b = BUF_INIT(256);
 
 	if (st->is_lines)
 		return;
-	(void)sse_retry(&b, c->events.retry_ms / 2 + rng_below((uint32_t)c->events.retry_ms + 1));
+	(void)sse_retry(&b, stream_retry_ms(st->who.hub->config));
 	(void)sse_comment(&b, SLICE("belfry"));
 	push_buf(st, &b);
 }
@@ -596,10 +585,7 @@ open_stream(struct exchange *x, const struct request *r, struct claims *claims)
 		stream_turn_away(x, &why);
 		return;
 	}
-	exchange_header(x, "Cache-Control", SLICE("no-cache, no-transform"));
-	exchange_header(x, "X-Accel-Buffering", SLICE("no"));
-	if (exchange_stream_start(x, 200,
-		r->is_lines ? "application/x-ndjson" : "text/event-stream", -1, &stream_ops,
+	if (stream_begin(x, r->is_lines ? "application/x-ndjson" : "text/event-stream", &stream_ops,
 		st) < 0) {
 		stream_free(st);
 		return;

@@ -1,5 +1,7 @@
 #include "serve/lifetime.h"
 
+#include <stdio.h>
+
 #include "base/rng.h"
 #include "core/config.h"
 
@@ -68,4 +70,23 @@ lifetime_deadline(const struct lifetime *l, const struct hub *h, const struct cl
 		at_ms = min_u64(at_ms, h->mono_us / 1000 + (uint64_t)(in_ms > 0 ? in_ms : 0));
 	}
 	return at_ms;
+}
+
+struct slice
+lifetime_expiring(int64_t in_s, char out[LIFETIME_JSON])
+{
+	int n =
+	    snprintf(out, LIFETIME_JSON, "{\"type\":\"expiring\",\"in\":%lld}", (long long)in_s);
+
+	return slice_of(out, (size_t)n);
+}
+
+struct slice
+lifetime_closing(uint64_t retry_ms, char out[LIFETIME_JSON])
+{
+	int n = snprintf(out, LIFETIME_JSON,
+	    "{\"type\":\"closing\",\"reason\":\"shutdown\",\"retry\":%llu}",
+	    (unsigned long long)retry_ms);
+
+	return slice_of(out, (size_t)n);
 }

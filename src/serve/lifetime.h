@@ -35,4 +35,10 @@ enum lifetime_state lifetime_check(
 uint64_t lifetime_deadline(
     const struct lifetime *l, const struct hub *h, const struct claims *claims);
 
+#define LIFETIME_JSON 96 /* bytes that are room for either */
+/* The message `expiring`: the token ends in so many seconds. Borrowed of out. */
+struct slice lifetime_expiring(int64_t in_s, char out[LIFETIME_JSON]);
+/* The message `closing` of a daemon that stops. Borrowed of out. */
+struct slice lifetime_closing(uint64_t retry_ms, char out[LIFETIME_JSON]);
+
 #endif
