@@ -47,8 +47,8 @@ buf_reserve(struct buf *b, size_t more)
 /* buf_add for what needs more than a copy. */
 int buf_add_slowly(struct buf *b, const void *p, size_t n);
 /*
- * Append; 0, or negative as buf_reserve. Inline, since an answer is some fifty short pieces, most
- * of a length known here.
+ * Append; 0, or negative as buf_reserve: then nothing was appended. Inline, since an answer is some
+ * fifty short pieces, most of a length known here.
  */
 static inline int
 buf_add(struct buf *b, const void *p, size_t n)
@@ -79,6 +79,7 @@ buf_add_char(struct buf *b, char c)
 char *digits_before(char *end, uint64_t v);
 /* Sixteen hexadecimal digits, in lower case. */
 void hex16(char out[16], uint64_t v);
+/* Append a number in decimal, or what printf makes; as buf_add. */
 int buf_add_u64(struct buf *b, uint64_t v);
 int buf_add_i64(struct buf *b, int64_t v);
 int buf_printf(struct buf *b, const char *fmt, ...) PRINTF(2, 3);

@@ -11,6 +11,7 @@
  * failure ends the process.
  */
 void rng_fill(void *p, size_t n);
+/* 64 random bits; as rng_fill. */
 uint64_t rng_u64(void);
 /* Uniform enough for jitter: 0 .. below-1; below > 0. */
 uint32_t rng_below(uint32_t below);

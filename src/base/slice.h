@@ -40,6 +40,7 @@ slice_eq(struct slice a, struct slice b)
 
 /* slice_eq in a time that says nothing about where they differ. */
 bool slice_eq_secret(struct slice a, struct slice b);
+/* slice_eq_nocase of what is as long. */
 bool slice_eq_nocase_same_length(struct slice a, struct slice b);
 /* ASCII letters compare without case. Most names that are compared differ in length. */
 static inline bool
@@ -54,6 +55,7 @@ slice_has_prefix(struct slice s, struct slice prefix)
 	return s.n >= prefix.n && (prefix.n == 0 || memcmp(s.p, prefix.p, prefix.n) == 0);
 }
 
+/* Without its first n bytes (n <= s.n). */
 static inline struct slice
 slice_skip(struct slice s, size_t n)
 {
@@ -74,6 +76,7 @@ slice_place(char **at, struct slice s)
 	return slice_of(to, s.n);
 }
 
+/* slice_trim of what has something to trim. */
 struct slice slice_trim_spaces(struct slice s);
 /*
  * Without leading and trailing bytes for which is_space or tab (0x20, 0x09) holds. Inline, since most

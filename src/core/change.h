@@ -42,11 +42,11 @@ MUST_CHECK struct message *change_record(const struct message_change *in,
 MUST_CHECK int change_apply(
     const struct message *target, const struct message *record, struct message **out);
 
+#define CHANGE_KEY_MAX 256 /* bytes */
 /*
  * Of records with the same key only the newest counts: of the edits of a message, of what one
- * user has done with one emoji. The text of it, in a buffer of CHANGE_KEY_MAX bytes.
+ * user has done with one emoji. The key's bytes, in out.
  */
-#define CHANGE_KEY_MAX 256
 struct slice change_key(const struct message *record, char out[CHANGE_KEY_MAX]);
 
 #endif

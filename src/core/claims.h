@@ -61,6 +61,7 @@ struct slice claims_name_key(struct claims *c);
 bool claims_may_subscribe(const struct claims *c, struct slice pattern);
 /* May the bearer publish on this topic? `server/…` never. */
 bool claims_may_publish(const struct claims *c, struct slice topic);
+/* May the bearer write to this user directly? */
 bool claims_may_direct(const struct claims *c, struct slice user_id);
 
 /*

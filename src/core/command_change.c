@@ -97,7 +97,7 @@ check_publish(const struct asking *q, const struct message *m, struct slice to, 
 	if (!is_direct && !claims_may_publish(q->claims, m->topic))
 		return refuse(why, ERROR_INSUFFICIENT_SCOPE, "topic '%s' is not in belfry.publish",
 		    refuse_clean(m->topic, clean));
-	/* who is muted may still take back what he said */
+	/* who is muted may still take back what was said */
 	return q->kind == MESSAGE_DELETED ? 0
 					  : moderation_may_send(q->hub, q->claims, m->topic, why);
 }

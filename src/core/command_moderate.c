@@ -65,7 +65,7 @@ check_right(const struct session *s, const struct measure_request *r, struct ref
 	if (!claims_may_subscribe(s->claims, r->scope))
 		return refuse(why, ERROR_INSUFFICIENT_SCOPE,
 		    "topic '%s' is not in belfry.subscribe", refuse_clean(r->scope, clean));
-	/* whoever is banned or muted does not free himself, or others */
+	/* who is banned or muted frees nobody */
 	return moderation_may_send(s->who.hub, s->claims, r->scope, why);
 }
 

@@ -27,7 +27,7 @@ struct rooms {
 	struct log_read read;
 	struct hub *hub;
 	const struct claims *claims; /* while they are listed, as is the next */
-	struct slice bound;          /* from some rooms he may be banned; absent: from none */
+	struct slice bound;          /* the user may be banned from some rooms; absent: from none */
 	struct slice ref;            /* behind the struct, as is the next */
 	struct slice user_id;
 	struct buf names;

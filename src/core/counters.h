@@ -176,6 +176,7 @@ counter_failed(struct counters *c, enum check check)
 void counter_failed_name(struct counters *c, const char *check);
 /* An append came back committed after so long. */
 void counter_latency(struct counters *c, uint64_t us);
+/* Something took so long; by the thread whose histogram it is. */
 void latencies_add(struct latencies *l, uint64_t us);
 /* A histogram with its HELP and TYPE lines; failures stick to out. */
 void latencies_write(

@@ -44,7 +44,7 @@ enum error_code {
 	ERROR_CODE_COUNT,
 };
 
-#define ERROR_TEXT 400
+#define ERROR_TEXT 400 /* bytes, with the NUL */
 
 struct refusal {
 	enum error_code code;
@@ -55,6 +55,7 @@ struct refusal {
 	char text[ERROR_TEXT];  /* for people: what failed and what was wanted */
 };
 
+/* The name on the wire, "bad_json"; the HTTP status. */
 const char *error_name(enum error_code code);
 int error_status(enum error_code code);
 
@@ -75,7 +76,7 @@ void refusal_fill_limit(struct refusal *r, enum error_code code, const char *lim
 #define refuse_memory(r)                                                                           \
 	refuse_limit(r, ERROR_UNAVAILABLE, NULL, 1, "the server is short of memory; try again")
 
-#define REFUSE_CLEAN 72
+#define REFUSE_CLEAN 72 /* bytes, with the NUL */
 /*
  * A copy of peer text fit for a sentence: printable UTF-8, no control bytes, `"` and `\`
  * replaced, cut with "…". Returns out.

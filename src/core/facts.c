@@ -21,8 +21,8 @@ struct fact_value {
 
 /* One place in the table. */
 struct fact_entry {
-	TAILQ_ENTRY(fact_entry)
-	link; /* in the order in which they became true, while value is there */
+	/* in the order in which they became true, while value is there */
+	TAILQ_ENTRY(fact_entry) link;
 	enum fact_kind kind;
 	struct slice key; /* behind the struct: kind, scope, NUL, subject */
 	struct slice scope;
@@ -32,7 +32,7 @@ struct fact_entry {
 };
 
 struct facts {
-	pthread_mutex_t lock; /* taken last: under it no other is */
+	pthread_mutex_t lock; /* of all but k0, k1; taken last: under it no other is */
 	struct map entries;
 	TAILQ_HEAD(, fact_entry) order;
 	int64_t next_end_ms; /* nothing ends before; 0: nothing ends */

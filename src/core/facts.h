@@ -65,13 +65,15 @@ bool fact_concerns(const struct log *l, enum fact_kind kind, struct slice subjec
 /* The fact that is true at now_ms. out may be NULL. */
 bool fact_find(struct log *l, enum fact_kind kind, struct slice scope, struct slice subject,
     int64_t now_ms, struct fact_found *out);
-/* Walk those of a kind that are true, the oldest first, under the table's lock. */
+/* Walk those of a kind that are true, the oldest first, under the table's lock, until each says no. */
 void fact_each(struct log *l, enum fact_kind kind, int64_t now_ms,
     bool (*each)(const struct fact *f, void *ctx), void *ctx);
 
 /* --- for the log and its stores --- */
 struct facts;
+/* An empty table, the log's; NULL on no memory. */
 MUST_CHECK struct facts *facts_new(void);
+/* NULL is fine; nothing may be on its way to be written. */
 void facts_free(struct facts *t);
 /* Forget those that have ended; their rows are the store's to forget. */
 void facts_sweep(struct facts *t, int64_t now_ms);

@@ -10,8 +10,8 @@ struct history {
 	struct hub *hub;
 	history_done *done;
 	void *ctx;
-	struct log_filter
-	    filter; /* its pattern's, the search's and the user's bytes lie behind the struct */
+	/* the bytes of all three lie behind the struct */
+	struct log_filter filter;
 	struct slice search;
 	struct slice bound;
 	struct message **messages; /* in the order read */

@@ -25,11 +25,11 @@ struct history_request {
 	struct log_read **read;
 };
 
-/*
- * done is called once, possibly before this returns: messages is a JSON array, borrowed; status
- * negative when the store failed. Returns 0, or -ENOMEM with no call of done.
- */
 typedef void history_done(void *ctx, int status, struct slice messages, bool more);
+/*
+ * Read a page. done is called once, possibly before this returns: messages is a JSON array,
+ * borrowed; status negative when the store failed. Returns 0, or -ENOMEM with no call of done.
+ */
 MUST_CHECK int history_read(
     struct hub *h, const struct history_request *request, history_done *done, void *ctx);
 

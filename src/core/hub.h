@@ -45,13 +45,14 @@ struct sub {
 	bool is_named : 1;     /* subscribed by its topic: of a room beside joining it */
 };
 
+/* A pattern, and who subscribes to it on this worker. */
 struct hub_topic {
 	struct slice pattern; /* behind the struct */
-	bool is_topic;
-	uint32_t n;
-	uint32_t n_left; /* of a run: these, in front, look at each message */
+	bool is_topic;        /* no wildcard in it */
+	uint32_t n;           /* of subs */
+	uint32_t n_left;      /* of a run: these, in front, look at each message */
 	uint32_t cap;
-	struct sub **subs;
+	struct sub **subs; /* in no order; each knows its slot */
 };
 
 /* How a subscriber is reached: implemented by the endpoints over net, and by the tests. */
@@ -138,9 +139,9 @@ struct hub {
 	 * serve. NULL: there are none.
 	 */
 	void (*reach)(struct hub *h, struct measure *m);
-	bool
-	    is_leaving; /* the workers' threads have ended: nothing travels between them any more */
-	void *owner;    /* serve's context */
+	/* the workers' threads have ended: nothing travels between them any more */
+	bool is_leaving;
+	void *owner; /* serve's context */
 };
 
 /*
@@ -149,8 +150,9 @@ struct hub {
  */
 void hub_init(struct hub *h, struct log *log, unsigned worker, struct config *config,
     struct counters *counters);
+/* Frees its tables; every subscriber has gone (hub_forget). */
 void hub_done(struct hub *h);
-/* The configuration of a reload. */
+/* The configuration of a reload; shares it. */
 void hub_set_config(struct hub *h, struct config *config);
 
 /*
@@ -167,9 +169,11 @@ bool hub_read(struct hub *h);
  */
 MUST_CHECK struct sub *hub_subscribe(
     struct hub *h, struct subscriber *s, struct slice pattern, bool is_room, int *status);
+/* Ends and frees it, with what it was still to be told. */
 void hub_unsubscribe(struct hub *h, struct sub *sub);
 /* Ends every subscription and reader. */
 void hub_forget(struct hub *h, struct subscriber *s);
+/* The subscription to exactly this pattern; NULL: there is none. */
 struct sub *sub_find(const struct subscriber *s, struct slice pattern);
 static inline struct slice
 sub_pattern(const struct sub *sub)

@@ -94,7 +94,7 @@ known_name_note(struct log *l, struct message_from user)
 }
 
 struct slice
-known_name_of(struct log *l, struct slice user_id, char room[KNOWN_NAME_MAX])
+known_name_of(struct log *l, struct slice user_id, char out[KNOWN_NAME_MAX])
 {
 	struct known_names *k = l->names;
 	const struct known_name *e;
@@ -103,7 +103,7 @@ known_name_of(struct log *l, struct slice user_id, char room[KNOWN_NAME_MAX])
 	(void)pthread_mutex_lock(&k->lock);
 	e = map_get(&k->all, user_id);
 	if (e != NULL)
-		name = slice_place(&room, e->name);
+		name = slice_place(&out, e->name);
 	(void)pthread_mutex_unlock(&k->lock);
 	return name;
 }

@@ -11,12 +11,14 @@
 #define KNOWN_NAME_MAX  128   /* bytes; of a longer one nothing is noted */
 
 struct known_names;
+/* An empty table, the log's; NULL on no memory. */
 MUST_CHECK struct known_names *known_names_new(void);
+/* NULL is fine. */
 void known_names_free(struct known_names *k);
 
-/* A user with a name other than his id is here. Without memory it is not noted. */
+/* A user with a name other than the id is here. Without memory it is not noted. */
 void known_name_note(struct log *l, struct message_from user);
-/* His name; absent when none is known. Copied to room. */
-struct slice known_name_of(struct log *l, struct slice user_id, char room[KNOWN_NAME_MAX]);
+/* The user's name, copied to out; absent when none is known. */
+struct slice known_name_of(struct log *l, struct slice user_id, char out[KNOWN_NAME_MAX]);
 
 #endif

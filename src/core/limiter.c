@@ -45,7 +45,7 @@ struct keyed {
 TAILQ_HEAD(keyed_list, keyed);
 
 struct limiter {
-	pthread_mutex_t lock;
+	pthread_mutex_t lock; /* of all below, but max_keys; taken last: under it no other is */
 	struct map map;
 	struct keyed_list used;
 	size_t max_keys;

@@ -16,10 +16,9 @@
  * In 2001. An id has 16 digits, whatever a clock says that nobody has set yet (a board without one
  * begins in 1970): with zeros before it it would be no number in JSON.
  */
-#define LOG_LEAST_ID UINT64_C(1000000000000000)
-#define RULES_STEP   1024 /* topics that are given their rule under one lock */
-#define FORGET_AFTER_MS                                                                            \
-	((int64_t)30 * 24 * 3600 * 1000) /* a trimmed topic is remembered that long */
+#define LOG_LEAST_ID    UINT64_C(1000000000000000)
+#define RULES_STEP      1024 /* topics that are given their rule under one lock */
+#define FORGET_AFTER_MS ((int64_t)30 * 24 * 3600 * 1000) /* of a topic that was trimmed */
 
 struct append *
 append_new(unsigned n)
@@ -277,8 +276,8 @@ fold_topics(struct log *l, int64_t now_ms, bool make_room, size_t at, size_t end
 			continue;
 		}
 		l->folded = max_u64(l->folded, t->trimmed_id);
-		(void)map_remove(
-		    &l->topics, t->name); /* another may have moved into this slot: look again */
+		/* another may move into this slot: it is looked at again */
+		(void)map_remove(&l->topics, t->name);
 		topic_free(l, t);
 	}
 	return at < l->topics.cap ? at : 0;

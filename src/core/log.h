@@ -13,11 +13,12 @@
 #define LOG_MAX_WORKERS 64
 #define LOG_NO_WORKER   LOG_MAX_WORKERS /* the main thread: no tail of its own */
 #define LOG_READ_MAX    64              /* messages a read returns at most */
-#define LOG_TAIL_MAX                                                                               \
-	65536 /* slots the slowest worker may be behind: beyond it appends are unavailable */
-#define LOG_TAIL_BYTES ((size_t)64 * 1024 * 1024) /* … and so are they beyond these bytes */
-#define LOG_TAIL_EAGER 256 /* slots after which workers without interest are asked to move on too */
-#define LOG_BATCH_MAX  1000 /* messages of one append */
+#define LOG_BATCH_MAX   1000            /* messages of one append */
+/* How far the slowest worker may be behind, in slots and in bytes: beyond, appends are refused. */
+#define LOG_TAIL_MAX   65536
+#define LOG_TAIL_BYTES ((size_t)64 * 1024 * 1024)
+/* Slots after which workers without interest are asked to move on, too. */
+#define LOG_TAIL_EAGER 256
 
 struct log;
 struct log_topic;
@@ -141,8 +142,8 @@ unsigned log_take(
 void log_attach(struct log *l, unsigned worker, void (*wake)(void *ctx), void *ctx);
 
 /*
- * First and last local subscriber of a pattern on this worker. 0; -ENOMEM; -ENOSPC when
- * limits.topics is reached.
+ * The first subscriber of a pattern on this worker comes, the last one goes. 0; -ENOMEM; -ENOSPC
+ * when limits.topics is reached.
  */
 MUST_CHECK int log_interest_add(struct log *l, unsigned worker, struct slice pattern);
 void log_interest_remove(struct log *l, unsigned worker, struct slice pattern);
@@ -168,7 +169,7 @@ enum log_read_mode {
 /* How many of a topic's messages somebody has not read. */
 struct log_count {
 	struct slice topic;   /* both borrowed until done */
-	struct slice user_id; /* his own do not count */
+	struct slice user_id; /* whose own do not count */
 	uint64_t after;
 	unsigned n; /* the result */
 };
@@ -186,7 +187,7 @@ struct log_read {
 	int64_t time_ms;
 	int64_t now_ms;      /* for what has expired */
 	struct slice search; /* words that content must have (history's q); absent: all */
-	/* a user's id: rooms from which he is banned are left out; borrowed until done; absent: none */
+	/* a user: rooms that this one is banned from are left out; borrowed until done; absent: nobody */
 	struct slice bound;
 	struct log *log; /* set by log_read */
 	struct log_count *counts;
@@ -214,6 +215,7 @@ struct log_read {
 };
 TAILQ_HEAD(log_read_list, log_read);
 
+/* Ask the store: done is called later, or before this returns. r is the store's until then. */
 void log_read(struct log *l, struct log_read *r);
 /* Nobody wants it any more: it may come back without having been carried out. */
 static inline void
@@ -233,6 +235,7 @@ enum log_gap_reason {
 	LOG_GAP_UNREADABLE,
 	LOG_GAP_SLOW
 };
+/* "trimmed", as `gap` says it. */
 const char *log_gap_name(enum log_gap_reason reason);
 
 struct log_resume {
@@ -253,6 +256,7 @@ struct log_extent {
 	size_t messages;
 	size_t bytes;
 };
+/* Where the log begins and ends, and how much it has. */
 void log_extent(struct log *l, struct log_extent *out);
 /* What the store tells of itself, as Prometheus text; any thread. Failures stick to out. */
 void log_metrics(struct log *l, struct buf *out);
@@ -292,7 +296,9 @@ MUST_CHECK struct log *log_new(const struct log_options *options, struct store *
  * nothing is appended, and what is read fails at once.
  */
 void log_stop(struct log *l);
+/* With log_stop; what nobody met in the tail goes. NULL is fine. */
 void log_free(struct log *l);
+/* limits.topics of a reload. */
 void log_set_max_topics(struct log *l, uint32_t max);
 /* chat.presence_limit of a reload. */
 void log_set_crowd(struct log *l, uint32_t members);
@@ -312,7 +318,7 @@ int log_health(struct log *l, int64_t now_ms, char *text, size_t n);
 
 struct log_unread {
 	uint64_t after;
-	struct slice user_id; /* his own do not count */
+	struct slice user_id; /* whose own do not count */
 	int64_t now_ms;       /* what has ended by then does not either */
 	unsigned max;
 	unsigned looks; /* messages that may still be looked at: counts down */
@@ -339,10 +345,10 @@ struct store_ops {
 	/* Without the lock. Calls r->done here and now, or log_read_done on a thread of its own. */
 	void (*read)(struct store *s, struct log_read *r);
 	void (*sweep)(struct store *s, int64_t now_ms);
-	void (*forget)(struct store *s,
-	    struct log_topic *t); /* under the lock: the topic goes, free its part */
-	void (*extent)(
-	    struct store *s, struct log_extent *out); /* under the lock: messages, bytes */
+	/* Under the lock: the topic goes, free its part. */
+	void (*forget)(struct store *s, struct log_topic *t);
+	/* Under the lock: sets messages and bytes. */
+	void (*extent)(struct store *s, struct log_extent *out);
 	/* Its own metrics as Prometheus reads them; any thread. May be NULL. */
 	void (*metrics)(struct store *s, struct buf *out);
 	/*

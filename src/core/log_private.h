@@ -131,6 +131,7 @@ log_sweep_share(const struct log *l)
 	return max_size(LOG_SWEEP_MIN, l->topics.cap / LOG_SWEEP_PARTS + 1);
 }
 
+/* NULL: it is not known. */
 struct log_topic *log_topic_find(struct log *l, struct slice name);
 /* The topics that a message stands under, of those that are known. Returns how many. */
 unsigned log_topics_of(struct log *l, const struct message *m, struct log_topic *out[2]);
@@ -176,9 +177,12 @@ void schedule_add(struct log *l, struct append_item *item);
 void schedule_drop(struct log *l, struct append_item *item);
 /* One of those that a store has kept: at its start. Takes the reference. 0 or -ENOMEM. */
 MUST_CHECK int schedule_load(struct log *l, uint64_t number, int64_t at_ms, struct message *m);
+/* All of them; the log goes. */
 void schedule_free(struct log *l);
 
+/* The topic goes; NULL is fine. */
 void presence_free_room(struct room *room);
+/* Members; 0 of NULL. */
 size_t presence_count(const struct room *room);
 
 #endif

@@ -30,7 +30,7 @@ enum measure_kind {
 struct measure_request {
 	enum measure_kind kind;
 	struct slice scope; /* a room's topic, or `*`; empty for revocations */
-	struct slice user;  /* his id; of a token its jti */
+	struct slice user;  /* the user's id; of a token its jti */
 	struct slice reason;
 	struct slice by;  /* display name of who asks */
 	bool is_admin;    /* who asks */
@@ -68,6 +68,7 @@ MUST_CHECK int measure_check(const struct measure_request *r, struct refusal *wh
 /* Begin; done is called later, or -1 with *why and it is not. */
 MUST_CHECK int measure_start(struct hub *h, const struct measure_request *r,
     void (*done)(struct measure *m), void *owner, struct refusal *why);
+/* NULL is fine. */
 void measure_free(struct measure *m);
 /* How it ended: 0, or -1 with *why. */
 MUST_CHECK int measure_result(const struct measure *m, struct refusal *why);
@@ -81,7 +82,7 @@ enum measure_effect {
 	MEASURE_TOKEN, /* its token is revoked: end it (4401) */
 };
 /*
- * Whether it is a ban that holds for this bearer; then his subscriber may be banned from now on
+ * Whether it is a ban that holds for this bearer; then its subscriber may be banned from now on
  * (core/moderation.h).
  */
 bool measure_bans(const struct measure *m, struct subscriber *s, const struct claims *who);

@@ -11,8 +11,8 @@
 #define ATS_MAX    32  /* `@` looked at in one text */
 #define WORDS_MAX  4   /* words of a name */
 #define NAME_BYTES 128 /* of a name */
-#define KEYS_AT_ONCE                                                                               \
-	500 /* members whose keys are made in one go: it is done under the log's lock */
+/* Members whose keys are made in one go: it is done under the log's lock. */
+#define KEYS_AT_ONCE 500
 
 /* A part of the text that may be a name: its key. */
 struct part {
@@ -101,7 +101,7 @@ key_of(const struct room_member *m)
 	return slice_str(m->mention_key);
 }
 
-/* Without memory for it, or in the map, he cannot be mentioned until he comes again. */
+/* Without memory for it, or in the map, nobody can mention the member until it comes again. */
 static void
 key_member(struct room *room, struct room_member *m)
 {
@@ -221,7 +221,7 @@ find_all(struct room *room, const struct parts *p, struct buf *out)
 
 struct person {
 	struct slice user_id;
-	struct buf keys[TWO]; /* of his id and of his name; empty: none */
+	struct buf keys[TWO]; /* of the id and of the name; empty: none */
 	bool is_found;
 };
 

@@ -8,7 +8,7 @@
 #include "base/buf.h"
 #include "core/error.h"
 
-#define NAME_MAX_BYTES 64   /* of a name that somebody gives himself, cleaned */
+#define NAME_MAX_BYTES 64   /* of a name that a user made up, cleaned */
 #define NAME_KEY_MAX   4096 /* bytes of a key */
 
 /*

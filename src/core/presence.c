@@ -7,7 +7,7 @@
 #include "proto/json.h"
 
 /*
- * Who is in which room. A user is a member while any of his connections is, and for the grace
+ * Who is in which room. A user is a member while any of its connections is, and for the grace
  * after the last one was lost. A room exists while it has members.
  */
 

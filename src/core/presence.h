@@ -22,7 +22,7 @@ struct presence_name {
 /*
  * One more connection of a user in a room. members (may be NULL): appended as a JSON array. The
  * first connection of a user is announced. 0, -ENOMEM, -ENOSPC; -EEXIST when a name that the user
- * gave himself looks like another member's.
+ * made up looks like another member's.
  */
 MUST_CHECK int presence_join(struct log *l, struct slice topic, struct message_from user,
     const struct presence_name *name, uint64_t origin, unsigned caller, struct buf *members,

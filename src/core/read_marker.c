@@ -17,13 +17,13 @@
 #define LOOKS     20000 /* messages looked at to count what is unread in a room */
 
 struct marker {
-	TAILQ_ENTRY(marker)
-	order; /* by when they were moved last; of the old ones those to be dropped */
+	/* by when they were moved last; of those forgotten, in `gone` */
+	TAILQ_ENTRY(marker) order;
 	TAILQ_ENTRY(marker) moved; /* while it is to be told */
 	struct slice key;          /* behind the struct: topic, NUL, user id */
 	struct slice topic;
 	struct slice user_id;
-	char *name; /* display name; owned, NULL: as his id */
+	char *name; /* display name; owned, NULL: as the id */
 	uint64_t id;
 	uint64_t origin;
 	int64_t moved_ms;
@@ -184,7 +184,7 @@ set_name(struct marker *k, struct slice name)
 		return;
 	copy = mem_strdup(name);
 	if (copy == NULL)
-		return; /* the one he had will do */
+		return; /* the one before will do */
 	mem_free(k->name);
 	k->name = copy;
 }
@@ -370,7 +370,7 @@ take_gone(struct markers *m, struct news *out)
 	}
 }
 
-/* To a small room, or to the user's own other connections, if he has any there. Takes m. */
+/* To a small room, or to the user's own other connections there, if any. Takes m. */
 static void
 tell(struct log *l, struct message *m, int64_t now_ms)
 {

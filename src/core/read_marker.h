@@ -16,7 +16,9 @@
 #define MARKER_GUEST_MS ((int64_t)7 * 24 * 3600 * 1000) /* of those who are gone tomorrow */
 
 struct markers;
+/* An empty table, the log's; NULL on no memory. */
 MUST_CHECK struct markers *markers_new(void);
+/* NULL is fine. */
 void markers_free(struct markers *m);
 /* One that a store has kept: at its start. 0 or -ENOMEM. */
 MUST_CHECK int markers_load(struct markers *m, const struct fact *f);

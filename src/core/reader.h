@@ -13,16 +13,13 @@
 /*
  * Start reading for a subscription (stream: for all subscriptions of the subscriber, sub NULL)
  * from a position. *resumed: nothing is missing after the id asked for. A gap is told through
- * ops->gap. `upto`: own messages up to this id are included (what was asked for). 0, or
- * -ENOMEM.
+ * ops->gap. What the subscriber has sent itself is included up to the hub's position, for it was asked
+ * for. 0, or -ENOMEM.
  */
 MUST_CHECK int reader_start(struct hub *h, struct subscriber *s, struct sub *sub,
     const struct position *from, bool *resumed);
 
-/*
- * The queue filled while `sequence` was being delivered: every level subscription falls behind
- * at the position before it.
- */
+/* The queue is full: every level subscription falls behind at the hub's position. */
 void reader_fall_behind(struct hub *h, struct subscriber *s);
 
 /*
@@ -30,14 +27,16 @@ void reader_fall_behind(struct hub *h, struct subscriber *s);
  * free r.
  */
 bool reader_step(struct hub *h, struct reader *r);
+/* It has something to do: hub_read lets it take a step. */
 void reader_schedule(struct hub *h, struct reader *r);
 /*
  * The first steps of a reader that has just begun, after the answer was given: most are level
  * then, and hear of the next to join as everybody else does.
  */
 void reader_advance(struct hub *h, const struct sub *sub);
-/* Drops a subscription from its reader; frees a reader without any. */
+/* Drops a subscription from its reader, if it has one; frees a reader without any. */
 void reader_drop(struct sub *sub);
+/* The subscriber goes. */
 void reader_free_all(struct subscriber *s);
 /* A message of the tail was skipped for this sub because it is behind. */
 void reader_skipped(struct sub *sub, const struct message *m);

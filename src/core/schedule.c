@@ -224,7 +224,7 @@ log_each_scheduled(struct log *l, bool (*each)(const struct log_scheduled *s, vo
 	log_unlock(l);
 }
 
-/* By then he may have been banned or muted. */
+/* By then its sender may have been banned or muted. */
 static bool
 is_silenced(struct log *l, const struct message *m, int64_t now_ms)
 {

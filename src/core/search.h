@@ -20,6 +20,7 @@ enum search_kind {
 
 /* The part of a question, from its beginning, that is asked: at most so many words and bytes. */
 struct slice search_bound(struct slice q);
+/* What a question is; any bytes. */
 enum search_kind search_kind(struct slice q);
 /*
  * Whether a text has what q, of kind SEARCH_WORDS, asks for. A word is a run of letters and

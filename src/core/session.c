@@ -380,7 +380,7 @@ session_refresh(struct session *s, struct claims *claims, struct refusal *why)
 			reason = "the new token does not permit it";
 		else if (sub->at->is_topic &&
 			 moderation_may_join(h, claims, sub_pattern(sub), why) < 0)
-			reason = why->text; /* he was an administrator */
+			reason = why->text; /* it was an administrator's before */
 		if (reason != NULL)
 			session_lose(s, sub, reason);
 	}

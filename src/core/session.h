@@ -105,22 +105,24 @@ session_has_one(const struct session *s)
 {
 	return s->who.subs != NULL && s->who.subs->next == NULL && s->who.subs->at->is_topic;
 }
+/* Id and display name, borrowed from s and its claims. */
 struct message_from session_user(const struct session *s);
 
 /* Members `after`, `oldest`, `reason` and `dropped` of a gap; failures stick to b. */
 void gap_write(struct buf *b, const struct log_resume *gap, uint64_t asked, uint32_t dropped);
-/* Of subscriber_ops, the same for every session. */
+/* gap, claims and level of subscriber_ops, the same for every session. */
 void session_gap(struct subscriber *who, struct sub *sub, const struct log_resume *gap,
     uint64_t asked, uint32_t dropped);
 const struct claims *session_claims(struct subscriber *who);
 void session_level(struct subscriber *who, struct sub *sub, bool presence_skipped);
 
+/* How to join a room; all borrowed. */
 struct session_join {
-	struct slice room;
-	const struct position *from;
-	struct slice ref; /* JSON text, or absent */
-	bool
-	    is_at_once; /* what comes next counts on it: `unread` is left out rather than waited for */
+	struct slice room;           /* its name */
+	const struct position *from; /* what is brought of what was said before */
+	struct slice ref;            /* JSON text, or absent */
+	/* what comes next counts on it: `unread` is left out rather than waited for */
+	bool is_at_once;
 };
 /*
  * Join a room as the query or a command asked. Answers `joined` through caller; later, when the
@@ -138,17 +140,22 @@ session_is_joining(const struct session *s)
 void session_hurry(struct session *s, uint64_t upto_ms);
 /* The session ends. */
 void session_give_up_joining(struct session *s);
-/* reason absent: the client asked. Frees sub, unless it was subscribed by its topic, too. */
+/*
+ * Leave a room; answers `left` through c. reason: why it must, in words; NULL: the client asked.
+ * Frees sub, unless it was subscribed by its topic, too.
+ */
 void session_leave(
     struct session *s, struct caller *c, struct sub *sub, const char *reason, struct slice ref);
+/* Subscribe to a topic or pattern; answers `subscribed` through c. 0, or -1 with *why. */
 MUST_CHECK int session_subscribe(struct session *s, struct caller *c, struct slice pattern,
     const struct position *from, struct slice ref, struct refusal *why);
-/* A pattern of its own does not bring this topic: it is told why. */
-void session_deny(struct session *s, struct slice topic, const struct refusal *why);
+/* As session_leave, of a topic or pattern: `unsubscribed`. */
 void session_unsubscribe(
     struct session *s, struct caller *c, struct sub *sub, const char *reason, struct slice ref);
 /* The daemon ends both, and the session is told why. Frees sub. */
 void session_lose(struct session *s, struct sub *sub, const char *reason);
+/* A pattern of its own does not bring this topic: it is told why. */
+void session_deny(struct session *s, struct slice topic, const struct refusal *why);
 
 /*
  * A new token: same user; what it no longer grants is left, and said. Takes claims. 0, or -1
@@ -163,8 +170,10 @@ int session_welcome(struct buf *out, const struct session *s, struct slice sessi
 /* Hand an append to the log; its ack goes to c. Takes a. 0, or -1 with *why. */
 MUST_CHECK int caller_append(
     struct caller *c, struct hub *h, struct append *a, struct refusal *why);
-void caller_done(struct caller *c);
+/* Nothing is under way for it. */
 void caller_init(struct caller *c, const struct caller_ops *ops);
+/* It goes: what is under way goes on, and nobody is answered. */
+void caller_done(struct caller *c);
 
 /* Members "user", "rooms" and "topics" of an object, for the administrator. */
 void session_describe(const struct session *s, struct buf *out);

@@ -231,7 +231,7 @@ joining_go_on(struct joining *g)
 	if (moderation_may_read(s->who.hub, s->claims, g->join.topic, &why) < 0 ||
 	    join(s, &g->join, &why) < 0) {
 		c->ops->refused(c, &why, g->join.ref);
-		/* of the query: what he says next, naming no room, would go to the default one */
+		/* of the query: what comes next, naming no room, would go to the default one */
 		if (c == &s->caller && g->join.ref.p == NULL && why.code == ERROR_UNAVAILABLE)
 			s->who.ops->fail(&s->who);
 	}

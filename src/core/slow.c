@@ -17,7 +17,7 @@ struct spoken {
 };
 
 struct slow {
-	pthread_mutex_t lock;
+	pthread_mutex_t lock; /* of `all`; taken last: under it no other is */
 	uint64_t k0;
 	uint64_t k1;
 	struct spoken *all; /* SETS * WAYS of them, made at the first need */
@@ -53,7 +53,7 @@ hash(const struct slow *s, struct slice text, uint64_t salt)
 	return siphash13(text.p, text.n, s->k0 ^ salt, s->k1) | 1;
 }
 
-/* His place, or the one that is to be his: of those of his set that spoke longest ago. */
+/* The user's place, or the one to be taken: of the set, who spoke longest ago. */
 static struct spoken *
 place_of(struct slow *s, uint64_t who)
 {

@@ -15,9 +15,9 @@ MUST_CHECK struct slow *slow_new(void);
 /* NULL is fine. */
 void slow_free(struct slow *s);
 /*
- * He wants to speak now (now_ms, monotonic): 0, and it is noted; or the milliseconds after which he may
- * again. A message with the key (absent: none) of his last one is that one sent again, which the store
- * will know: it may pass.
+ * A user wants to speak now (now_ms, monotonic): 0, and it is noted; or the milliseconds after which
+ * that is allowed again. A message with the key (absent: none) of the user's last one is that one sent
+ * again, which the store will know: it may pass.
  */
 uint64_t slow_take(struct slow *s, struct slice user, struct slice topic, struct slice key,
     uint64_t every_ms, uint64_t now_ms);

@@ -13,7 +13,7 @@ struct tally_entry {
 };
 
 struct tally {
-	pthread_mutex_t lock;
+	pthread_mutex_t lock; /* of the entries, too; taken last: under it no other is */
 	struct map entries;
 };
 

@@ -39,11 +39,9 @@ struct keyring;
  * reason in error (for `-t`).
  */
 MUST_CHECK struct keyring *keyring_new(const struct config_auth *auth, char *error, size_t error_n);
-/*
- * The key that signs and verifies guest tokens: 32 bytes, random at start, kept over reloads by
- * the caller.
- */
-void keyring_set_guest_key(struct keyring *k, const uint8_t key[32]);
+#define TOKEN_GUEST_KEY 32 /* bytes */
+/* The key that signs and verifies guest tokens: random at start, kept over reloads by the caller. */
+void keyring_set_guest_key(struct keyring *k, const uint8_t key[TOKEN_GUEST_KEY]);
 /* Wipes and frees; NULL is fine. */
 void keyring_free(struct keyring *k);
 
@@ -75,18 +73,20 @@ void token_add_list(struct buf *out, const char *name, const struct strings *lis
  */
 MUST_CHECK char *token_sign(
     const struct config_auth *auth, const struct token_request *r, char *error, size_t error_n);
+#define TOKEN_GUEST_ID 64 /* bytes of a guest's user id, with its NUL */
 /*
  * A guest token for `guest:<random>` (user_id NULL) or the same id again; it ends at now_s +
  * auth.guest_ttl. name as claims_name_error wants it. Owned text; NULL without memory or with an
- * id or name that will not do. id_out (may be NULL) gets the user id, 64 bytes.
+ * id or name that will not do. id_out (may be NULL) gets the user id.
  */
 MUST_CHECK char *token_sign_guest(const struct keyring *k, const struct config_auth *auth,
-    const char *user_id, const char *name, int64_t now_s, char id_out[64]);
+    const char *user_id, const char *name, int64_t now_s, char id_out[TOKEN_GUEST_ID]);
 
 /* --- a worker's cache of verified tokens --- */
 struct token_cache;
 /* max_entries > 0. NULL on no memory. */
 MUST_CHECK struct token_cache *token_cache_new(size_t max_entries);
+/* NULL is fine. */
 void token_cache_free(struct token_cache *t);
 /* Drop everything (reload, revocation). */
 void token_cache_clear(struct token_cache *t);

@@ -244,7 +244,7 @@ keyring_new(const struct config_auth *auth, char *error, size_t error_n)
 }
 
 void
-keyring_set_guest_key(struct keyring *k, const uint8_t key[32])
+keyring_set_guest_key(struct keyring *k, const uint8_t key[TOKEN_GUEST_KEY])
 {
 	memcpy(k->guest_key, key, TOKEN_GUEST_KEY);
 	k->has_guest_key = true;

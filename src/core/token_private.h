@@ -11,9 +11,8 @@
 #include "base/buf.h"
 #include "core/token.h"
 
-#define TOKEN_GUEST_KEY  32 /* bytes */
-#define TOKEN_PEM_MAX    16384
-#define TOKEN_SECRET_MAX 65536
+#define TOKEN_PEM_MAX    16384 /* bytes of a public key as text */
+#define TOKEN_SECRET_MAX 65536 /* bytes */
 
 #define TOKEN_GUEST_PREFIX "guest:"
 #define TOKEN_LOCAL_PREFIX "local:"
@@ -70,8 +69,8 @@ unsigned token_key_algorithms(const EVP_PKEY *key, char *what, size_t what_n);
  */
 MUST_CHECK int token_key_write(EVP_PKEY *key, char **out, size_t *out_n);
 
+#define TOKEN_MAC_MAX 64 /* bytes: SHA-512's */
 /* HMAC of bytes by an HS algorithm's hash into out. Its length, or negative. */
-#define TOKEN_MAC_MAX 64
 MUST_CHECK int token_mac(
     unsigned alg, struct slice key, struct slice bytes, uint8_t out[TOKEN_MAC_MAX]);
 
@@ -86,7 +85,7 @@ MUST_CHECK int token_verify(unsigned alg, struct slice key, const char *token);
 /* Fill *why; returns -EACCES. */
 int token_refuse(struct token_refusal *why, const char *check, bool signature_held, const char *fmt,
     ...) PRINTF(4, 5);
-#define TOKEN_CLEAN 68
+#define TOKEN_CLEAN 68 /* bytes, with the NUL */
 /* A copy of s for a refusal: printable ASCII without quotes and backslashes, cut. Returns out. */
 const char *token_clean(struct slice s, char out[TOKEN_CLEAN]);
 
@@ -121,6 +120,7 @@ struct claims_draft {
 /* Starts with the user's strings; name and jti may be absent. Memory failures stick to d->text. */
 void claims_draft_init(
     struct claims_draft *d, struct slice sub, struct slice name, struct slice jti);
+/* Frees the strings; what was finished has copies. */
 void claims_draft_done(struct claims_draft *d);
 /* The next string of a list; the lists are filled in their order. */
 void claims_draft_add(struct claims_draft *d, enum claims_list list, struct slice pattern);

@@ -172,11 +172,11 @@ token_sign(
 
 char *
 token_sign_guest(const struct keyring *k, const struct config_auth *auth, const char *user_id,
-    const char *name, int64_t now_s, char id_out[64])
+    const char *name, int64_t now_s, char id_out[TOKEN_GUEST_ID])
 {
 	struct buf payload = BUF_INIT(TOKEN_MAX);
 	struct token_request q = {.name = name, .iat = now_s};
-	char id[64] = TOKEN_GUEST_PREFIX;
+	char id[TOKEN_GUEST_ID] = TOKEN_GUEST_PREFIX;
 	char random[GUEST_RANDOM];
 	char *token = NULL;
 

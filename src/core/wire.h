@@ -34,6 +34,7 @@ wire_ref(struct wire *w)
 	w->refs++;
 	return w;
 }
+/* Drops one; frees with the last. NULL is fine. */
 void wire_unref(struct wire *w);
 
 #endif

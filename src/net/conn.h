@@ -73,7 +73,9 @@ void conn_fail(struct conn *c, enum close_reason why);
 void conn_set_deadline(struct conn *c, uint64_t at_ms);
 
 struct net *conn_net(const struct conn *c);
+/* Unique in the process, never reused; the administrator's id of it. */
 uint64_t conn_number(const struct conn *c);
+/* The socket's peer as text: an address, or "unix:uid=1000". Returns out. */
 const char *conn_peer(const struct conn *c, char out[EXCHANGE_PEER]);
 /*
  * Came over a Unix socket: *listener is its index in the configuration, *uid and *gid are the
@@ -89,7 +91,7 @@ bool conn_on_loopback_listener(const struct conn *c);
 /* The socket's peer itself is one of trusted_proxies: its X-Forwarded-* headers count. */
 bool conn_from_trusted_proxy(const struct conn *c);
 
-/* Which gauge of open connections it stands in (enum counter COUNTER_CONN_…). */
+/* Which gauge of open connections it stands in: one of COUNTER_CONN_…. */
 void conn_set_kind(struct conn *c, enum counter kind);
 /* Monotonic ms (to the second) of the last bytes read or written. */
 uint64_t conn_last_seen_ms(const struct conn *c);

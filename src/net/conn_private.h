@@ -75,9 +75,9 @@ struct conn {
 	bool came_early : 1; /* input arrived while it was answering, and waits in the socket */
 	bool is_resumed : 1; /* its event is active for the sake of `rest` */
 	bool has_begun : 1;  /* a part of a request head is there: its deadline runs */
-	bool
-	    has_stalled : 1; /* took nothing of its queue since limits.memory was last looked after */
-	uint32_t input;      /* bytes of unfinished input that are counted in net->memory */
+	/* took nothing of its queue since limits.memory was last looked after */
+	bool has_stalled : 1;
+	uint32_t input;         /* bytes of unfinished input that are counted in net->memory */
 	struct conn_rest *rest; /* NULL: none */
 	const void *ops;        /* struct ws_ops or struct stream_ops, by state */
 	void *data;
@@ -113,15 +113,14 @@ conn_kind(const struct conn *c)
 	return (enum counter)(COUNTER_CONN_HTTP + c->kind);
 }
 
-#define REST_MAX                                                                                   \
-	(NET_READ_BUFFER - 16 * 1024) /* unfinished input kept: there is always room to read more */
-
-#define INPUT_SPARED                                                                               \
-	4096             /* unfinished input that everybody may have, whatever limits.memory says */
-#define READ_SPARED 2048 /* what is read at once above limits.memory */
-
-#define STALLED_MS  30000
-#define INPUT_SHARE 8 /* 1/8 of limits.memory is for unfinished input, whatever the queues take */
+/* Unfinished input that is kept, in bytes: there is always room to read more. */
+#define REST_MAX (NET_READ_BUFFER - 16 * 1024)
+/* Bytes of unfinished input that everybody may have, whatever limits.memory says. */
+#define INPUT_SPARED 4096
+#define READ_SPARED  2048 /* bytes that are read at once above limits.memory */
+#define STALLED_MS   30000
+/* So much of limits.memory (1/8) is for unfinished input, whatever the queues take. */
+#define INPUT_SHARE 8
 
 /* --- conn_memory.c --- */
 /* Count what it holds of unfinished input anew: after anything that takes or frees some. */
@@ -132,19 +131,25 @@ void conn_count_input(struct conn *c);
  */
 void conn_check_input(struct conn *c);
 /*
- * Above limits.memory, each STALLED_MS: who has taken nothing of his queue since the last time is
- * let go, or he would keep others out for as long as he likes.
+ * Above limits.memory, each STALLED_MS: who has taken nothing of a queue since the last time is
+ * let go, or would keep others out for ever.
  */
 void conn_drop_stalled(struct net *n);
 
 /* --- conn.c --- */
+/* Change the state; it must be one that may follow (CONN_STATES). */
 void conn_enter(struct conn *c, enum conn_state to);
+/* Wait for what the state and the flags say: reading, writing, or neither. */
 void conn_update_events(struct conn *c);
 /* Look at input that waits in `rest` again, soon. */
 void conn_resume(struct conn *c);
+/* Write what the socket takes; ends what is doomed, or done when its queue is empty. May close c. */
 void conn_flush(struct conn *c);
+/* Its deadline has come. */
 void conn_tick(struct conn *c);
+/* A dead one, when the turn ends. */
 void conn_free(struct conn *c);
+/* Who is to be called in STREAM, and in WS. */
 const struct stream_ops *conn_stream_ops(const struct conn *c);
 const struct ws_ops *conn_ws_ops(const struct conn *c);
 /* Tell the endpoint that its connection is gone. */
@@ -155,18 +160,25 @@ void conn_tell_gone(struct conn *c);
 const char *conn_peer_text(bool is_unix, const struct in6_addr *address, char out[EXCHANGE_PEER]);
 
 /* --- conn_http.c --- */
+/* Take what a head or body needs of the input; returns the bytes used. */
 size_t conn_http_input(struct conn *c, char *in, size_t n);
+/* The exchange is over: wait for the next request, or end. */
 void conn_http_answered(struct conn *c, bool keep_alive);
+/* The deadline of HEAD, BODY or ANSWER has come. */
 void conn_http_timeout(struct conn *c);
 /* Refuse what is being received, a head or a body, and end. */
 void conn_http_refuse(struct conn *c, const struct refusal *why);
+/* The peer has gone: tell the exchange, if there is one. */
 void conn_http_gone(struct conn *c);
+/* Free what only HTTP needs. */
 void conn_http_free(struct conn *c);
+/* limits.idle_timeout from now, for the next request. */
 void conn_http_expect(struct conn *c);
 /* limits.request_timeout from now, for a head or a body. */
 void conn_http_hurry(struct conn *c);
 
 /* --- conn_ws.c --- */
+/* Decode frames and hand the messages on; returns the bytes used. Unmasks in place. */
 size_t conn_ws_input(struct conn *c, char *in, size_t n);
 /* Say why in a close frame and end at once: nothing more of the peer is looked at. */
 void conn_ws_fail(struct conn *c, int code, const char *text, enum close_reason why);
@@ -176,6 +188,7 @@ void conn_ws_fail(struct conn *c, int code, const char *text, enum close_reason 
 void net_say_goodbye(struct conn *c);
 
 /* --- exchange.c --- */
+/* One reference; head NULL: it could not be read. NULL on no memory. */
 struct exchange *exchange_new(struct conn *c, const struct http_head *head);
 
 #endif

@@ -24,9 +24,9 @@ struct conn;
 struct net;
 
 #define EXCHANGE_PEER 64 /* bytes of an address as text */
-#define EXCHANGE_SCRATCH                                                                           \
-	192 /* bytes of the handler's that live as long as the exchange: an append's */
-#define EXCHANGE_ROOM 256 /* bytes of headers that need no memory of their own */
+/* Bytes of the handler's that live as long as the exchange: room for an append. */
+#define EXCHANGE_SCRATCH 192
+#define EXCHANGE_ROOM    256 /* bytes of headers that need no memory of their own */
 
 struct exchange {
 	struct conn *conn; /* NULL when the peer has gone */
@@ -67,7 +67,7 @@ void exchange_header_line(struct exchange *x, struct slice line);
  * (Content-Length is kept for HEAD). The body is copied.
  */
 void exchange_reply(struct exchange *x, int status, const char *content_type, struct slice body);
-/* application/json; */
+/* exchange_reply with application/json. */
 void exchange_json(struct exchange *x, int status, struct slice json);
 /* Problem document with Retry-After and, on 401, WWW-Authenticate already added by the caller. */
 void exchange_refuse(struct exchange *x, const struct refusal *r);
@@ -78,19 +78,12 @@ void exchange_refuse(struct exchange *x, const struct refusal *r);
  */
 void exchange_abandon(struct exchange *x);
 
-/* For answering later: keeps x alive. */
+/* For answering later: adds a reference; returns x. */
 struct exchange *exchange_hold(struct exchange *x);
+/* Drops one; frees with the last. NULL is fine. */
 void exchange_release(struct exchange *x);
 
-/*
- * A streamed answer (event streams, big files): sends the head now, with `Connection: close`
- * and no length, or with a length when length >= 0 (then keep-alive holds, and exactly that
- * many bytes must be written). Afterwards the connection belongs to the stream: see net/conn.h
- * (conn_push, conn_finish). The exchange ends with this call.
- *
- * ops are called with conn->stream_data. Returns 0, or -1 when the peer has gone or memory is
- * short.
- */
+/* Who is called in the course of a streamed answer, with its data. */
 struct stream_ops {
 	/* The queue has drained below half of its limit: more may be pushed. */
 	void (*on_drain)(struct conn *c, void *data);
@@ -105,6 +98,13 @@ struct stream_ops {
 	/* What comes by conn_visit. May be NULL. */
 	void (*visit)(struct conn *c, void *data, void *what);
 };
+/*
+ * A streamed answer (event streams, big files): sends the head now, with `Connection: close`
+ * and no length, or with a length when length >= 0 (then keep-alive holds, and exactly that
+ * many bytes must be written). Afterwards the connection belongs to the stream: see net/conn.h
+ * (conn_push, conn_finish). The exchange ends with this call. 0; or -1 when the peer has gone, memory
+ * is short or the request was a HEAD, which has its answer then: data is still the caller's.
+ */
 MUST_CHECK int exchange_stream_start(struct exchange *x, int status, const char *content_type,
     int64_t length, const struct stream_ops *ops, void *data);
 

@@ -62,8 +62,8 @@ listen_on(const struct sockaddr *address, socklen_t n, int v6_only)
 	if (fd < 0)
 		return -errno;
 	if (address->sa_family != AF_UNIX)
-		(void)setsockopt(
-		    fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)); /* a failure shows in bind */
+		/* a failure shows in bind */
+		(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
 	if (address->sa_family == AF_INET6)
 		(void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6_only, sizeof(v6_only));
 	if (bind(fd, address, n) == 0 && listen(fd, BACKLOG) == 0)

@@ -13,10 +13,9 @@
 #include "net/exchange.h"
 #include "net/wheel.h"
 
-#define NET_READ_BUFFER (256 * 1024) /* with 64 KiB, 16 KiB messages cost 1.9 times the floor */
+#define NET_READ_BUFFER (256 * 1024) /* with 64 KiB, messages of 16 KiB cost 1.9 times the floor */
 #define NET_FLUSH_SLICE 128 /* connections flushed before the sockets are looked at again */
-
-#define NET_COMMON_HEAD 128 /* bytes */
+#define NET_COMMON_HEAD 128 /* bytes of net_common_head */
 
 struct diag;
 struct counters;

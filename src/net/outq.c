@@ -9,7 +9,7 @@
 #include "base/mem.h"
 
 #define FIRST_CAP 4
-#define GATHER    64 /* wires of one write: 64 frames in one sendmsg cost a fifth of 64 sends */
+#define GATHER    64 /* wires of one write: in one sendmsg they cost a fifth of 64 sends */
 
 static struct wire *
 at(const struct outq *q, unsigned i)

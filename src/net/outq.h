@@ -35,6 +35,7 @@ outq_memory(const struct outq *q)
  * end).
  */
 MUST_CHECK int outq_push(struct outq *q, struct wire *w);
+/* Drops all wires and the ring; the queue is empty then. */
 void outq_done(struct outq *q);
 /*
  * Write what the socket takes. Returns the bytes written (0: nothing was queued), -EAGAIN when

@@ -24,6 +24,7 @@ struct wheel {
 	uint32_t now_s;
 };
 
+/* Empty; monotonic ms. */
 void wheel_init(struct wheel *w, uint64_t now_ms);
 /* Put, move or (at_ms == 0) take out. Rounded up to the next second. */
 void wheel_set(struct wheel *w, struct wheel_entry *e, uint64_t at_ms);

@@ -13,6 +13,7 @@ struct ws_deflater;
 
 /* NULL on failure. */
 MUST_CHECK struct ws_inflater *ws_inflater_new(void);
+/* NULL is fine, here and below. */
 void ws_inflater_free(struct ws_inflater *z);
 /*
  * The inflater's own buffer, emptied, with that limit: where ws_decode inflates to. Borrowed until
@@ -33,6 +34,7 @@ void ws_inflater_trim(struct ws_inflater *z);
  */
 MUST_CHECK int ws_inflate(struct ws_inflater *z, struct slice in, struct buf *out);
 
+/* NULL on failure. */
 MUST_CHECK struct ws_deflater *ws_deflater_new(void);
 void ws_deflater_free(struct ws_deflater *z);
 /*

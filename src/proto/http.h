@@ -11,9 +11,8 @@
 #include "base/buf.h"
 #include "base/slice.h"
 
-#define HTTP_MAX_HEADERS 200 /* below 256: http_head counts and finds them in bytes */
-#define HTTP_MAX_TARGET                                                                            \
-	8000 /* bytes of the request target (RFC 9112 section 3 wants 8000 at least for a line) */
+#define HTTP_MAX_HEADERS 200  /* below 256: http_head counts and finds them in bytes */
+#define HTTP_MAX_TARGET  8000 /* bytes of a request target; RFC 9112, 3 wants that for a line */
 
 enum http_method {
 	HTTP_GET,
@@ -34,13 +33,14 @@ enum http_method {
  * status and a sentence.
  */
 enum http_error {
-	HTTP_E_BAD_LINE = -100, /* request line malformed, HTTP/0.9 */
-	HTTP_E_BAD_VERSION, /* 505: HTTP/2.0 and others; 400 when not even of the form HTTP/d.d */
+	HTTP_E_BAD_LINE = -100,  /* request line malformed, HTTP/0.9 */
+	HTTP_E_BAD_VERSION,      /* 505: HTTP/2.0 and others of the form HTTP/d.d */
 	HTTP_E_TARGET_TOO_LONG,  /* 414 */
 	HTTP_E_BAD_TARGET,       /* control bytes, fragment, non-ASCII, authority-form */
 	HTTP_E_HEAD_TOO_LARGE,   /* 431 */
 	HTTP_E_TOO_MANY_HEADERS, /* 431 */
-	HTTP_E_BAD_HEADER, /* name not a token, no colon, space before it, obs-fold, bad bytes in a value */
+	/* name not a token, no colon, space before it, obs-fold, bad bytes in a value */
+	HTTP_E_BAD_HEADER,
 	HTTP_E_BARE_LF,
 	HTTP_E_BARE_CR,
 	HTTP_E_NO_HOST,
@@ -48,8 +48,8 @@ enum http_error {
 	HTTP_E_BAD_HOST,
 	HTTP_E_BAD_LENGTH, /* Content-Length not one run of digits, overflowing, or several */
 	HTTP_E_LENGTH_AND_CHUNKED,
-	HTTP_E_BAD_ENCODING, /* Transfer-Encoding other than chunked: 501 when the last is chunked, else 400 */
-	HTTP_E_UNKNOWN_ENCODING, /* 501 */
+	HTTP_E_BAD_ENCODING,     /* Transfer-Encoding that does not end with one `chunked` */
+	HTTP_E_UNKNOWN_ENCODING, /* 501: another coding before it */
 	HTTP_E_ENCODING_ON_1_0,
 	HTTP_E_BAD_EXPECT, /* 417 */
 	HTTP_E_BAD_CHUNK,  /* chunk size, extension or ending malformed */
@@ -136,6 +136,7 @@ http_head_put(struct http_head *h, enum http_field field, struct slice name, str
 		h->first_at[field] = (uint8_t)h->n_headers;
 	h->headers[h->n_headers++] = (struct http_header){name, value};
 }
+/* The number of a name (no case); HTTP_FIELD_OTHER when it has none. */
 enum http_field http_field_of(struct slice name);
 
 /* The first header of that number, absent if none; h->fields says how many there are. */
@@ -179,6 +180,7 @@ struct http_body {
 	bool is_done;
 };
 
+/* Of the request with that head; max_bytes: of the content. */
 void http_body_init(struct http_body *b, const struct http_head *h, uint64_t max_bytes);
 
 /*

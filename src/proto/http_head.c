@@ -109,8 +109,7 @@ scan_version(struct slice in, size_t at)
 	static const char form[] = "HTTP/0.0";
 
 	if (in.n - at >= sizeof(form) - 1 && memcmp(in.p + at, "HTTP/1.1", sizeof(form) - 1) == 0)
-		return (
-		    ssize_t)(at + sizeof(form) - 1); /* as nearly always: 80 instructions less */
+		return (ssize_t)(at + sizeof(form) - 1); /* as nearly always */
 	for (size_t i = 0; i < sizeof(form) - 1; i++) {
 		bool is_right;
 

@@ -124,6 +124,7 @@ json_begin(struct json_flat *f)
  * json_check (then it has nothing).
  */
 MUST_CHECK int json_read(struct slice text, struct json_flat *out, size_t *at);
+/* Frees what json_unescape has made, and the members that had no room. */
 void json_done(struct json_flat *f);
 /* All of it. */
 struct json_value json_whole(const struct json_flat *f);
@@ -190,6 +191,7 @@ json_add_member_string(struct buf *out, const char *name, struct slice value)
 
 	return r < 0 ? r : json_add_string(out, value);
 }
+/* A whole member; as buf_add. */
 int json_add_member_u64(struct buf *out, const char *name, uint64_t value);
 int json_add_member_i64(struct buf *out, const char *name, int64_t value);
 int json_add_member_bool(struct buf *out, const char *name, bool value);

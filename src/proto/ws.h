@@ -69,6 +69,7 @@ struct ws_handshake {
 
 /* Check the upgrade request. 0, or an enum ws_handshake_error (out untouched). */
 MUST_CHECK int ws_handshake_check(const struct http_head *h, struct ws_handshake *out);
+/* HTTP status and sentence for people of an enum ws_handshake_error. */
 int ws_handshake_status(int error);
 const char *ws_handshake_text(int error);
 /* Value of Sec-WebSocket-Extensions to answer when deflate was accepted. */
@@ -114,7 +115,7 @@ struct ws_inflater; /* one a worker; proto/deflate.h */
  * through ws_decoder_init.
  */
 struct ws_decoder {
-	struct ws_partial *partial; /* NULL when level */
+	struct ws_partial *partial; /* NULL: nothing is unfinished */
 	uint32_t max_message;       /* limits.message: bytes of one message, after inflating */
 	bool deflate;               /* permessage-deflate was negotiated: RSV1 is allowed */
 };
@@ -127,7 +128,9 @@ struct ws_message {
 	const char *text;
 };
 
+/* Idle; deflate: permessage-deflate was negotiated. */
 void ws_decoder_init(struct ws_decoder *d, uint32_t max_message, bool deflate);
+/* Frees what is unfinished. */
 void ws_decoder_done(struct ws_decoder *d);
 
 /*

@@ -23,7 +23,7 @@ struct gate {
 	struct slow *slow;         /* slow mode of rooms */
 };
 
-/* 0 or -ENOMEM. */
+/* 0; or -ENOMEM, gate_done is due all the same. */
 MUST_CHECK int gate_init(struct gate *g);
 void gate_done(struct gate *g);
 
@@ -32,6 +32,7 @@ MUST_CHECK int admission_room(const struct exchange *x, struct refusal *why);
 /* Count it in. 0, or -1 with *why (429, the limit named). */
 MUST_CHECK int admission_begin(
     struct exchange *x, const struct claims *claims, struct admission *out, struct refusal *why);
+/* Count it out; nothing where it was not counted in. */
 void admission_end(struct serve *s, struct admission *a);
 
 #endif

@@ -371,8 +371,8 @@ form_of(enum chat_format format, bool deflate)
 }
 
 /*
- * The room of the query. Whoever could not get into it is ended: what he says next, naming no room,
- * would go to the default one. False then.
+ * The room of the query. Whoever could not get into it is ended: what is said next, naming no
+ * room, would go to the default one. False then.
  */
 static bool
 join_first(struct chat *c, const struct chat_request *request)

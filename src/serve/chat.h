@@ -52,6 +52,7 @@ struct chat_request {
 	enum chat_format format;
 };
 
+/* Frees what chat_request_read has made. */
 void chat_request_done(struct chat_request *r);
 /*
  * Reads room, name, format and where to begin: last and after, of an event stream also what an
@@ -60,8 +61,8 @@ void chat_request_done(struct chat_request *r);
 MUST_CHECK int chat_request_read(
     struct exchange *x, bool is_stream, struct chat_request *out, struct refusal *why);
 /*
- * The room's grant, that he is not banned, and a guest not taken for somebody else, so that a refusal
- * comes before the upgrade. 0, or -1 with *why.
+ * Whether the room may be read, and a guest not taken for somebody else, so that a refusal comes
+ * before the upgrade. 0, or -1 with *why.
  */
 MUST_CHECK int chat_check_room(const struct hub *h, const struct chat_request *r,
     const struct claims *claims, struct refusal *why);
@@ -78,7 +79,7 @@ uint64_t chat_silent_at(const struct chat *c);
  * warning or end, the end of a peer that is silent.
  */
 uint64_t chat_next_deadline(const struct chat *c);
-/* Of subscriber_ops, the same for both transports. */
+/* has_room, push and fail of subscriber_ops, the same for both transports. */
 bool chat_has_room(struct subscriber *who);
 void chat_push(struct subscriber *who, struct wire *w);
 void chat_fail(struct subscriber *who);

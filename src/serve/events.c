@@ -21,9 +21,9 @@
  * Server-Sent Events or NDJSON.
  */
 
-#define TOPICS_MAX_READ                                                                            \
-	1024 /* topics of one request that are looked at, whatever limits.topics_per_stream says */
-#define FRESH_EVERY_S 60 /* a bare id at most that often */
+/* Topics of one request that are looked at, whatever limits.topics_per_stream says. */
+#define TOPICS_MAX_READ 1024
+#define FRESH_EVERY_S   60 /* a bare id at most that often */
 
 struct stream {
 	struct subscriber who; /* its outlet is the connection */
@@ -154,9 +154,8 @@ level(struct subscriber *who, struct sub *sub, bool presence_skipped)
 		return;
 	if (who->hub->position > st->sent_id)
 		send_id(st, who->hub->position);
-	if (st->ends_when_level)
-		conn_end_soon(conn_of(
-		    st)); /* not now: the reader that says this still looks at the subscriber */
+	if (st->ends_when_level) /* not now: the reader that says this still looks at who */
+		conn_end_soon(conn_of(st));
 }
 
 static const struct claims *

@@ -30,7 +30,7 @@ on_cancelled(struct append *a)
 	append_free(a);
 }
 
-/* Whose it is not, for him it is not there. */
+/* What is somebody else's is not there. */
 static void
 cancel(struct exchange *x, const struct claims *claims, uint64_t number)
 {

@@ -38,7 +38,7 @@ struct serve {
 /* Asked of the process; thread-safe. */
 struct serve_process {
 	void *ctx;
-	/* 200 when ready: 0, or 1 with a warning in text; else negative, and a reason. */
+	/* Ready: 0, or 1 with a warning in text. Not ready: negative, with the reason. */
 	int (*ready)(void *ctx, char *text, size_t n);
 	/* Prometheus text of the whole process appended to out. */
 	void (*metrics)(void *ctx, struct buf *out);
@@ -59,7 +59,7 @@ struct serve_process {
 /* The time of this loop turn. */
 int64_t serve_now_s(const struct serve *s);
 
-/* The router that net calls. */
+/* The router that net calls; serve/route.c. */
 void serve_on_head(struct exchange *x);
 void serve_on_request(struct exchange *x);
 
@@ -158,12 +158,15 @@ struct measure;
 void serve_reach(struct hub *h, struct measure *m);
 /* POST /api/<name> of an administrator: kind is the enum measure_kind. */
 void serve_measure(struct exchange *x, unsigned kind, const struct claims *who);
+/* GET /api/bans and the like; tail is absent. */
 void serve_bans(struct exchange *x, struct slice tail);
 void serve_mutes(struct exchange *x, struct slice tail);
 void serve_revocations(struct exchange *x, struct slice tail);
 
-/* files.c */
+/* --- files_cache.c --- */
+/* An empty cache; NULL on no memory. */
 MUST_CHECK struct files *files_new(void);
+/* NULL is fine. */
 void files_free(struct files *f);
 
 #endif

@@ -8,7 +8,6 @@
 #include "serve/private.h"
 
 #define ANSWER_MAX (TOKEN_MAX + 2048)
-#define ID_SIZE    64 /* as token_sign_guest writes it */
 
 static void
 add_user(struct buf *out, struct slice id, struct slice name)
@@ -177,7 +176,7 @@ sign(struct exchange *x, const struct claims *old, const char *name, struct refu
 	const struct serve *s = serve_of(x);
 	const struct config_auth *auth = &s->config->auth;
 	struct buf json = BUF_INIT(ANSWER_MAX);
-	char id[ID_SIZE] = "";
+	char id[TOKEN_GUEST_ID] = "";
 	char *token = token_sign_guest(
 	    s->keyring, auth, old == NULL ? NULL : old->user_id, name, serve_now_s(s), id);
 
