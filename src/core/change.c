@@ -194,10 +194,10 @@ add_reaction(
 static int
 react(struct slice before, const struct message *record, struct buf *out)
 {
-	char emoji_room[2 * CHANGE_EMOJI_MAX];
-	char user_room[512];
-	struct buf emoji = BUF_ON(emoji_room, sizeof(emoji_room) * 8);
-	struct buf user = BUF_ON(user_room, sizeof(user_room) * 8);
+	char emoji_bytes[2 * CHANGE_EMOJI_MAX];
+	char user_bytes[512];
+	struct buf emoji = BUF_ON(emoji_bytes, sizeof(emoji_bytes) * 8);
+	struct buf user = BUF_ON(user_bytes, sizeof(user_bytes) * 8);
 	struct reaction t;
 	bool is_found = false;
 	unsigned n = 0;

@@ -146,7 +146,7 @@ check_target(const struct asking *q, const struct message *m, struct slice to, s
 struct places {
 	struct slice to;
 	struct buf topic, also;
-	char topic_room[TOPIC_MAX], also_room[TOPIC_MAX];
+	char topic_bytes[TOPIC_MAX], also_bytes[TOPIC_MAX];
 };
 
 static int
@@ -162,8 +162,8 @@ static int
 find_places(const struct message *m, struct slice to, struct places *out)
 {
 	out->to = to;
-	out->topic = BUF_ON(out->topic_room, 4 * TOPIC_MAX);
-	out->also = BUF_ON(out->also_room, 4 * TOPIC_MAX);
+	out->topic = BUF_ON(out->topic_bytes, 4 * TOPIC_MAX);
+	out->also = BUF_ON(out->also_bytes, 4 * TOPIC_MAX);
 	if (add_user_topic(&out->topic, to) < 0 || add_user_topic(&out->also, m->user_id) < 0)
 		return -ENOMEM;
 	if (out->also.n > TOPIC_MAX || slice_eq(buf_slice(&out->topic), buf_slice(&out->also)))

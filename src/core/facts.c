@@ -119,8 +119,8 @@ key_of(enum fact_kind kind, struct slice scope, struct slice subject, char out[K
 static struct fact_entry *
 entry_find(const struct facts *t, enum fact_kind kind, struct slice scope, struct slice subject)
 {
-	char room[KEY_MAX];
-	struct slice key = key_of(kind, scope, subject, room);
+	char bytes[KEY_MAX];
+	struct slice key = key_of(kind, scope, subject, bytes);
 
 	return key.p == NULL ? NULL : map_get(&t->entries, key);
 }
@@ -128,8 +128,8 @@ entry_find(const struct facts *t, enum fact_kind kind, struct slice scope, struc
 static struct fact_entry *
 entry_new(struct facts *t, enum fact_kind kind, struct slice scope, struct slice subject)
 {
-	char room[KEY_MAX];
-	struct slice key = key_of(kind, scope, subject, room);
+	char bytes[KEY_MAX];
+	struct slice key = key_of(kind, scope, subject, bytes);
 	struct fact_entry *e = key.p == NULL ? NULL : mem_calloc(1, sizeof(*e) + key.n);
 	char *at;
 
@@ -435,7 +435,7 @@ fact_find(struct log *l, enum fact_kind kind, struct slice scope, struct slice s
 	is_true = e != NULL && e->value != NULL && !has_ended(e->value, now_ms);
 	if (is_true && out != NULL) {
 		const struct fact_value *v = e->value;
-		char *at = out->room;
+		char *at = out->texts;
 
 		out->number = v->number;
 		out->since_ms = v->since_ms;

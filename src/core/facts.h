@@ -40,9 +40,9 @@ struct fact_found {
 	uint64_t number;
 	int64_t since_ms;
 	int64_t until_ms;
-	struct slice by; /* in room */
+	struct slice by; /* both in texts */
 	struct slice text;
-	char room[FACT_BY_MAX + FACT_TEXT_MAX];
+	char texts[FACT_BY_MAX + FACT_TEXT_MAX];
 };
 
 /* A fact on its way to be written: an append_item's. */

@@ -300,13 +300,13 @@ mention_find_direct(
 {
 	unsigned n = slice_eq(sender.user_id, to) ? 1 : TWO;
 	struct person people[TWO];
-	char room[KNOWN_NAME_MAX];
+	char name[KNOWN_NAME_MAX];
 	int r;
 
 	if (text.n == 0 || memchr(text.p, '@', text.n) == NULL)
 		return 0;
 	r = person_init(&people[0], sender.user_id, sender.name);
-	if (person_init(&people[1], to, known_name_of(l, to, room)) < 0)
+	if (person_init(&people[1], to, known_name_of(l, to, name)) < 0)
 		r = -ENOMEM;
 	if (r == 0)
 		r = find_between(people, n, text, out);

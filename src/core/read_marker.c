@@ -118,8 +118,8 @@ key_of(struct slice topic, struct slice user_id, char out[KEY_MAX])
 static struct marker *
 find(const struct markers *m, struct slice topic, struct slice user_id)
 {
-	char room[KEY_MAX];
-	struct slice key = key_of(topic, user_id, room);
+	char bytes[KEY_MAX];
+	struct slice key = key_of(topic, user_id, bytes);
 
 	return key.p == NULL ? NULL : map_get(&m->all, key);
 }
@@ -145,8 +145,8 @@ make_room(struct markers *m)
 static struct marker *
 marker_new(struct markers *m, struct slice topic, struct slice user_id)
 {
-	char room[KEY_MAX];
-	struct slice key = key_of(topic, user_id, room);
+	char bytes[KEY_MAX];
+	struct slice key = key_of(topic, user_id, bytes);
 	struct marker *k = NULL;
 	char *at;
 

@@ -12,7 +12,7 @@
 #include "core/topic.h"
 #include "proto/json.h"
 
-#define ACK_ROOM   160         /* of an ack that needs no memory of its own */
+#define ACK_BYTES  160         /* of an ack that needs no memory of its own */
 #define ANSWER_MAX (64 * 1024) /* JSON of one answer that is not a page of history */
 
 /* --- callers --- */
@@ -111,8 +111,8 @@ send_ack(struct caller *c, const struct append *a)
 {
 	const struct append_item *item = &a->items[0];
 	struct slice ref = slice_str(a->ref);
-	char room[ACK_ROOM] UNCLEARED;
-	struct buf b = BUF_ON(room, ANSWER_MAX);
+	char bytes[ACK_BYTES] UNCLEARED;
+	struct buf b = BUF_ON(bytes, ANSWER_MAX);
 
 	(void)BUF_ADD_LIT(&b, "{\"type\":\"ack\"");
 	if (ref.p != NULL)
