@@ -1,7 +1,5 @@
 #include "core/token_private.h"
 
-#include <errno.h>
-
 #include "core/topic.h"
 #include "proto/json.h"
 

@@ -2,12 +2,10 @@
 
 #include <stdio.h>
 
-#include "base/mem.h"
 #include "core/command_list.h"
 #include "core/config.h"
 #include "core/field.h"
 #include "core/publish.h"
-#include "core/topic.h"
 #include "proto/json.h"
 
 /* Messages beyond the rate in a row after which a connection is cut: it does not listen. */

@@ -1,5 +1,3 @@
-#include <errno.h>
-
 #include "base/mem.h"
 #include "core/command_list.h"
 #include "core/measure.h"

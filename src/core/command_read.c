@@ -1,9 +1,6 @@
-#include <errno.h>
-
 #include "core/command_list.h"
 #include "core/moderation.h"
 #include "core/read_marker.h"
-#include "core/topic.h"
 #include "proto/json.h"
 
 /* The topic of `room`, which it may read, or of the only room. 0, or -1 with *why. */

@@ -6,7 +6,6 @@
 #ifndef CORE_HISTORY_H
 #define CORE_HISTORY_H
 
-#include "core/error.h"
 #include "core/hub.h"
 #include "core/position.h"
 

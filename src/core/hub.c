@@ -3,10 +3,10 @@
 #include <errno.h>
 
 #include "base/mem.h"
+#include "core/claims.h"
 #include "core/config.h"
 #include "core/moderation.h"
 #include "core/reader.h"
-#include "core/token.h"
 #include "core/topic.h"
 
 #define TAIL_BATCH   256         /* slots taken from the tail at once */

@@ -7,9 +7,9 @@
 #ifndef CORE_MODERATION_H
 #define CORE_MODERATION_H
 
+#include "core/claims.h"
 #include "core/error.h"
 #include "core/hub.h"
-#include "core/token.h"
 
 #define MODERATION_ALL "*"
 

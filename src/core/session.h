@@ -5,11 +5,11 @@
 #ifndef CORE_SESSION_H
 #define CORE_SESSION_H
 
+#include "core/claims.h"
 #include "core/error.h"
 #include "core/hub.h"
 #include "core/limiter.h"
-#include "core/reader.h"
-#include "core/token.h"
+#include "core/position.h"
 #include "core/topic.h"
 
 #define SESSION_PENDING_MAX 64 /* unanswered requests of a connection */

@@ -6,6 +6,7 @@
 #include "core/presence.h"
 #include "core/publish.h"
 #include "core/read_marker.h"
+#include "core/reader.h"
 #include "core/session.h"
 #include "core/topic.h"
 #include "proto/json.h"

@@ -1,7 +1,5 @@
 #include "core/token.h"
 
-#include <errno.h>
-
 #include <openssl/evp.h>
 
 #include "base/list.h"

@@ -3,7 +3,6 @@
 #include "base/mem.h"
 #include "core/config.h"
 #include "core/presence.h"
-#include "core/publish.h"
 #include "core/session.h"
 
 /*

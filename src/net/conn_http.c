@@ -1,6 +1,3 @@
-#include <stdio.h>
-
-#include "base/diag.h"
 #include "base/mem.h"
 #include "net/conn_private.h"
 

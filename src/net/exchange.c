@@ -5,7 +5,6 @@
 #include <stdio.h>
 
 #include "base/mem.h"
-#include "base/utf8.h"
 #include "net/conn_private.h"
 
 #define HEADERS_MAX (16 * 1024) /* response headers an endpoint may add */

@@ -1,6 +1,5 @@
 #include "proto/json.h"
 
-#include <errno.h>
 #include <math.h>
 
 #include "base/map.h"

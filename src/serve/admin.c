@@ -1,13 +1,10 @@
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 
-#include "base/diag.h"
 #include "base/mem.h"
 #include "core/hub.h"
 #include "core/measure.h"
 #include "core/presence.h"
-#include "core/publish.h"
 #include "core/topic.h"
 #include "net/conn.h"
 #include "proto/json.h"

@@ -1,13 +1,11 @@
 #include "serve/chat.h"
 
 #include <errno.h>
-#include <stdio.h>
 
 #include "base/mem.h"
 #include "core/config.h"
 #include "core/measure.h"
 #include "core/moderation.h"
-#include "core/publish.h"
 #include "proto/json.h"
 #include "proto/url.h"
 #include "serve/stream.h"

@@ -6,7 +6,6 @@
 #include "core/moderation.h"
 #include "core/name.h"
 #include "core/publish.h"
-#include "core/topic.h"
 #include "proto/json.h"
 #include "serve/chat.h"
 

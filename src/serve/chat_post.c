@@ -1,7 +1,4 @@
-#include <errno.h>
-
 #include "base/mem.h"
-#include "core/publish.h"
 #include "proto/json.h"
 #include "serve/chat.h"
 

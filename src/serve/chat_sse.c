@@ -1,5 +1,3 @@
-#include <errno.h>
-
 #include "base/mem.h"
 #include "core/config.h"
 #include "core/measure.h"

@@ -6,6 +6,8 @@
 #include "core/measure.h"
 #include "core/moderation.h"
 #include "core/publish.h"
+#include "core/reader.h"
+#include "core/session.h"
 #include "core/topic.h"
 #include "net/conn.h"
 #include "proto/json.h"

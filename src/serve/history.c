@@ -1,9 +1,5 @@
 #include "core/history.h"
 #include "core/moderation.h"
-
-#include <errno.h>
-
-#include "base/mem.h"
 #include "core/publish.h"
 #include "core/topic.h"
 #include "net/conn.h"

@@ -5,8 +5,8 @@
 #ifndef SERVE_LIFETIME_H
 #define SERVE_LIFETIME_H
 
+#include "core/claims.h"
 #include "core/hub.h"
-#include "core/token.h"
 
 struct lifetime {
 	uint32_t beat_s; /* monotonic second of the next beat */

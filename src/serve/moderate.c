@@ -1,11 +1,7 @@
-#include <errno.h>
-
 #include "base/diag.h"
-#include "core/config.h"
 #include "core/facts.h"
 #include "core/measure.h"
 #include "core/moderation.h"
-#include "core/publish.h"
 #include "core/topic.h"
 #include "net/conn.h"
 #include "proto/json.h"

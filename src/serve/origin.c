@@ -1,6 +1,5 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
-#include <stdio.h>
 
 #include "core/counters.h"
 #include "net/conn.h"

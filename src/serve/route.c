@@ -1,4 +1,3 @@
-#include "base/diag.h"
 #include "net/conn.h"
 #include "proto/url.h"
 #include "serve/admission.h"

@@ -1,6 +1,5 @@
 #include <errno.h>
 
-#include "base/mem.h"
 #include "core/log.h"
 #include "core/publish.h"
 #include "proto/json.h"

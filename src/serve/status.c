@@ -1,6 +1,6 @@
 #include "net/conn.h"
 #include "proto/json.h"
-#include "serve/private.h"
+#include "serve/serve.h"
 
 #define REASON_MAX  300
 #define METRICS_MAX (1024 * 1024)

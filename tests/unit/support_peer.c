@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "core/message.h"
+#include "core/reader.h"
 #include "core/token_private.h"
 #include "proto/json.h"
 #include "tests/unit/support_hub.h"
