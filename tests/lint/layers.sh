@@ -1,6 +1,6 @@
 #!/bin/sh
 # layers.sh: each file of src/ includes project headers of its own layer and of those before it in src/LAYERS only,
-# written from src/, and each .c file its own header first. Run in the source folder.
+# written from src/, and each .c file its own header first; src/LAYERS has a line for each file. Run in the source folder.
 set -u
 order=$(sed -n 's/^\([a-z]\{1,\}\)	.*/\1/p' src/LAYERS)
 bad=0
@@ -44,6 +44,14 @@ for layer in $order; do
 		elif [ "$theirs" -eq 0 ] || [ "$theirs" -gt "$mine" ]; then
 			complain "$place: $layer may not include $header"
 		fi
+	done
+	named=$(awk -F '\t' -v layer="$layer" '/^[a-z]/ { here = $1 == layer } /^\t/ && here { print $2 }' src/LAYERS)
+	for file in "src/$layer"/*; do
+		name=${file##*/} && name=${name%.*}
+		echo "$named" | grep -qx "$name" || complain "$file: src/LAYERS does not say what it is for"
+	done
+	for name in $named; do
+		ls "src/$layer/$name".* >/dev/null 2>&1 || complain "src/LAYERS: there is no src/$layer/$name"
 	done
 	# A .c file includes its own header first: so each header is seen to stand alone.
 	for c in "src/$layer"/*.c; do
