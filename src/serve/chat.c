@@ -469,13 +469,12 @@ chat_refuse_handshake(struct exchange *x, int error)
 static void
 redirect(struct exchange *x)
 {
-	struct query q = QUERY_INIT(x);
 	struct buf room = BUF_INIT(1024);
 	struct buf to = BUF_INIT(4096);
 	struct refusal why;
 
 	(void)buf_add_char(&to, '/');
-	if (query_get(&q, "room", &room, &why) > 0 && room.n > 0) {
+	if (query_get(x, "room", &room, &why) > 0 && room.n > 0) {
 		(void)BUF_ADD_LIT(&to, "?room=");
 		(void)url_encode(&to, buf_slice(&room), "");
 	}
@@ -489,7 +488,6 @@ redirect(struct exchange *x)
 	}
 	buf_done(&to);
 	buf_done(&room);
-	query_done(&q);
 }
 
 /* The same checks as an upgrade, for a client that wants to know why its WebSocket was refused. */

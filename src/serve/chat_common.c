@@ -17,12 +17,12 @@ chat_request_done(struct chat_request *r)
 }
 
 static int
-read_format(const struct query *q, enum chat_format *out, struct refusal *why)
+read_format(const struct exchange *x, enum chat_format *out, struct refusal *why)
 {
 	static const char *const names[] = {
 	    [CHAT_JSON] = "json", [CHAT_TEXT] = "text", [CHAT_RAW] = "raw"};
 	struct buf b = BUF_INIT(256);
-	int r = query_get(q, "format", &b, why);
+	int r = query_get(x, "format", &b, why);
 
 	if (r > 0) {
 		r = refuse(why, ERROR_BAD_FIELD, "format must be json, text or raw");
@@ -55,32 +55,29 @@ check_name(struct buf *name, struct refusal *why)
 int
 chat_request_read(struct exchange *x, bool is_stream, struct chat_request *out, struct refusal *why)
 {
-	struct query q = QUERY_INIT(x);
 	int r;
 
 	*out = (struct chat_request){.room = BUF_INIT(4096), .name = BUF_INIT(4096)};
-	r = query_get(&q, "room", &out->room, why);
+	r = query_get(x, "room", &out->room, why);
 	if (r > 0 && out->room.n == 0)
 		r = refuse(why, ERROR_BAD_FIELD, "room is empty");
 	if (r >= 0)
-		r = query_get(&q, "name", &out->name, why);
+		r = query_get(x, "name", &out->name, why);
 	if (r >= 0)
 		r = check_name(&out->name, why);
 	if (r >= 0 && is_stream)
-		r = query_resume(&q, SESSION_LAST, &out->from, why);
+		r = query_resume(x, SESSION_LAST, &out->from, why);
 	else if (r >= 0)
-		r = query_position(&q, SESSION_LAST, &out->from, why);
+		r = query_position(x, SESSION_LAST, &out->from, why);
 	if (r >= 0)
-		r = read_format(&q, &out->format, why);
-	if (r >= 0 &&
-	    out->format == CHAT_RAW) /* nothing is kept of it, nothing is to be waited for */
+		r = read_format(x, &out->format, why);
+	if (r >= 0 && out->format == CHAT_RAW) /* nothing is kept of it, nothing is waited for */
 		out->from = (struct position){.kind = POSITION_NONE};
 	/* formats without a join of their own are in the default room */
 	if (r >= 0 && out->room.n == 0 && out->format != CHAT_JSON)
 		r = buf_add_str(&out->room, serve_of(x)->config->chat.default_room) < 0
 			? refuse_memory(why)
 			: 0;
-	query_done(&q);
 	if (r < 0)
 		chat_request_done(out);
 	return r < 0 ? -1 : 0;

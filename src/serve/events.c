@@ -453,22 +453,21 @@ static int
 read_request(
     struct exchange *x, const struct claims *claims, struct request *r, struct refusal *why)
 {
-	struct query q = QUERY_INIT(x);
 	struct buf b = BUF_INIT(256);
 	int got;
 
 	r->is_lines = stream_wants_lines(x);
-	got = query_get(&q, "heartbeat", &b, why);
+	got = query_get(x, "heartbeat", &b, why);
 	r->wants_heartbeat = got > 0 && slice_eq(buf_slice(&b), SLICE("1"));
 	buf_done(&b);
 	if (got < 0 && why->code == ERROR_UNAVAILABLE)
 		return -1;
-	got = query_get(&q, "wait", &b, why);
+	got = query_get(x, "wait", &b, why);
 	r->no_wait = got > 0 && slice_eq(buf_slice(&b), SLICE("0"));
 	buf_done(&b);
 	if (got < 0 && why->code == ERROR_UNAVAILABLE)
 		return -1;
-	if (query_resume(&q, 0, &r->from, why) < 0)
+	if (query_resume(x, 0, &r->from, why) < 0)
 		return -1;
 	return read_topics(x, r, claims, why);
 }

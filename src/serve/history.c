@@ -37,27 +37,25 @@ struct texts {
 static int
 read_request(struct exchange *x, struct texts *t, struct history_request *out, struct refusal *why)
 {
-	struct query q = QUERY_INIT(x);
 	uint64_t limit = HISTORY_DEFAULT;
 	const char *error;
 	char clean[REFUSE_CLEAN];
 	int r;
 
-	r = query_get(&q, "topic", &t->topic, why);
+	r = query_get(x, "topic", &t->topic, why);
 	if (r == 0)
 		return refuse(why, ERROR_BAD_FIELD, "the query parameter topic is missing");
-	if (r < 0 || query_get(&q, "q", &t->search, why) < 0 ||
-	    query_u64(&q, "before", &out->before, why) < 0 ||
-	    query_u64(&q, "limit", &limit, why) < 0)
+	if (r < 0 || query_get(x, "q", &t->search, why) < 0 ||
+	    query_u64(x, "before", &out->before, why) < 0 || query_u64(x, "limit", &limit, why) < 0)
 		return -1;
 	error = pattern_error(buf_slice(&t->topic));
 	if (error != NULL)
 		return refuse(why, ERROR_BAD_FIELD, "topic '%s' %s",
 		    refuse_clean(buf_slice(&t->topic), clean), error);
-	if (query_has(&q, "before") && out->before == 0)
+	if (query_has(x, "before") && out->before == 0)
 		return refuse(why, ERROR_BAD_FIELD, "before must be a message id");
-	if (query_has(&q, "after")) {
-		if (query_position(&q, 0, &out->after, why) < 0)
+	if (query_has(x, "after")) {
+		if (query_position(x, 0, &out->after, why) < 0)
 			return -1;
 		if (out->after.kind == POSITION_BAD)
 			return refuse(why, ERROR_BAD_FIELD,
@@ -66,7 +64,6 @@ read_request(struct exchange *x, struct texts *t, struct history_request *out, s
 	out->topic = buf_slice(&t->topic);
 	out->search = t->search.n > 0 ? buf_slice(&t->search) : SLICE_NONE;
 	out->limit = (unsigned)max_u64(1, min_u64(limit, HISTORY_LIMIT));
-	query_done(&q);
 	return 0;
 }
 

@@ -207,7 +207,6 @@ read_headers(const struct http_head *head, struct publish_fields *f)
 static int
 read_query(struct exchange *x, struct publish_fields *f, struct refusal *why)
 {
-	struct query q = QUERY_INIT(x);
 	size_t n = x->head->query.n;
 	int r = 0;
 
@@ -221,11 +220,10 @@ read_query(struct exchange *x, struct publish_fields *f, struct refusal *why)
 
 		if (f->values[i].p != NULL || !fields[i].in_query)
 			continue;
-		r = query_get(&q, fields[i].name.p, &f->query, why);
+		r = query_get(x, fields[i].name.p, &f->query, why);
 		if (r > 0)
 			f->values[i] = slice_skip(buf_slice(&f->query), start);
 	}
-	query_done(&q);
 	return r < 0 ? -1 : 0;
 }
 

@@ -6,28 +6,22 @@
 
 #define VALUE_MAX 8192
 
-void
-query_done(struct query *q)
-{
-	buf_done(&q->text);
-}
-
 bool
-query_has(const struct query *q, const char *name)
+query_has(const struct exchange *x, const char *name)
 {
 	struct buf b = BUF_INIT(VALUE_MAX);
 	struct slice value;
-	int r = url_query_get(q->x->head->query, name, &b, &value);
+	int r = url_query_get(x->head->query, name, &b, &value);
 
 	buf_done(&b);
 	return r != 0;
 }
 
 int
-query_get(const struct query *q, const char *name, struct buf *out, struct refusal *why)
+query_get(const struct exchange *x, const char *name, struct buf *out, struct refusal *why)
 {
 	struct slice value;
-	int r = url_query_get(q->x->head->query, name, out, &value);
+	int r = url_query_get(x->head->query, name, out, &value);
 
 	if (r < 0 && out->error == -ENOMEM)
 		return refuse_memory(why);
@@ -59,10 +53,10 @@ read_number(struct slice s, uint64_t *out)
 }
 
 int
-query_u64(const struct query *q, const char *name, uint64_t *out, struct refusal *why)
+query_u64(const struct exchange *x, const char *name, uint64_t *out, struct refusal *why)
 {
 	struct buf b = BUF_INIT(VALUE_MAX);
-	int r = query_get(q, name, &b, why);
+	int r = query_get(x, name, &b, why);
 
 	if (r > 0 && read_number(buf_slice(&b), out) < 0)
 		r = refuse(why, ERROR_BAD_FIELD,
@@ -71,12 +65,13 @@ query_u64(const struct query *q, const char *name, uint64_t *out, struct refusal
 	return r < 0 ? -1 : 0;
 }
 
-int
-query_last(const struct query *q, unsigned by_default, struct position *out, struct refusal *why)
+/* `last`, else the default; above POSITION_LAST_MAX it is that. */
+static int
+read_last(const struct exchange *x, unsigned by_default, struct position *out, struct refusal *why)
 {
 	uint64_t last = by_default;
 
-	if (query_u64(q, "last", &last, why) < 0)
+	if (query_u64(x, "last", &last, why) < 0)
 		return -1;
 	*out = (struct position){
 	    .kind = POSITION_LAST, .last = (unsigned)min_u64(last, POSITION_LAST_MAX)};
@@ -84,25 +79,25 @@ query_last(const struct query *q, unsigned by_default, struct position *out, str
 }
 
 int
-query_position(const struct query *q, unsigned last, struct position *out, struct refusal *why)
+query_position(const struct exchange *x, unsigned last, struct position *out, struct refusal *why)
 {
 	struct buf b = BUF_INIT(VALUE_MAX);
-	int r = query_get(q, "after", &b, why);
+	int r = query_get(x, "after", &b, why);
 
 	if (r > 0)
-		*out = position_parse(buf_slice(&b), serve_of(q->x)->hub->now_ms);
+		*out = position_parse(buf_slice(&b), serve_of(x)->hub->now_ms);
 	buf_done(&b);
 	if (r != 0)
 		return r < 0 ? -1 : 0;
-	return query_last(q, last, out, why);
+	return read_last(x, last, out, why);
 }
 
 int
-query_resume(const struct query *q, unsigned last, struct position *out, struct refusal *why)
+query_resume(const struct exchange *x, unsigned last, struct position *out, struct refusal *why)
 {
 	static const char *const names[] = {"last_event_id", "lastEventID", "after"};
-	struct slice header = http_header(q->x->head, SLICE("Last-Event-ID"), NULL);
-	int64_t now_ms = serve_of(q->x)->hub->now_ms;
+	struct slice header = http_header(x->head, SLICE("Last-Event-ID"), NULL);
+	int64_t now_ms = serve_of(x)->hub->now_ms;
 
 	if (header.n > 0) {
 		*out = position_parse(header, now_ms);
@@ -110,7 +105,7 @@ query_resume(const struct query *q, unsigned last, struct position *out, struct 
 	}
 	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
 		struct buf b = BUF_INIT(VALUE_MAX);
-		int r = query_get(q, names[i], &b, why);
+		int r = query_get(x, names[i], &b, why);
 		bool is_there = r < 0 || (r > 0 && b.n > 0);
 
 		if (r < 0 && why->code == ERROR_UNAVAILABLE) {
@@ -125,5 +120,5 @@ query_resume(const struct query *q, unsigned last, struct position *out, struct 
 		if (is_there)
 			return 0;
 	}
-	return query_last(q, last, out, why);
+	return read_last(x, last, out, why);
 }

@@ -113,13 +113,11 @@ add_one(const struct log_scheduled *s, void *ctx)
 static int
 read_query(struct exchange *x, struct listing *list, struct refusal *why)
 {
-	struct query q = QUERY_INIT(x);
-	int r = query_u64(&q, "after", &list->after, why);
+	int r = query_u64(x, "after", &list->after, why);
 
 	if (r == 0)
-		r = query_u64(&q, "limit", &list->limit, why);
+		r = query_u64(x, "limit", &list->limit, why);
 	list->limit = max_u64(1, min_u64(list->limit, LISTED_MAX));
-	query_done(&q);
 	return r;
 }
 
