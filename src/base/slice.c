@@ -89,3 +89,21 @@ slice_to_u64(struct slice s, uint64_t *out)
 	*out = v;
 	return 0;
 }
+
+int
+slice_hex_to_u64(struct slice s, uint64_t *out)
+{
+	uint64_t v = 0;
+
+	if (s.n == 0 || s.n > 16)
+		return -1;
+	for (size_t i = 0; i < s.n; i++) {
+		int digit = hex_value(s.p[i]);
+
+		if (digit < 0)
+			return -1;
+		v = v << 4 | (unsigned)digit;
+	}
+	*out = v;
+	return 0;
+}

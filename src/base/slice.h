@@ -111,5 +111,7 @@ hex_value(char c)
 		return c - 'a' + 10;
 	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
+/* Hexadecimal digits only, 1 to 16 of them. Returns 0 and sets *out, or -1. */
+MUST_CHECK int slice_hex_to_u64(struct slice s, uint64_t *out);
 
 #endif

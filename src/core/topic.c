@@ -1,6 +1,7 @@
 #include "core/topic.h"
 
 #include "base/utf8.h"
+#include "proto/url.h"
 
 static const struct slice star = {"*", 1};
 static const struct slice star_star = {"**", 2};
@@ -191,16 +192,6 @@ pattern_contains(struct slice outer, struct slice inner)
 	return o.p == NULL && i.p == NULL;
 }
 
-static const char hex_digits[] = "0123456789ABCDEF";
-
-static int
-add_percent(struct buf *out, unsigned char c)
-{
-	char escape[3] = {'%', hex_digits[c >> 4], hex_digits[c & 15]};
-
-	return buf_add(out, escape, sizeof(escape));
-}
-
 int
 topic_add_segment(struct buf *out, struct slice id)
 {
@@ -210,12 +201,12 @@ topic_add_segment(struct buf *out, struct slice id)
 		int r;
 
 		if (is_c1) {
-			r = add_percent(out, c);
+			r = url_add_escape(out, c);
 			if (r < 0)
 				return r;
-			r = add_percent(out, (unsigned char)id.p[++i]);
+			r = url_add_escape(out, (unsigned char)id.p[++i]);
 		} else if (c < 0x20 || c == 0x7f || c == '%' || c == '/' || c == '*') {
-			r = add_percent(out, c);
+			r = url_add_escape(out, c);
 		} else {
 			r = buf_add_char(out, (char)c);
 		}

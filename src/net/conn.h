@@ -128,7 +128,10 @@ struct ws_ops {
  */
 MUST_CHECK int exchange_upgrade(struct exchange *x, const struct ws_handshake *hs, bool deflate,
     uint32_t max_message, const struct ws_ops *ops, void *data);
-/* Send a close frame with that code and end (waits briefly for the peer's). */
+/*
+ * Send a close frame with that code, and as much of the reason as it has room for, and end (waits
+ * briefly for the peer's).
+ */
 void conn_ws_close(struct conn *c, int code, struct slice reason, enum close_reason why);
 /*
  * Too slow to get every frame: says so (1013) and ends, as conn_ws_close, but at the end of the turn,

@@ -65,16 +65,21 @@ url_decode(struct slice s, bool plus_is_space, char *out)
 }
 
 int
-url_encode(struct buf *out, struct slice s, const char *keep)
+url_add_escape(struct buf *out, unsigned char c)
 {
 	static const char digits[] = "0123456789ABCDEF";
+	const char escape[3] = {'%', digits[c >> 4], digits[c & 15]};
 
+	return buf_add(out, escape, sizeof(escape));
+}
+
+int
+url_encode(struct buf *out, struct slice s, const char *keep)
+{
 	for (size_t i = 0; i < s.n; i++) {
 		unsigned char c = (unsigned char)s.p[i];
-		const char escaped[3] = {'%', digits[c >> 4], digits[c & 15]};
 		bool is_kept = is_unreserved(s.p[i]) || (c != 0 && strchr(keep, c) != NULL);
-		int r =
-		    is_kept ? buf_add_char(out, s.p[i]) : buf_add(out, escaped, sizeof(escaped));
+		int r = is_kept ? buf_add_char(out, s.p[i]) : url_add_escape(out, c);
 
 		if (r < 0)
 			return r;

@@ -21,6 +21,9 @@ MUST_CHECK ssize_t url_decode(struct slice s, bool plus_is_space, char *out);
  */
 int url_encode(struct buf *out, struct slice s, const char *keep);
 
+/* Append the escape of one byte, "%2F". */
+int url_add_escape(struct buf *out, unsigned char c);
+
 /*
  * Walk a query or form body: start with *rest = text; each call sets the raw (still encoded)
  * name and value; value is absent when there was no '='. Empty pairs ("&&") are skipped.

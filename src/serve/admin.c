@@ -1,5 +1,4 @@
 #include <errno.h>
-#include <stdlib.h>
 
 #include "base/mem.h"
 #include "core/hub.h"
@@ -9,12 +8,12 @@
 #include "net/conn.h"
 #include "proto/json.h"
 #include "proto/url.h"
+#include "serve/listing.h"
 #include "serve/serve.h"
 #include "serve/tour.h"
 
 /* /api (docs/wire.md, "Administration"): role admin, or a local socket's allowed peer. */
 
-#define LISTED_MAX  1000 /* topics or connections of one answer */
 #define ANSWER_MAX  ((size_t)4 * 1024 * 1024)
 #define NUMBER_SIZE 16 /* hex digits of a connection's id */
 #define GET_ALLOW   "GET, HEAD, OPTIONS"
@@ -42,44 +41,30 @@ get_stats(struct exchange *x, struct slice tail)
 	reply(x, &b);
 }
 
-struct topic_list {
-	struct buf *out;
-	size_t n;
-	bool more;
-};
-
 static bool
 add_topic(const struct log_topic_info *t, void *ctx)
 {
-	struct topic_list *list = ctx;
+	struct listing *list = ctx;
 
-	if (list->n == LISTED_MAX) {
-		list->more = true;
+	if (!listing_next(list))
 		return false;
-	}
-	if (list->n++ > 0)
-		(void)buf_add_char(list->out, ',');
-	(void)buf_add_char(list->out, '{');
-	(void)json_add_member_string(list->out, "topic", t->name);
-	(void)json_add_member_u64(list->out, "messages", t->messages);
-	(void)json_add_member_u64(list->out, "members", t->members);
-	(void)json_add_member_u64(list->out, "latest", t->last_id);
-	return buf_add_char(list->out, '}') == 0;
+	(void)buf_add_char(&list->out, '{');
+	(void)json_add_member_string(&list->out, "topic", t->name);
+	(void)json_add_member_u64(&list->out, "messages", t->messages);
+	(void)json_add_member_u64(&list->out, "members", t->members);
+	(void)json_add_member_u64(&list->out, "latest", t->last_id);
+	return buf_add_char(&list->out, '}') == 0;
 }
 
 static void
 get_topics(struct exchange *x, struct slice tail)
 {
-	struct buf b = BUF_INIT(ANSWER_MAX);
-	struct topic_list list = {.out = &b};
+	struct listing list;
 
 	(void)tail;
-	(void)BUF_ADD_LIT(&b, "{\"topics\":["); /* failures stick */
+	listing_begin(&list, "topics");
 	log_each_topic(serve_of(x)->hub->log, add_topic, &list);
-	(void)buf_add_char(&b, ']');
-	(void)json_add_member_bool(&b, "more", list.more);
-	(void)buf_add_char(&b, '}');
-	reply(x, &b);
+	listing_reply(x, &list);
 }
 
 /* topics/{topic}/members */
@@ -131,10 +116,8 @@ struct visit {
 	struct tour tour;
 	struct exchange *x; /* held; touched at home only */
 	uint64_t number;    /* to end; 0: list them */
-	size_t n;
-	bool more;
 	bool found;
-	struct buf out;
+	struct listing list;
 };
 
 static bool
@@ -142,13 +125,7 @@ list_conn(struct conn *c, void *ctx)
 {
 	struct visit *v = ctx;
 
-	if (v->n == LISTED_MAX) {
-		v->more = true;
-		return false;
-	}
-	if (v->n++ > 0)
-		(void)buf_add_char(&v->out, ',');
-	return conn_describe(c, &v->out) == 0;
+	return listing_next(&v->list) && conn_describe(c, &v->list.out) == 0;
 }
 
 static void
@@ -159,17 +136,13 @@ come_home(struct serve *s, struct tour *t)
 
 	(void)s;
 	if (v->number == 0) {
-		(void)buf_add_char(&v->out, ']');
-		(void)json_add_member_bool(&v->out, "more", v->more);
-		(void)buf_add_char(&v->out, '}');
-		reply(v->x, &v->out);
+		listing_reply(v->x, &v->list);
 	} else if (v->found) {
 		exchange_reply(v->x, 204, NULL, SLICE(""));
 	} else {
 		(void)refuse(&why, ERROR_NOT_FOUND, "there is no connection of this id");
 		serve_refuse(v->x, &why);
 	}
-	buf_done(&v->out);
 	exchange_release(v->x);
 	mem_free(v);
 }
@@ -205,9 +178,8 @@ visit_start(struct exchange *x, uint64_t number)
 	v->tour.visit = visit_here;
 	v->tour.end = come_home;
 	v->number = number;
-	v->out = BUF_INIT(ANSWER_MAX);
 	if (number == 0)
-		(void)BUF_ADD_LIT(&v->out, "{\"connections\":["); /* a failure sticks */
+		listing_begin(&v->list, "connections");
 	tour_start(serve_of(x), &v->tour);
 }
 
@@ -221,17 +193,10 @@ get_connections(struct exchange *x, struct slice tail)
 static void
 delete_connection(struct exchange *x, struct slice tail)
 {
-	char digits[NUMBER_SIZE + 1];
 	struct refusal why = {0};
 	uint64_t number = 0;
-	char *end = digits;
 
-	if (tail.n == NUMBER_SIZE) {
-		memcpy(digits, tail.p, tail.n);
-		digits[NUMBER_SIZE] = '\0';
-		number = strtoull(digits, &end, 16);
-	}
-	if (number == 0 || *end != '\0') {
+	if (tail.n != NUMBER_SIZE || slice_hex_to_u64(tail, &number) < 0 || number == 0) {
 		(void)refuse(&why, ERROR_NOT_FOUND, "there is no connection of this id");
 		serve_refuse(x, &why);
 		return;

@@ -333,7 +333,7 @@ visit(struct conn *conn, void *data, void *what)
 		conn_ws_close(conn, WS_CLOSE_TOKEN_ENDED, SLICE("token revoked"), CLOSE_TOKEN);
 		break;
 	case MEASURE_ENDS:
-		conn_ws_close(conn, WS_CLOSE_KICKED, chat_close_reason(m), CLOSE_KICKED);
+		conn_ws_close(conn, WS_CLOSE_KICKED, slice_str(m->text), CLOSE_KICKED);
 		break;
 	case MEASURE_NOTHING:
 		break;

@@ -66,8 +66,6 @@ MUST_CHECK int chat_request_read(
  */
 MUST_CHECK int chat_check_room(const struct hub *h, const struct chat_request *r,
     const struct claims *claims, struct refusal *why);
-/* What those who are sent away are told, as far as a close frame has room for it; borrowed. */
-struct slice chat_close_reason(const struct measure *m);
 
 /* Fresh, unguessable. */
 void chat_new_id(unsigned worker, char out[CHAT_ID_SIZE]);

@@ -102,19 +102,6 @@ chat_check_room(const struct hub *h, const struct chat_request *r, const struct 
 	return status;
 }
 
-struct slice
-chat_close_reason(const struct measure *m)
-{
-	struct slice s = slice_str(m->text);
-
-	if (s.n <= WS_MAX_CONTROL - 2)
-		return s;
-	s.n = WS_MAX_CONTROL - 2;
-	while (s.n > 0 && ((unsigned char)s.p[s.n] & 0xc0) == 0x80)
-		s.n--; /* whole characters only */
-	return s;
-}
-
 void
 chat_new_id(unsigned worker, char out[CHAT_ID_SIZE])
 {

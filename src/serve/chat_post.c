@@ -198,15 +198,9 @@ post_new(struct exchange *x, struct slice session_id, const struct claims *claim
 	p->is_json = is_json;
 	p->answer = BUF_INIT(2 * MESSAGE_JSON_MAX);
 	p->challenge = BUF_INIT(CHALLENGE_MAX);
-	memcpy(at, session_id.p, session_id.n);
-	p->session_id = slice_of(at, session_id.n);
-	at += session_id.n;
-	memcpy(at, user_id.p, user_id.n);
-	p->user_id = slice_of(at, user_id.n);
-	at += user_id.n;
-	if (x->body.n > 0)
-		memcpy(at, x->body.p, x->body.n);
-	p->body = slice_of(at, x->body.n);
+	p->session_id = slice_place(&at, session_id);
+	p->user_id = slice_place(&at, user_id);
+	p->body = slice_place(&at, x->body);
 	return p;
 }
 
@@ -214,21 +208,11 @@ post_new(struct exchange *x, struct slice session_id, const struct claims *claim
 static unsigned
 worker_of(struct slice id, unsigned n_workers)
 {
-	unsigned worker = 0;
+	uint64_t worker;
 
-	if (id.n < 2)
+	if (id.n < 2 || slice_hex_to_u64(slice_of(id.p, 2), &worker) < 0)
 		return n_workers;
-	for (size_t i = 0; i < 2; i++) {
-		char c = id.p[i];
-
-		if (c >= '0' && c <= '9')
-			worker = worker * 16 + (unsigned)(c - '0');
-		else if (c >= 'a' && c <= 'f')
-			worker = worker * 16 + (unsigned)(c - 'a') + 10;
-		else
-			return n_workers;
-	}
-	return worker < n_workers ? worker : n_workers;
+	return (unsigned)min_u64(worker, n_workers);
 }
 
 void

@@ -5,6 +5,7 @@
 #include "core/topic.h"
 #include "net/conn.h"
 #include "proto/json.h"
+#include "serve/listing.h"
 #include "serve/serve.h"
 #include "serve/tour.h"
 
@@ -12,9 +13,6 @@
  * Measures on their way through the workers, and the part of /api that begins them and lists what they
  * have left (docs/wire.md, "Moderation and revocation").
  */
-
-#define LISTED_MAX 1000
-#define LIST_BYTES ((size_t)4 * 1024 * 1024)
 
 /* --- from worker to worker --- */
 
@@ -256,61 +254,44 @@ serve_measure(struct exchange *x, unsigned kind, const struct claims *who)
 
 /* --- GET /api/bans and the like --- */
 
-struct fact_list {
-	struct buf *out;
-	size_t n;
-	bool more;
-};
-
 static bool
 add_fact(const struct fact *f, void *ctx)
 {
-	struct fact_list *list = ctx;
+	struct listing *list = ctx;
+	struct buf *out = &list->out;
 	bool is_token = f->kind == FACT_TOKEN || f->kind == FACT_TOKENS;
 
-	if (list->n == LISTED_MAX) {
-		list->more = true;
+	if (!listing_next(list))
 		return false;
-	}
-	if (list->n++ > 0)
-		(void)buf_add_char(list->out, ',');
-	(void)buf_add_char(list->out, '{');
+	(void)buf_add_char(out, '{');
 	if (is_token) {
-		add_token(list->out,
-		    f->kind == FACT_TOKEN ? MEASURE_REVOKE_TOKEN : MEASURE_REVOKE_USER, f->subject,
-		    f->number);
+		add_token(out, f->kind == FACT_TOKEN ? MEASURE_REVOKE_TOKEN : MEASURE_REVOKE_USER,
+		    f->subject, f->number);
 	} else {
-		add_room(list->out, f->scope);
-		(void)json_add_member_string(list->out, "user", f->subject);
+		add_room(out, f->scope);
+		(void)json_add_member_string(out, "user", f->subject);
 	}
-	(void)json_add_member_string(list->out, "by", f->by);
-	(void)json_add_member_string(list->out, "reason", f->text);
-	(void)json_add_member_i64(list->out, "since", f->since_ms / 1000);
+	(void)json_add_member_string(out, "by", f->by);
+	(void)json_add_member_string(out, "reason", f->text);
+	(void)json_add_member_i64(out, "since", f->since_ms / 1000);
 	if (f->until_ms != 0)
-		(void)json_add_member_i64(list->out, "until", f->until_ms / 1000);
+		(void)json_add_member_i64(out, "until", f->until_ms / 1000);
 	else
-		(void)json_add_member_raw(list->out, "until", SLICE("null"));
-	return buf_add_char(list->out, '}') == 0;
+		(void)json_add_member_raw(out, "until", SLICE("null"));
+	return buf_add_char(out, '}') == 0;
 }
 
 static void
 list_facts(struct exchange *x, const char *name, enum fact_kind kind, enum fact_kind other)
 {
 	const struct hub *h = serve_of(x)->hub;
-	struct buf b = BUF_INIT(LIST_BYTES);
-	struct fact_list list = {.out = &b};
+	struct listing list;
 
-	(void)buf_add_char(&b, '{'); /* failures stick */
-	(void)json_add_key(&b, name);
-	(void)buf_add_char(&b, '[');
+	listing_begin(&list, name);
 	fact_each(h->log, kind, h->now_ms, add_fact, &list);
 	if (other != kind)
 		fact_each(h->log, other, h->now_ms, add_fact, &list);
-	(void)buf_add_char(&b, ']');
-	(void)json_add_member_bool(&b, "more", list.more);
-	(void)buf_add_char(&b, '}');
-	serve_json_buf(x, 200, &b);
-	buf_done(&b);
+	listing_reply(x, &list);
 }
 
 void

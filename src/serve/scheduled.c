@@ -3,13 +3,11 @@
 #include "core/log.h"
 #include "core/publish.h"
 #include "proto/json.h"
+#include "serve/listing.h"
 #include "serve/query.h"
 #include "serve/serve.h"
 
 /* DELETE /publish/{scheduled} and GET /api/scheduled (docs/wire.md, "Later"). */
-
-#define LISTED_MAX 1000
-#define LIST_BYTES ((size_t)4 * 1024 * 1024)
 
 /* --- taking one back --- */
 
@@ -77,70 +75,51 @@ serve_cancel(struct exchange *x, struct slice number)
 
 /* --- the list, for administrators --- */
 
-struct listing {
-	struct buf *out;
+struct page {
+	struct listing list;
 	uint64_t after; /* that one and those before it are not listed; 0: all are */
-	uint64_t limit;
-	size_t n;
-	bool more;
 };
 
 static bool
 add_one(const struct log_scheduled *s, void *ctx)
 {
-	struct listing *list = ctx;
+	struct page *page = ctx;
+	struct buf *out = &page->list.out;
 
-	if (list->after != 0) {
-		if (s->number == list->after)
-			list->after = 0;
+	if (page->after != 0) {
+		if (s->number == page->after)
+			page->after = 0;
 		return true;
 	}
-	if (list->n == list->limit) {
-		list->more = true;
+	if (!listing_next(&page->list))
 		return false;
-	}
-	if (list->n++ > 0)
-		(void)buf_add_char(list->out, ',');
-	(void)buf_add_char(list->out, '{');
-	(void)json_add_member_u64(list->out, "scheduled", s->number);
-	(void)json_add_member_i64(list->out, "at", s->at_ms / 1000);
-	(void)json_add_member_string(list->out, "topic", s->message->topic);
+	(void)buf_add_char(out, '{');
+	(void)json_add_member_u64(out, "scheduled", s->number);
+	(void)json_add_member_i64(out, "at", s->at_ms / 1000);
+	(void)json_add_member_string(out, "topic", s->message->topic);
 	if (s->message->user_id.n > 0)
-		(void)json_add_member_string(list->out, "user", s->message->user_id);
-	return buf_add_char(list->out, '}') == 0;
-}
-
-static int
-read_query(struct exchange *x, struct listing *list, struct refusal *why)
-{
-	int r = query_u64(x, "after", &list->after, why);
-
-	if (r == 0)
-		r = query_u64(x, "limit", &list->limit, why);
-	list->limit = max_u64(1, min_u64(list->limit, LISTED_MAX));
-	return r;
+		(void)json_add_member_string(out, "user", s->message->user_id);
+	return buf_add_char(out, '}') == 0;
 }
 
 void
 serve_scheduled(struct exchange *x)
 {
-	struct buf b = BUF_INIT(LIST_BYTES);
-	struct listing list = {.out = &b, .limit = LISTED_MAX};
+	uint64_t limit = LISTING_MAX;
+	struct page page = {.after = 0};
 	struct refusal why;
 
-	if (read_query(x, &list, &why) < 0) {
+	if (query_u64(x, "after", &page.after, &why) < 0 ||
+	    query_u64(x, "limit", &limit, &why) < 0) {
 		serve_refuse(x, &why);
 		return;
 	}
-	(void)BUF_ADD_LIT(&b, "{\"scheduled\":["); /* failures stick */
-	log_each_scheduled(serve_of(x)->hub->log, add_one, &list);
-	if (list.after != 0) { /* it has gone: what came before it went first */
-		list.after = 0;
-		log_each_scheduled(serve_of(x)->hub->log, add_one, &list);
+	listing_begin(&page.list, "scheduled");
+	page.list.max = max_u64(1, min_u64(limit, LISTING_MAX));
+	log_each_scheduled(serve_of(x)->hub->log, add_one, &page);
+	if (page.after != 0) { /* it has gone: what came before it went first */
+		page.after = 0;
+		log_each_scheduled(serve_of(x)->hub->log, add_one, &page);
 	}
-	(void)buf_add_char(&b, ']');
-	(void)json_add_member_bool(&b, "more", list.more);
-	(void)buf_add_char(&b, '}');
-	serve_json_buf(x, 200, &b);
-	buf_done(&b);
+	listing_reply(x, &page.list);
 }

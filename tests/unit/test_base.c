@@ -88,6 +88,32 @@ END_TEST
 
 /* --- buffers --- */
 
+static const struct {
+	const char *text;
+	int result;
+	uint64_t value;
+} hex_numbers[] = {
+    {"0", 0, 0},
+    {"fF", 0, 255},
+    {"00000000000000010", -1, 0}, /* 17 digits */
+    {"ffffffffffffffff", 0, UINT64_MAX},
+    {"", -1, 0},
+    {"0x1", -1, 0},
+    {" 1", -1, 0},
+    {"+1", -1, 0},
+    {"1g", -1, 0},
+};
+
+START_TEST(slices_to_hex_numbers)
+{
+	uint64_t value = 7;
+	int r = slice_hex_to_u64(slice_str(hex_numbers[_i].text), &value);
+
+	ck_assert_int_eq(r, hex_numbers[_i].result);
+	ck_assert_uint_eq(value, r == 0 ? hex_numbers[_i].value : 7);
+}
+END_TEST
+
 START_TEST(buffers_append)
 {
 	struct buf b = BUF_INIT(1000);
@@ -638,6 +664,7 @@ main(void)
 	tcase_add_test(tc, slices_compare);
 	tcase_add_test(tc, slices_trim_and_cut);
 	tcase_add_loop_test(tc, slices_to_numbers, 0, (int)ARRAY_LEN(numbers));
+	tcase_add_loop_test(tc, slices_to_hex_numbers, 0, (int)ARRAY_LEN(hex_numbers));
 	tcase_add_test(tc, buffers_append);
 	tcase_add_test(tc, numbers_have_their_digits);
 	tcase_add_test(tc, buffers_are_bounded);
