@@ -85,25 +85,33 @@ log_gap_name(enum log_gap_reason reason)
 	return names[reason];
 }
 
+static bool
+parts_new(struct log *l)
+{
+	l->ring = mem_calloc(RING_FIRST_CAP, sizeof(*l->ring));
+	l->facts = facts_new();
+	l->markers = markers_new();
+	l->names = known_names_new();
+	return l->ring != NULL && l->facts != NULL && l->markers != NULL && l->names != NULL;
+}
+
+static void
+parts_free(struct log *l)
+{
+	facts_free(l->facts);
+	known_names_free(l->names);
+	markers_free(l->markers);
+	mem_free(l->ring);
+}
+
 struct log *
 log_new(const struct log_options *options, struct store *store)
 {
 	struct log *l = mem_calloc(1, sizeof(*l));
 
-	if (l != NULL) {
-		l->ring = mem_calloc(RING_FIRST_CAP, sizeof(*l->ring));
-		l->facts = facts_new();
-		l->markers = markers_new();
-		l->names = known_names_new();
-	}
-	if (l == NULL || l->ring == NULL || l->facts == NULL || l->markers == NULL ||
-	    l->names == NULL || store == NULL) {
-		if (l != NULL) {
-			known_names_free(l->names);
-			markers_free(l->markers);
-			facts_free(l->facts);
-			mem_free(l->ring);
-		}
+	if (l == NULL || !parts_new(l) || store == NULL) {
+		if (l != NULL)
+			parts_free(l);
 		mem_free(l);
 		if (store != NULL)
 			store->ops->free(store);
@@ -178,10 +186,7 @@ log_free(struct log *l)
 		mem_free(l->patterns[i]);
 	mem_free(l->patterns);
 	l->store->ops->free(l->store);
-	facts_free(l->facts);
-	known_names_free(l->names);
-	markers_free(l->markers);
-	mem_free(l->ring);
+	parts_free(l);
 	(void)pthread_mutex_destroy(&l->lock);
 	mem_free(l);
 }
