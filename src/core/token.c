@@ -1,7 +1,6 @@
 #include "core/token.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -12,31 +11,6 @@
 #include "core/token_jwks.h"
 #include "core/token_private.h"
 #include "proto/json.h"
-
-enum {
-	PART_HEADER,
-	PART_PAYLOAD,
-	PART_SIGNATURE,
-	PARTS
-};
-
-/* One token being read. */
-struct reading {
-	const struct keyring *keyring;
-	const struct config_auth *auth;
-	int64_t now_s;
-	struct slice part[PARTS]; /* as sent, pointing into text */
-	char *scratch;            /* text with its NUL, then room to decode into */
-	size_t scratch_n;
-	struct slice payload; /* decoded */
-	cJSON *header;
-	cJSON *claims;
-	unsigned alg;
-	struct slice key;  /* that the signature is checked with; absent: none but the guest key */
-	bool may_be_guest; /* the guest key is tried too */
-	bool is_guest;     /* the guest key's signature held */
-	struct token_refusal *why;
-};
 
 /* --- refusing --- */
 
@@ -70,7 +44,7 @@ token_clean(struct slice s, char out[TOKEN_CLEAN])
 
 /* Of what stands in the header or of the form: the signature is not known yet. */
 static int
-refuse_form(const struct reading *r, const char *check, const char *text)
+refuse_form(const struct token_reading *r, const char *check, const char *text)
 {
 	return token_refuse(r->why, check, false, "%s", text);
 }
@@ -82,7 +56,7 @@ refuse_form(const struct reading *r, const char *check, const char *text)
  * scratch.
  */
 static int
-split(struct reading *r, struct slice token)
+split(struct token_reading *r, struct slice token)
 {
 	struct slice rest;
 	size_t n = 0;
@@ -94,11 +68,11 @@ split(struct reading *r, struct slice token)
 	memcpy(r->scratch, token.p, token.n);
 	r->scratch[token.n] = '\0';
 	for (rest = slice_of(r->scratch, token.n); rest.p != NULL; n++) {
-		if (n == PARTS)
+		if (n == TOKEN_PARTS)
 			break;
 		r->part[n] = slice_cut(&rest, '.');
 	}
-	if (n != PARTS || rest.p != NULL)
+	if (n != TOKEN_PARTS || rest.p != NULL)
 		return refuse_form(r, "malformed", "the token is not three parts joined by dots");
 	return 0;
 }
@@ -144,7 +118,7 @@ has_small_numbers(struct slice json)
 
 /* Decode one part to out; parses as a JSON object when tree is not NULL. */
 static int
-decode(struct reading *r, struct slice part, char *out, cJSON **tree, const char *wrong)
+decode(struct token_reading *r, struct slice part, char *out, cJSON **tree, const char *wrong)
 {
 	ssize_t n = part.n == 0 ? -1 : b64url_decode(part, out);
 	int e;
@@ -166,27 +140,27 @@ decode(struct reading *r, struct slice part, char *out, cJSON **tree, const char
 /* --- header (RFC 7515, section 4) --- */
 
 static bool
-is_accepted(const struct reading *r)
+is_accepted(const struct token_reading *r)
 {
 	return (r->auth->algorithms & 1u << r->alg) != 0;
 }
 
 /* Accepted, and there is a key for it: of a key set that may not be so. */
 static bool
-is_listed(const struct reading *r)
+is_listed(const struct token_reading *r)
 {
 	return is_accepted(r) && (r->keyring->algorithms & 1u << r->alg) != 0;
 }
 
 /* Guest tokens are this daemon's own affair, whatever algorithms others may use. */
 static bool
-may_be_guest(const struct reading *r)
+may_be_guest(const struct token_reading *r)
 {
 	return r->alg == ALG_HS256 && r->auth->guests && r->keyring->has_guest_key;
 }
 
 static int
-refuse_algorithm(const struct reading *r)
+refuse_algorithm(const struct token_reading *r)
 {
 	char list[ALG_COUNT * 8] = "";
 	size_t n = 0;
@@ -203,7 +177,7 @@ refuse_algorithm(const struct reading *r)
 }
 
 static int
-check_algorithm(struct reading *r)
+check_algorithm(struct token_reading *r)
 {
 	struct slice alg = json_string(cJSON_GetObjectItemCaseSensitive(r->header, "alg"));
 
@@ -215,14 +189,14 @@ check_algorithm(struct reading *r)
 }
 
 static int
-refuse_without_kid(const struct reading *r)
+refuse_without_kid(const struct token_reading *r)
 {
 	return refuse_form(r, "kid", "kid is missing, want the id of a key of the key set");
 }
 
 /* The key of the set that kid names, and no other: not the secret, nor the guest key. */
 static int
-choose_by_kid(struct reading *r, struct slice kid)
+choose_by_kid(struct token_reading *r, struct slice kid)
 {
 	const struct token_key *key = token_jwks_find(r->keyring, kid);
 	char clean[TOKEN_CLEAN];
@@ -243,7 +217,7 @@ choose_by_kid(struct reading *r, struct slice kid)
  * kid is not looked at.
  */
 static int
-choose_key(struct reading *r, const cJSON *kid)
+choose_key(struct token_reading *r, const cJSON *kid)
 {
 	const struct keyring *k = r->keyring;
 
@@ -267,7 +241,7 @@ choose_key(struct reading *r, const cJSON *kid)
 
 /* Keys that a token brings along (jwk, jku, x5u, x5c) are never looked at. */
 static int
-check_header(struct reading *r)
+check_header(struct token_reading *r)
 {
 	const cJSON *typ = cJSON_GetObjectItemCaseSensitive(r->header, "typ");
 	const cJSON *kid = cJSON_GetObjectItemCaseSensitive(r->header, "kid");
@@ -286,7 +260,7 @@ check_header(struct reading *r)
 }
 
 static int
-check_signature(struct reading *r)
+check_signature(struct token_reading *r)
 {
 	const struct keyring *k = r->keyring;
 	int e = -EACCES;
@@ -306,258 +280,8 @@ check_signature(struct reading *r)
 	    r, "signature", "the signature does not hold (another key, or a changed token)");
 }
 
-/* --- claims (RFC 7519, section 4.1); from here on the signature holds --- */
-
-/*
- * An integer as it was written: no fraction, no exponent. *out is untouched when the claim is
- * absent.
- */
 static int
-read_integer(const struct reading *r, const char *name, bool *is_there, int64_t *out)
-{
-	struct slice raw;
-	struct slice digits;
-	uint64_t v = 0;
-	bool is_negative;
-
-	*is_there = cJSON_GetObjectItemCaseSensitive(r->claims, name) != NULL;
-	if (!*is_there)
-		return 0;
-	raw = json_raw_member(r->payload, name);
-	is_negative = raw.n > 0 && raw.p[0] == '-';
-	digits = is_negative ? slice_skip(raw, 1) : raw;
-	for (size_t i = 0; i < digits.n; i++) {
-		if (digits.p[i] < '0' || digits.p[i] > '9')
-			digits.n = 0;
-	}
-	if (digits.n == 0)
-		return token_refuse(r->why, name, true, "%s is not an integer", name);
-	if (slice_to_u64(digits, &v) < 0 || v > INT64_MAX)
-		return token_refuse(r->why, name, true, "%s is out of range", name);
-	*out = is_negative ? -(int64_t)v : (int64_t)v;
-	return 0;
-}
-
-static int64_t
-subtract(int64_t a, int64_t b)
-{
-	int64_t d;
-
-	if (__builtin_sub_overflow(a, b, &d))
-		return a < b ? INT64_MIN : INT64_MAX;
-	return d;
-}
-
-/* exp and nbf are 0 when absent; a 0 that was written counts as 1, as long ago. */
-int
-token_check_times(const struct config_auth *auth, int64_t exp, int64_t nbf, int64_t now_s,
-    struct token_refusal *why)
-{
-	int64_t leeway_s = (int64_t)min_u64(auth->leeway_ms / 1000, INT32_MAX);
-
-	if (exp != 0 && subtract(now_s, exp) >= leeway_s)
-		return token_refuse(
-		    why, "exp", true, "exp was %" PRId64 " s ago", subtract(now_s, exp));
-	if (nbf != 0 && subtract(nbf, now_s) > leeway_s)
-		return token_refuse(
-		    why, "nbf", true, "nbf is in %" PRId64 " s", subtract(nbf, now_s));
-	return 0;
-}
-
-static int
-read_times(struct reading *r, struct claims_draft *d)
-{
-	bool has_exp;
-	bool has_nbf;
-	int e = read_integer(r, "exp", &has_exp, &d->exp);
-
-	if (e == 0)
-		e = read_integer(r, "nbf", &has_nbf, &d->nbf);
-	if (e < 0)
-		return e;
-	if (!has_exp && r->auth->require_exp)
-		return token_refuse(r->why, "exp", true, "exp is missing, want an integer");
-	if (has_exp && d->exp == 0)
-		d->exp = 1;
-	return token_check_times(r->auth, d->exp, d->nbf, r->now_s, r->why);
-}
-
-static int
-check_issuer(const struct reading *r)
-{
-	const cJSON *iss = cJSON_GetObjectItemCaseSensitive(r->claims, "iss");
-	struct slice want = slice_str(r->auth->issuer);
-	char have_clean[TOKEN_CLEAN];
-	char want_clean[TOKEN_CLEAN];
-
-	if (want.n == 0 || (cJSON_IsString(iss) && slice_eq(json_string(iss), want)))
-		return 0;
-	(void)token_clean(want, want_clean);
-	if (iss == NULL)
-		return token_refuse(r->why, "iss", true, "iss is missing, want '%s'", want_clean);
-	if (!cJSON_IsString(iss))
-		return token_refuse(
-		    r->why, "iss", true, "iss is not a string, want '%s'", want_clean);
-	return token_refuse(r->why, "iss", true, "iss is '%s', want '%s'",
-	    token_clean(json_string(iss), have_clean), want_clean);
-}
-
-/* aud as an array: 1 when want is in it, 0 when not, -1 when it is not all strings. */
-static int
-find_audience(const cJSON *array, struct slice want)
-{
-	const cJSON *item;
-	int found = 0;
-
-	cJSON_ArrayForEach(item, array)
-	{
-		if (!cJSON_IsString(item))
-			return -1;
-		if (slice_eq(json_string(item), want))
-			found = 1;
-	}
-	return found;
-}
-
-static int
-check_audience(const struct reading *r)
-{
-	const cJSON *aud = cJSON_GetObjectItemCaseSensitive(r->claims, "aud");
-	const cJSON *first = cJSON_IsArray(aud) ? aud->child : aud;
-	struct slice want = slice_str(r->auth->audience);
-	char have_clean[TOKEN_CLEAN];
-	char want_clean[TOKEN_CLEAN];
-	int found;
-
-	if (want.n == 0)
-		return 0;
-	if (cJSON_IsArray(aud))
-		found = find_audience(aud, want);
-	else
-		found = !cJSON_IsString(aud) ? -1 : slice_eq(json_string(aud), want);
-	if (found == 1)
-		return 0;
-	(void)token_clean(want, want_clean);
-	if (aud == NULL)
-		return token_refuse(r->why, "aud", true, "aud is missing, want '%s'", want_clean);
-	if (found < 0)
-		return token_refuse(r->why, "aud", true,
-		    "aud is not a string or an array of strings, want '%s'", want_clean);
-	if (first == NULL)
-		return token_refuse(r->why, "aud", true, "aud is empty, want '%s'", want_clean);
-	return token_refuse(r->why, "aud", true, "aud is '%s'%s, want '%s'",
-	    token_clean(json_string(first), have_clean),
-	    first->next != NULL && first != aud ? " and others" : "", want_clean);
-}
-
-static int
-check_sub(const struct reading *r)
-{
-	const cJSON *item = cJSON_GetObjectItemCaseSensitive(r->claims, "sub");
-	struct slice sub = json_string(item);
-	const char *wrong;
-
-	if (item == NULL)
-		return token_refuse(r->why, "sub", true, "sub is missing, want a string");
-	if (!cJSON_IsString(item))
-		return token_refuse(r->why, "sub", true, "sub is not a string");
-	wrong = claims_sub_error(sub);
-	if (wrong != NULL)
-		return token_refuse(r->why, "sub", true,
-		    "sub %s, want 1 to 128 bytes without control characters", wrong);
-	if (slice_has_prefix(sub, SLICE(TOKEN_GUEST_PREFIX)) != r->is_guest)
-		return token_refuse(r->why, "sub", true, "sub is that of a %s",
-		    r->is_guest ? "user, and the key is good for guests only"
-				: "guest, and only this daemon lets those in");
-	if (slice_has_prefix(sub, SLICE(TOKEN_LOCAL_PREFIX)))
-		return token_refuse(
-		    r->why, "sub", true, "sub begins with local:, which is kept for local sockets");
-	return 0;
-}
-
-/* name and jti: strings, or absent. */
-static int
-check_labels(const struct reading *r)
-{
-	const cJSON *name = json_member(r->claims, "name");
-	const cJSON *jti = json_member(r->claims, "jti");
-	const char *wrong;
-
-	if (name != NULL && !cJSON_IsString(name))
-		return token_refuse(r->why, "name", true, "name is not a string");
-	wrong = json_string(name).n == 0 ? NULL : claims_name_error(json_string(name));
-	if (wrong != NULL)
-		return token_refuse(r->why, "name", true, "name %s", wrong);
-	if (jti != NULL && !cJSON_IsString(jti))
-		return token_refuse(r->why, "jti", true, "jti is not a string");
-	return 0;
-}
-
-/* iat: any number (RFC 7519, section 4.1.6); revocation compares whole seconds. */
-static int
-read_iat(const struct reading *r, struct claims_draft *d)
-{
-	const cJSON *iat = json_member(r->claims, "iat");
-	double v = cJSON_IsNumber(iat) ? iat->valuedouble : 0;
-
-	if (iat != NULL && !cJSON_IsNumber(iat))
-		return token_refuse(r->why, "iat", true, "iat is not a number");
-	d->iat = v <= 0 ? 0 : v >= (double)TOKEN_EXP_MAX ? TOKEN_EXP_MAX : (int64_t)v;
-	return 0;
-}
-
-static int
-read_grants(const struct reading *r, struct claims_draft *d)
-{
-	const cJSON *belfry = cJSON_GetObjectItemCaseSensitive(r->claims, "belfry");
-
-	if (r->is_guest)
-		claims_draft_add_grants(d, &r->auth->guest_defaults);
-	else if (belfry == NULL)
-		claims_draft_add_grants(d, &r->auth->defaults);
-	else
-		return claims_draft_read(d, belfry, r->why);
-	return 0;
-}
-
-static int
-read_claims(struct reading *r, struct claims **out)
-{
-	struct claims_draft times = {0};
-	struct claims_draft d;
-	struct claims *c;
-	int e = read_times(r, &times);
-
-	if (e == 0 && !r->is_guest)
-		e = check_issuer(r);
-	if (e == 0 && !r->is_guest)
-		e = check_audience(r);
-	if (e == 0)
-		e = check_sub(r);
-	if (e == 0)
-		e = check_labels(r);
-	if (e == 0)
-		e = read_iat(r, &times);
-	if (e < 0)
-		return e;
-	claims_draft_init(&d, json_string(json_member(r->claims, "sub")),
-	    json_string(json_member(r->claims, "name")),
-	    json_string(json_member(r->claims, "jti")));
-	d.exp = times.exp;
-	d.nbf = times.nbf;
-	d.iat = times.iat;
-	d.is_guest = r->is_guest;
-	e = read_grants(r, &d);
-	c = e < 0 ? NULL : claims_draft_finish(&d);
-	claims_draft_done(&d);
-	if (c == NULL)
-		return e < 0 ? e : -ENOMEM;
-	*out = c;
-	return 0;
-}
-
-static int
-read_token(struct reading *r, struct slice token, struct claims **out)
+read_token(struct token_reading *r, struct slice token, struct claims **out)
 {
 	char *decoded;
 	int e = split(r, token);
@@ -565,25 +289,25 @@ read_token(struct reading *r, struct slice token, struct claims **out)
 	if (e < 0)
 		return e;
 	decoded = r->scratch + token.n + 1;
-	e = decode(r, r->part[PART_HEADER], decoded, &r->header,
+	e = decode(r, r->part[TOKEN_HEADER], decoded, &r->header,
 	    "the header is not a JSON object in strict form");
 	if (e == 0)
 		e = check_header(r);
 	if (e == 0)
-		e = decode(r, r->part[PART_SIGNATURE], decoded, NULL, NULL);
+		e = decode(r, r->part[TOKEN_SIGNATURE], decoded, NULL, NULL);
 	if (e == 0)
-		e = decode(r, r->part[PART_PAYLOAD], decoded, &r->claims,
+		e = decode(r, r->part[TOKEN_PAYLOAD], decoded, &r->claims,
 		    "the claims are not a JSON object in strict form (UTF-8, each member once, no NUL, integers of 64 bits, 16 deep)");
 	if (e == 0)
 		e = check_signature(r);
-	return e < 0 ? e : read_claims(r, out);
+	return e < 0 ? e : token_read_claims(r, out);
 }
 
 int
 token_check(const struct keyring *k, const struct config_auth *auth, struct slice token,
     int64_t now_s, struct claims **out, struct token_refusal *why)
 {
-	struct reading r = {.keyring = k, .auth = auth, .now_s = now_s, .why = why};
+	struct token_reading r = {.keyring = k, .auth = auth, .now_s = now_s, .why = why};
 	int e;
 
 	if (token.n > TOKEN_MAX)

@@ -89,6 +89,37 @@ int token_refuse(struct token_refusal *why, const char *check, bool signature_he
 /* A copy of s for a refusal: printable ASCII without quotes and backslashes, cut. Returns out. */
 const char *token_clean(struct slice s, char out[TOKEN_CLEAN]);
 
+enum {
+	TOKEN_HEADER,
+	TOKEN_PAYLOAD,
+	TOKEN_SIGNATURE,
+	TOKEN_PARTS
+};
+
+/* One token being read. */
+struct token_reading {
+	const struct keyring *keyring;
+	const struct config_auth *auth;
+	int64_t now_s;
+	struct slice part[TOKEN_PARTS]; /* as sent, pointing into text */
+	char *scratch;                  /* text with its NUL, then room to decode into */
+	size_t scratch_n;
+	struct slice payload; /* decoded */
+	cJSON *header;
+	cJSON *claims;
+	unsigned alg;
+	struct slice key;  /* that the signature is checked with; absent: none but the guest key */
+	bool may_be_guest; /* the guest key is tried too */
+	bool is_guest;     /* the guest key's signature held */
+	struct token_refusal *why;
+};
+
+/*
+ * Make claims of a payload whose signature holds. 0 and *out (one reference), -EACCES with r->why, or
+ * -ENOMEM.
+ */
+MUST_CHECK int token_read_claims(struct token_reading *r, struct claims **out);
+
 /* exp and nbf against the clock: 0, or -EACCES with *why. */
 int token_check_times(const struct config_auth *auth, int64_t exp, int64_t nbf, int64_t now_s,
     struct token_refusal *why);
