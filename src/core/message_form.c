@@ -2,9 +2,9 @@
 
 #include "base/mem.h"
 #include "core/message.h"
-#include "proto/deflate.h"
 #include "proto/sse.h"
 #include "proto/ws.h"
+#include "proto/ws_deflate.h"
 
 /*
  * Bytes of a character that breaks a line or steers a terminal, 0 of any other: C0 (but tab),

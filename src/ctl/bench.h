@@ -9,7 +9,7 @@
 
 #include "base/buf.h"
 #include "ctl/ctl.h"
-#include "proto/deflate.h"
+#include "proto/ws_deflate.h"
 
 #define BENCH_SUB_BUCKETS 32 /* of each power of two: a figure is right within 3 % */
 #define BENCH_BUCKETS     (64 * BENCH_SUB_BUCKETS)

@@ -7,7 +7,7 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "net/conn_private.h"
-#include "proto/deflate.h"
+#include "proto/ws_deflate.h"
 
 int
 net_init(struct net *n, struct event_base *base, unsigned worker, struct config *config,

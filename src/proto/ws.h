@@ -107,7 +107,7 @@ enum ws_event {
 	WS_EV_ERROR, /* close_code says with what to close; reason text in `text` */
 };
 
-struct ws_inflater; /* one a worker; proto/deflate.h */
+struct ws_inflater; /* one a worker; proto/ws_deflate.h */
 
 /*
  * The decoder of one connection. Idle between messages it owns nothing: `partial` is allocated

@@ -4,7 +4,7 @@
 #include <errno.h>
 
 #include "base/mem.h"
-#include "proto/deflate.h"
+#include "proto/ws_deflate.h"
 
 #define FIN_BIT      0x80
 #define RSV1_BIT     0x40

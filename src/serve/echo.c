@@ -1,7 +1,7 @@
 #include "core/config.h"
 #include "net/conn.h"
-#include "proto/deflate.h"
 #include "proto/ws.h"
+#include "proto/ws_deflate.h"
 #include "serve/chat.h"
 
 /* GET /echo: every message comes back; for trying clients and proxies, and for Autobahn. */

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "proto/deflate.h"
+#include "proto/ws_deflate.h"
 
 #define ROUND_MAX (1u << 20)
 

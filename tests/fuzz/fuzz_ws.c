@@ -8,8 +8,8 @@
 
 #include "base/buf.h"
 #include "base/utf8.h"
-#include "proto/deflate.h"
 #include "proto/ws.h"
+#include "proto/ws_deflate.h"
 
 #define OPTION_BYTES 4
 #define LOG_MAX      (64u << 20)

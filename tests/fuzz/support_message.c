@@ -3,9 +3,9 @@
 #include "base/utf8.h"
 #include "core/message_record.h"
 #include "core/topic.h"
-#include "proto/deflate.h"
 #include "proto/json.h"
 #include "proto/ws.h"
+#include "proto/ws_deflate.h"
 #include "tests/fuzz/support.h"
 
 #ifdef HAVE_JANSSON

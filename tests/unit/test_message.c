@@ -5,9 +5,9 @@
 #include <string.h>
 
 #include "core/wire.h"
-#include "proto/deflate.h"
 #include "proto/json.h"
 #include "proto/ws.h"
+#include "proto/ws_deflate.h"
 #include "tests/unit/mem_faults.h"
 #include "tests/unit/support_run.h"
 

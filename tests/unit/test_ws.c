@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "proto/deflate.h"
 #include "proto/ws.h"
+#include "proto/ws_deflate.h"
 #include "tests/unit/mem_faults.h"
 
 #define ck_slice(s, text) ck_assert_msg(slice_eq((s), slice_str(text)), "got '%.*s'", SLICE_ARG(s))

@@ -22,8 +22,8 @@
 #include <stdlib.h>
 
 #include "base/buf.h"
-#include "proto/deflate.h"
 #include "proto/ws.h"
+#include "proto/ws_deflate.h"
 #include "tests/unit/support_guard.h"
 
 #define MAX_VECTORS 400

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "proto/deflate.h"
+#include "proto/ws_deflate.h"
 #include "tests/unit/mem_faults.h"
 #include "tests/unit/support_guard.h"
 

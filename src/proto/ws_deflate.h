@@ -2,8 +2,8 @@
  * permessage-deflate's codecs (RFC 7692, section 7.2), without context takeover: one inflater and
  * one deflater a worker, reset for each message. Not shared between threads.
  */
-#ifndef PROTO_DEFLATE_H
-#define PROTO_DEFLATE_H
+#ifndef PROTO_WS_DEFLATE_H
+#define PROTO_WS_DEFLATE_H
 
 #include "base/buf.h"
 #include "base/slice.h"

@@ -1,4 +1,4 @@
-#include "proto/deflate.h"
+#include "proto/ws_deflate.h"
 
 #include <errno.h>
 
