@@ -138,6 +138,11 @@ void conn_ws_close(struct conn *c, int code, struct slice reason, enum close_rea
  * for this may be within a delivery.
  */
 void conn_fail_slow(struct conn *c);
+/*
+ * Queue one message in a frame of its own; payload is copied. is_compressed: it went through ws_deflate.
+ * Without memory the connection ends.
+ */
+void conn_ws_send(struct conn *c, enum ws_opcode opcode, bool is_compressed, struct slice payload);
 /* A ping without payload. */
 void conn_ws_ping(struct conn *c);
 /* While true the socket is not read (too many unanswered requests, full queue). */

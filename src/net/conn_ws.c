@@ -7,6 +7,26 @@
  * echoed.
  */
 
+void
+conn_ws_send(struct conn *c, enum ws_opcode opcode, bool is_compressed, struct slice payload)
+{
+	struct wire *w = wire_sized(WS_SERVER_HEAD + payload.n);
+	uint8_t head[WS_SERVER_HEAD];
+	size_t head_n;
+
+	if (w == NULL) {
+		conn_fail(c, CLOSE_NO_MEMORY);
+		return;
+	}
+	head_n = ws_head_encode(head, opcode, is_compressed, payload.n);
+	memcpy(wire_room(w), head, head_n);
+	if (payload.n > 0)
+		memcpy(wire_room(w) + head_n, payload.p, payload.n);
+	w->n = (uint32_t)(head_n + payload.n);
+	(void)conn_push(c, w); /* a failure ends it */
+	wire_unref(w);
+}
+
 static void
 push_control(struct conn *c, const uint8_t *frame, size_t n)
 {

@@ -23,21 +23,8 @@ chat_of(struct session *s)
 static void
 send_frame(struct chat *c, struct slice payload)
 {
-	struct wire *w = wire_sized(WS_SERVER_HEAD + payload.n);
-	uint8_t head[WS_SERVER_HEAD];
-	size_t head_n;
-
-	if (w == NULL) {
-		conn_fail(chat_conn(c), CLOSE_NO_MEMORY);
-		return;
-	}
-	head_n = ws_head_encode(head, WS_TEXT, false, payload.n);
-	memcpy(wire_room(w), head, head_n);
-	memcpy(wire_room(w) + head_n, payload.p, payload.n);
-	w->n = (uint32_t)(head_n + payload.n);
 	counter_add(c->session.who.hub->counters, COUNTER_MESSAGES_OUT, 1);
-	conn_push(chat_conn(c), w);
-	wire_unref(w);
+	conn_ws_send(chat_conn(c), WS_TEXT, false, payload);
 }
 
 static void

@@ -1,4 +1,5 @@
 #include "core/config.h"
+#include "core/message.h"
 #include "net/conn.h"
 #include "proto/ws.h"
 #include "proto/ws_deflate.h"
@@ -6,28 +7,12 @@
 
 /* GET /echo: every message comes back; for trying clients and proxies, and for Autobahn. */
 
-#define DEFLATE_MIN 256
-
 static void
 send_back(struct conn *conn, enum ws_opcode opcode, bool is_packed, struct slice payload)
 {
-	struct wire *w = wire_sized(WS_SERVER_HEAD + payload.n);
-	uint8_t head[WS_SERVER_HEAD];
-	size_t head_n;
-
-	if (w == NULL) {
-		conn_fail(conn, CLOSE_NO_MEMORY);
-		return;
-	}
-	head_n = ws_head_encode(head, opcode, is_packed, payload.n);
-	memcpy(wire_room(w), head, head_n);
-	if (payload.n > 0)
-		memcpy(wire_room(w) + head_n, payload.p, payload.n);
-	w->n = (uint32_t)(head_n + payload.n);
 	counter_add(conn_net(conn)->counters, COUNTER_MESSAGES_IN, 1);
 	counter_add(conn_net(conn)->counters, COUNTER_MESSAGES_OUT, 1);
-	conn_push(conn, w);
-	wire_unref(w);
+	conn_ws_send(conn, opcode, is_packed, payload);
 	conn_hold_reading(conn, !conn_has_room(conn));
 }
 
@@ -43,8 +28,8 @@ static void
 on_message_deflate(struct conn *conn, void *data, enum ws_opcode opcode, struct slice payload)
 {
 	struct buf packed = BUF_INIT(payload.n);
-	bool is_packed =
-	    payload.n >= DEFLATE_MIN && ws_deflate(conn_net(conn)->deflater, payload, &packed) == 0;
+	bool is_packed = payload.n >= MESSAGE_DEFLATE_MIN &&
+			 ws_deflate(conn_net(conn)->deflater, payload, &packed) == 0;
 
 	(void)data;
 	send_back(conn, opcode, is_packed, is_packed ? buf_slice(&packed) : payload);
