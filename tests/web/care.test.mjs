@@ -2,42 +2,12 @@
 /* What people meet with on a bad day: a browser that keeps nothing, a server that is not there, words that are refused, other input than a mouse. */
 
 import assert from 'node:assert/strict';
-import { after, afterEach, before, test } from 'node:test';
+import { test } from 'node:test';
 
-import { connected, join, launch, open, reads, say, shoot } from './support/browser.mjs';
-import { Daemon } from './support/daemon.mjs';
+import { join, reads, say, shoot } from './support/browser.mjs';
+import { ALL, stage } from './support/stage.mjs';
 
-const daemon = new Daemon({ auth: { guests: true, guest_tokens_per_minute: 0 } });
-const ALL = { subscribe: ['**', 'user/**'], publish: ['**'], direct: ['*'] };
-let browser;
-let pages = [];
-
-before(async () => {
-	await daemon.start();
-	browser = await launch();
-});
-
-after(async () => {
-	await browser?.close();
-	await daemon.end();
-});
-
-afterEach(async () => {
-	const faults = pages.flatMap((page) => page.faults);
-
-	await Promise.all(pages.splice(0).map((page) => page.context().close()));
-	assert.deepEqual(faults, []);
-});
-
-/** Somebody with a token, in a room. */
-async function enter(room, sub, name, grants = ALL, options = {}) {
-	const page = await open(browser, `${daemon.url}/?room=${room}#token=${daemon.token(sub, name, grants)}`, options);
-
-	pages.push(page);
-	await connected(page);
-	await page.getByRole('list', { name: 'People' }).getByText(name, { exact: true }).waitFor();
-	return page;
-}
+const { daemon, enter, visit } = stage({ auth: { guests: true, guest_tokens_per_minute: 0 } });
 
 const box = (page) => page.getByRole('textbox', { name: 'Message', exact: true });
 const row = (page, text) => page.getByRole('log').locator('.message').filter({ has: page.getByText(text, { exact: true }) });
@@ -144,9 +114,8 @@ test('a press on a list is a click, whatever comes in between', async () => {
 });
 
 test('a browser that keeps nothing is no obstacle', async () => {
-	const page = await open(browser, 'about:blank');
+	const page = await visit('about:blank');
 
-	pages.push(page);
 	await page.addInitScript(() => {
 		for (const name of ['localStorage', 'sessionStorage']) {
 			Object.defineProperty(window, name, { get() {
@@ -169,10 +138,9 @@ test('a link with a token counts in a page that is open', async () => {
 });
 
 test('a server that is not there at first is waited for', async () => {
-	const page = await open(browser, 'about:blank');
+	const page = await visit('about:blank');
 	let failures = 1;
 
-	pages.push(page);
 	await page.route(/\/token$/, (route) => failures-- > 0 ? route.abort() : route.continue());
 	await page.goto(`${daemon.url}/?room=late`);
 	await page.getByText('The server cannot be reached. Trying again…').waitFor();

@@ -3,45 +3,15 @@
 
 import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
-import { after, afterEach, before, test } from 'node:test';
+import { test } from 'node:test';
 
 import { Chat } from '../../web/belfry.js';
-import { connected, join, launch, open, reads, say, shoot, texts } from './support/browser.mjs';
-import { Daemon } from './support/daemon.mjs';
+import { connected, join, reads, say, shoot, texts } from './support/browser.mjs';
+import { ALL, stage } from './support/stage.mjs';
 
 const WebSocket = createRequire(import.meta.url)('ws');
 const GUESTS = { guests: true, guest_tokens_per_minute: 0 };
-const daemon = new Daemon({ auth: GUESTS, storage: { backend: 'sqlite', path: 'belfry.db' } });
-const ALL = { subscribe: ['**', 'user/**'], publish: ['**'], direct: ['*'] };
-let browser;
-let pages = [];
-
-before(async () => {
-	await daemon.start();
-	browser = await launch();
-});
-
-after(async () => {
-	await browser?.close();
-	await daemon.end();
-});
-
-afterEach(async () => {
-	const faults = pages.flatMap((page) => page.faults);
-
-	await Promise.all(pages.splice(0).map((page) => page.context().close()));
-	assert.deepEqual(faults, []);
-});
-
-/** Somebody with a token, in a room. */
-async function enter(room, sub, name, grants = ALL, options = {}) {
-	const page = await open(browser, `${daemon.url}/?room=${room}#token=${daemon.token(sub, name, grants)}`, options);
-
-	pages.push(page);
-	await connected(page);
-	await page.getByRole('list', { name: 'People' }).getByText(name, { exact: true }).waitFor();
-	return page;
-}
+const { daemon, enter, visit } = stage({ auth: GUESTS, storage: { backend: 'sqlite', path: 'belfry.db' } });
 
 /** Somebody in a room who has no page. */
 async function present(room, sub, name) {
@@ -197,9 +167,8 @@ test('what is unread is counted elsewhere, and marked where one comes back', asy
 
 test('who is named is told: in the row, in the list of rooms, and by the browser when asked to', async () => {
 	const ben = await enter('inn', 'ben', 'Ben');
-	const ada = await open(browser, 'about:blank', { permissions: ['notifications'] });
+	const ada = await visit('about:blank', { permissions: ['notifications'] });
 
-	pages.push(ada);
 	await ada.addInitScript(() => {
 		window.told = [];
 		window.Notification = class {
@@ -341,9 +310,8 @@ test('a moderator mutes, puts out and bans from the list of people; the person i
 });
 
 test('invitation and curl lines are copied; another name; signing out', async () => {
-	const page = await open(browser, `${daemon.url}/?room=it's`, { permissions: ['clipboard-read', 'clipboard-write'] });
+	const page = await visit(`${daemon.url}/?room=it's`, { permissions: ['clipboard-read', 'clipboard-write'] });
 
-	pages.push(page);
 	await join(page, "it's", 'Ada');
 	await say(page, 'by Ada');
 	await page.getByRole('button', { name: 'Invite' }).click();
