@@ -171,9 +171,8 @@ refuse_algorithm(const struct token_reading *r)
 		n += (size_t)snprintf(list + n, sizeof(list) - n, "%s%s", n == 0 ? "" : ", ",
 		    token_algorithm_name(alg));
 	}
-	return token_refuse(r->why, "alg", false,
-	    "alg is none of the algorithms taken here, want %s",
-	    n == 0 ? "a guest token of this daemon" : list);
+	return token_refuse(
+	    r->why, "alg", false, "alg is none of the algorithms taken here, want %s", list);
 }
 
 static int

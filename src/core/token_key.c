@@ -75,8 +75,6 @@ load_secret(struct keyring *k, const struct config_auth *auth, char *error, size
 	}
 	if (auth->secret == NULL && auth->jwks != NULL)
 		return 0; /* the set may have some */
-	if (auth->secret == NULL && auth->guests && auth->public_key == NULL)
-		return 0; /* guests alone: theirs is a key of our own */
 	if (auth->secret == NULL || auth->secret_n == 0)
 		return token_key_complain(error, error_n,
 		    "the secret is %s: %s wants secret or secret_file (`belfryctl secret FILE` makes one)",

@@ -346,39 +346,6 @@ START_TEST(guests_have_a_key_of_their_own)
 }
 END_TEST
 
-/* Where guests are let in and nobody else has a key, nobody else needs one. */
-START_TEST(guests_alone)
-{
-	struct config_auth auth = make_auth();
-	struct token_refusal why;
-	struct claims *c = NULL;
-	struct keyring *k;
-	char text[256];
-	char *token;
-
-	auth.secret = NULL;
-	auth.secret_n = 0;
-	ck_assert_ptr_nonnull(strstr(complaint(&auth, text), "missing"));
-	auth.guests = true;
-	ck_assert_str_eq(complaint(&auth, text), "");
-	k = keyring_new(&auth, text, sizeof(text));
-	ck_assert_ptr_nonnull(k);
-	token = make_token(HS256, WELL);
-	ck_assert_int_eq(token_check(k, &auth, slice_str(token), NOW, &c, &why), -EACCES);
-	ck_assert_str_eq(why.check, "alg");
-	ck_assert_ptr_nonnull(strstr(why.text, "guest"));
-	ck_assert_str_eq(refused_by(&auth, token), "alg");
-	free(token);
-	keyring_set_guest_key(k, guest_key);
-	token = token_sign_guest(k, &auth, NULL, "Ada", NOW, NULL);
-	ck_assert_str_eq(refused_by(&auth, token), "");
-	mem_free(token);
-	keyring_free(k);
-	auth.algorithms = 1u << ALG_RS256;
-	ck_assert_ptr_nonnull(strstr(complaint(&auth, text), "missing"));
-}
-END_TEST
-
 /* Guests come in whatever algorithms others use. */
 START_TEST(guests_beside_public_keys)
 {
@@ -543,7 +510,6 @@ main(void)
 	tcase_add_test(keys, keys_are_not_confused);
 	tcase_add_test(keys, signed_tokens_are_taken);
 	tcase_add_test(keys, guests_have_a_key_of_their_own);
-	tcase_add_test(keys, guests_alone);
 	tcase_add_test(keys, guests_beside_public_keys);
 	tcase_add_test(cache, cache_shares_claims);
 	tcase_add_test(cache, cache_lives_without_memory);
