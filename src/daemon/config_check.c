@@ -274,11 +274,10 @@ check_auth(struct config_reader *r, const config_setting_t *root)
 		status = read_public_key(r, auth);
 	if (status == 0)
 		status = read_key_set(r, auth);
-	if (status == 0 && a->secret == NULL && a->public_key == NULL && a->jwks_path == NULL &&
-	    !a->guests)
+	if (status == 0 && a->secret == NULL && a->public_key == NULL && a->jwks_path == NULL)
 		status = fail_auth(r,
 		    "auth has no key: set secret_file (`belfryctl secret FILE` makes one), secret, "
-		    "public_key_file or jwks_file, or guests = true");
+		    "public_key_file or jwks_file");
 	return status;
 }
 

@@ -19,6 +19,9 @@ struct folder {
 	char path[64];
 };
 
+/* What every configuration has at least. */
+#define WITH_KEY "auth = { secret = \"0123456789abcdef0123456789abcdef\"; }; "
+
 static struct folder
 folder_new(void)
 {
@@ -66,7 +69,7 @@ load(const char *text)
 
 START_TEST(defaults_are_those_of_the_contract)
 {
-	struct config *c = load("auth = { guests = true; };");
+	struct config *c = load(WITH_KEY);
 
 	ck_assert_uint_eq(c->n_listeners, 1);
 	ck_assert_str_eq(c->listeners[0].address, "localhost");
@@ -77,7 +80,7 @@ START_TEST(defaults_are_those_of_the_contract)
 	ck_assert_uint_eq(c->trusted_proxies[0].prefix, 128);
 	ck_assert_uint_eq(c->hosts.n, 0);
 	ck_assert_uint_eq(c->auth.algorithms, 1u << ALG_HS256);
-	ck_assert_ptr_null(c->auth.secret);
+	ck_assert_uint_eq(c->auth.secret_n, 32);
 	ck_assert_uint_eq(c->auth.leeway_ms, 30000);
 	ck_assert(c->auth.require_exp && c->auth.explain);
 	ck_assert_str_eq(c->auth.cookie, "belfry");
@@ -158,6 +161,7 @@ static const struct {
     /* what is not there */
     {"", 1, "auth has no key"},
     {"\n\nauth = { secret = \"\"; };", 3, "auth has no key"},
+    {"\nauth = { guests = true; };", 2, "auth has no key"},
     {"auth = { secret = \"a\"; secret_file = \"b\"; };", 1, "both"},
     {"topics = ( { history = 3; } );", 1, "'match' is missing in topics"},
     {"feeds = (\n { every = 1; } );", 2, "'topic' is missing in feeds"},
@@ -381,8 +385,8 @@ END_TEST
 
 START_TEST(harmless_things_are_taken)
 {
-	config_unref(load(
-	    "auth = { guests = true; }; hooks = ( ); feeds = [ ];\n"
+	config_unref(load(WITH_KEY
+	    "hooks = ( ); feeds = [ ];\n"
 	    "listen = ( { }, { port = 0; }, { port = 0; } );\n"
 	    "limits = { connections = 0; messages_per_second = 0x10; drain = 0; topics = 10L; };\n"
 	    "topics = ( ); chat = { leave_grace = \"0s\"; };"));
@@ -523,12 +527,10 @@ END_TEST
 
 START_TEST(changed_keys_that_need_a_restart)
 {
-	struct config *a = load("auth = { guests = true; };");
-	struct config *b =
-	    load("auth = { guests = true; }; limits = { message = 10; }; echo = true;");
-	struct config *c =
-	    load("auth = { guests = true; }; workers = 2; storage = { cache = \"1M\"; };\n"
-		 "listen = ( { port = 81; } );");
+	struct config *a = load(WITH_KEY);
+	struct config *b = load(WITH_KEY "limits = { message = 10; }; echo = true;");
+	struct config *c = load(WITH_KEY "workers = 2; storage = { cache = \"1M\"; };\n"
+					 "listen = ( { port = 81; } );");
 	struct buf out = BUF_INIT(1024);
 
 	ck_assert_int_eq(config_changed_keys(a, b, &out), 0);
