@@ -165,7 +165,7 @@ bench-churn: all	## 2,000 clients at random for 5 minutes, every message account
 	@$(srcdir)/tests/bench/churn.py
 bench-scaling: all bench/floor	## how cost grows with connections, topics and messages: docs/scaling.svg
 	@$(srcdir)/tests/bench/scaling.py $(srcdir)
-bench-durable: bench/durable	## messages a second with storage.sync = full, against a bare loop of SQLite transactions, 2 min
+bench-durable: bench/durable	## messages a second with storage.sync = full, against a bare loop of SQLite transactions, 3 min
 	@mkdir -p bench/durable.d && bench/durable bench/durable.d
 	@echo 'The same where each flush takes 2 ms:' && bench/durable -f 2 bench/durable.d
 	@echo 'Each publisher says 20 a second, at random moments:' && bench/durable -o 20 -s 2 bench/durable.d

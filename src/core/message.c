@@ -223,7 +223,7 @@ add_tags(struct buf *b, const struct message_notice *in)
 	(void)buf_add_char(b, ']');
 }
 
-/* Members of a notification, in the order of CONTRACT 6. */
+/* Members of a notification, in the order of docs/wire.md, "Event streams". */
 static void
 add_notice(struct buf *b, const struct message_notice *in, int64_t now_ms)
 {
@@ -311,96 +311,89 @@ message_notice(const struct message_notice *in, struct slice data_text,
 	return m;
 }
 
-struct message *
-message_typing(struct slice topic, struct message_from user, bool typing, uint64_t origin)
+static void
+add_room(struct message_draft *d, struct slice topic)
+{
+	(void)json_add_member_string(&d->json, "room", topic_room(topic));
+}
+
+/* Of what is told once and not kept: all its members are there. */
+static struct message *
+finish_passing(struct message_draft *d, struct slice topic, struct message_from user,
+    enum message_kind kind, struct slice event, uint64_t origin)
 {
 	struct message_parts parts = {.topic = topic, .name = user.name, .user_id = user.user_id};
 	struct message *m;
-	struct message_draft d UNCLEARED;
 
-	START(&d, "typing");
-	(void)json_add_member_string(&d.json, "room", topic_room(topic));
-	message_add_user(&d.json, "user", &user);
-	(void)json_add_member_bool(&d.json, "typing", typing);
-	(void)buf_add_char(&d.json, '}');
-	m = message_finish(&d, &parts);
+	(void)buf_add_char(&d->json, '}');
+	m = message_finish(d, &parts);
 	if (m == NULL)
 		return NULL;
-	m->kind = MESSAGE_TYPING;
-	m->event = SLICE("typing");
+	m->kind = kind;
+	m->event = event;
 	m->origin = origin;
 	return m;
 }
 
 struct message *
+message_typing(struct slice topic, struct message_from user, bool typing, uint64_t origin)
+{
+	struct message_draft d UNCLEARED;
+
+	START(&d, "typing");
+	add_room(&d, topic);
+	message_add_user(&d.json, "user", &user);
+	(void)json_add_member_bool(&d.json, "typing", typing);
+	return finish_passing(&d, topic, user, MESSAGE_TYPING, SLICE("typing"), origin);
+}
+
+struct message *
 message_read(struct slice topic, struct message_from user, uint64_t id, uint64_t origin)
 {
-	struct message_parts parts = {.topic = topic, .name = user.name, .user_id = user.user_id};
-	struct message *m;
 	struct message_draft d UNCLEARED;
 
 	START(&d, "read");
-	(void)json_add_member_string(&d.json, "room", topic_room(topic));
+	add_room(&d, topic);
 	message_add_user(&d.json, "user", &user);
 	(void)json_add_member_u64(&d.json, "read", id);
-	(void)buf_add_char(&d.json, '}');
-	m = message_finish(&d, &parts);
-	if (m == NULL)
-		return NULL;
-	m->kind = MESSAGE_READ;
-	m->event = SLICE("read");
-	m->origin = origin;
-	return m;
+	return finish_passing(&d, topic, user, MESSAGE_READ, SLICE("read"), origin);
 }
 
 struct message *
 message_presence(
     struct slice topic, struct message_from user, bool joined, size_t count, uint64_t origin)
 {
-	struct message_parts parts = {.topic = topic, .name = user.name, .user_id = user.user_id};
-	struct message *m;
 	struct message_draft d UNCLEARED;
 
 	if (joined)
 		START(&d, "user_joined");
 	else
 		START(&d, "user_left");
-	(void)json_add_member_string(&d.json, "room", topic_room(topic));
+	add_room(&d, topic);
 	message_add_user(&d.json, "user", &user);
 	(void)json_add_member_u64(&d.json, "count", count);
-	(void)buf_add_char(&d.json, '}');
-	m = message_finish(&d, &parts);
-	if (m == NULL)
-		return NULL;
-	m->kind = joined ? MESSAGE_USER_JOINED : MESSAGE_USER_LEFT;
-	m->event = joined ? SLICE("user_joined") : SLICE("user_left");
-	m->origin = origin;
-	return m;
+	return joined
+		   ? finish_passing(
+			 &d, topic, user, MESSAGE_USER_JOINED, SLICE("user_joined"), origin)
+		   : finish_passing(&d, topic, user, MESSAGE_USER_LEFT, SLICE("user_left"), origin);
 }
 
 struct message *
 message_crowd(struct slice topic, size_t count, struct slice members)
 {
-	struct slice type = members.p == NULL ? SLICE("count") : SLICE("members");
-	struct message_parts parts = {.topic = topic};
-	struct message *m;
+	struct message_from nobody = {SLICE_NONE, SLICE_NONE};
 	struct message_draft d UNCLEARED;
 
 	if (members.p == NULL)
 		START(&d, "count");
 	else
 		START(&d, "members");
-	(void)json_add_member_string(&d.json, "room", topic_room(topic));
+	add_room(&d, topic);
 	(void)json_add_member_u64(&d.json, "count", count);
 	if (members.p != NULL)
 		(void)json_add_member_raw(&d.json, "members", members);
-	(void)buf_add_char(&d.json, '}');
-	m = message_finish(&d, &parts);
-	if (m == NULL)
-		return NULL;
-	m->kind = MESSAGE_COUNT;
-	m->event = type;
-	return m;
+	return finish_passing(&d, topic, nobody, MESSAGE_COUNT,
+	    members.p == NULL ? SLICE("count") : SLICE("members"), 0);
 }
 
 struct message *

@@ -18,8 +18,6 @@
 #include "proto/json.h"
 #include "proto/sse.h"
 
-#define TTL_MAX_S ((uint64_t)10 * 365 * 24 * 3600)
-
 /* --- from JSON --- */
 
 static int
@@ -96,7 +94,8 @@ draft_from_json(struct json_flat *f, struct draft *out, struct refusal *why)
 	    field_string(f, "key", &out->key, why) < 0 ||
 	    field_string(f, "to", &out->to, why) < 0 || take_tags(f, out, why) < 0 ||
 	    take_integer(f, "priority", 1, 5, &priority, why) < 0 ||
-	    take_integer(f, "ttl", 1, TTL_MAX_S, &out->ttl_s, why) < 0 || take_at(f, out, why) < 0)
+	    take_integer(f, "ttl", 1, DRAFT_TTL_MAX, &out->ttl_s, why) < 0 ||
+	    take_at(f, out, why) < 0)
 		return -1;
 	out->priority = (unsigned)priority;
 	return field_data(f, &out->data, &out->data_text, why);
@@ -185,7 +184,7 @@ check_topic(struct draft *d, const struct claims *who, struct refusal *why)
 	return 0;
 }
 
-/* Names that streams use themselves: a publisher cannot fake them (CONTRACT 6). */
+/* Names that streams use themselves: a publisher cannot fake them (docs/wire.md, "Event streams"). */
 static bool
 is_reserved_event(struct slice event)
 {
@@ -409,7 +408,7 @@ draft_message(struct hub *h, const struct claims *who, struct message_from from,
 		make_notice(d, from, rule, h, origin, &m);
 	}
 	if (m == NULL)
-		return refuse(why, ERROR_UNAVAILABLE, "no memory for the message; try again");
+		return refuse_memory(why);
 	*out = (struct append_item){
 	    .message = m, .what = d->at_ms == 0 ? APPEND_NOW : APPEND_LATER, .at_ms = d->at_ms};
 	append_set_also(out, h->config);

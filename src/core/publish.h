@@ -1,5 +1,5 @@
 /*
- * Publishing (CONTRACT 7): what all its forms — text with headers, JSON, form, WebSocket — come
+ * docs/wire.md, "Publishing": what all its forms — text with headers, JSON, form, WebSocket — come
  * down to, checked once. Worker thread only.
  */
 #ifndef CORE_PUBLISH_H
@@ -16,6 +16,7 @@
 #define DRAFT_NAME_MAX  64 /* event */
 #define DRAFT_CLICK_MAX 2000
 #define DRAFT_TITLE_MAX 1000
+#define DRAFT_TTL_MAX   ((uint64_t)10 * 365 * 24 * 3600) /* seconds */
 #define DRAFT_AT_WANTED                                                                            \
 	"at must be a time (RFC 3339), seconds since 1970, or a while from now such as +10m"
 

@@ -3,7 +3,7 @@
 #include "proto/http.h"
 #include "proto/json.h"
 
-/* `at`: when a message is to be published (CONTRACT 7). */
+/* `at`: when a message is to be published (docs/wire.md, "Later"). */
 
 static int
 time_of_text(struct slice s, int64_t now_ms, int64_t *out_ms, struct refusal *why)

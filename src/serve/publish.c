@@ -13,7 +13,7 @@
 #include "serve/query.h"
 #include "serve/serve.h"
 
-/* POST /publish, POST /publish/{topic} (CONTRACT 7). */
+/* POST /publish, POST /publish/{topic} (docs/wire.md, "Publishing"). */
 
 /* --- answering --- */
 
@@ -181,7 +181,7 @@ make_json_array(struct work *w, struct slice array)
 	}
 	a = append_new(n);
 	if (a == NULL) {
-		(void)append_refusal(-ENOMEM, &w->why);
+		(void)refuse_memory(&w->why);
 		return NULL;
 	}
 	for (unsigned i = 0; json_raw_element(&array, &text); i++) {

@@ -9,8 +9,6 @@
 #include "proto/url.h"
 #include "serve/query.h"
 
-#define TTL_MAX_S ((uint64_t)10 * 365 * 24 * 3600)
-
 /* The names, by where they may stand; the order is that of publish_fields.values. */
 enum field {
 	F_TOPIC,
@@ -259,9 +257,9 @@ take_ttl(const struct publish_fields *f, struct draft *d, struct refusal *why)
 {
 	struct slice s = slice_trim(f->values[F_TTL]);
 
-	if (slice_to_u64(s, &d->ttl_s) < 0 || d->ttl_s == 0 || d->ttl_s > TTL_MAX_S)
+	if (slice_to_u64(s, &d->ttl_s) < 0 || d->ttl_s == 0 || d->ttl_s > DRAFT_TTL_MAX)
 		return refuse(why, ERROR_BAD_FIELD, "ttl must be seconds from 1 to %llu",
-		    (unsigned long long)TTL_MAX_S);
+		    (unsigned long long)DRAFT_TTL_MAX);
 	return 0;
 }
 

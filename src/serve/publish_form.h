@@ -1,5 +1,5 @@
 /*
- * The fields of a text or form publish (CONTRACT 7): body, headers (also with X-), query
+ * The fields of a text or form publish (docs/wire.md, "Publishing"): body, headers (also with X-), query
  * parameters. Worker thread only.
  */
 #ifndef SERVE_PUBLISH_FORM_H
@@ -25,7 +25,7 @@ void publish_fields_begin(struct publish_fields *f);
 void publish_fields_done(struct publish_fields *f);
 /*
  * may_be_form: the body is application/x-www-form-urlencoded; it counts as a form only by the
- * rule of CONTRACT 7, else it is text. 0, or -1 with *why.
+ * rule of docs/wire.md, else it is text. 0, or -1 with *why.
  */
 MUST_CHECK int publish_read_fields(struct exchange *x, bool may_be_form, struct publish_fields *f,
     struct draft *out, struct refusal *why);
