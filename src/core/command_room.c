@@ -103,9 +103,10 @@ joined_room(struct session *s, struct slice room, struct sub **out, struct refus
 			r = refuse(why, ERROR_NOT_JOINED, "not in any room: join one first");
 	}
 	buf_done(&topic);
-	if (r == 0)
-		*out = sub;
-	return r;
+	if (r != 0)
+		return -1;
+	*out = sub;
+	return 0;
 }
 
 /* --- handlers --- */

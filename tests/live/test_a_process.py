@@ -484,14 +484,6 @@ def test_reload_logging(start):
     assert d.alive()
 
 
-def test_guests_alone(start):
-    """Where guests are let in and nobody else, no secret is needed."""
-    d = start({"auth": {"secret_file": None, "guests": True}})
-    r = d.http("POST", "/token", {"Content-Type": "application/json"}, '{"name":"Ada"}').ok().json()
-    d.ws(token=r["token"]).sync()
-    d.http("GET", "/history?topic=chat/a", token=d.token()).problem(401, "invalid_token")
-
-
 def test_reload_while_it_starts(tmp_path):
     """It waits, and ends nothing."""
     d = Daemon(tmp_path / "d", {"storage": {"backend": "sqlite", "path": "belfry.db"}})

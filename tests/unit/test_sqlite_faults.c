@@ -258,6 +258,7 @@ START_TEST(writer_recovers)
 	append(&t.w, 1);
 	append(&t.w, 2);
 	ck_assert(world_restart(&t.w));
+	world_settle(&t.w); /* until then the connection is the writer's */
 	/* it has to look at the disk again */
 	(void)sqlite3_db_release_memory(sqlite_of(t.w.store->inner)->db.handle);
 	vfs_fail_at(FAULT_DAMAGE, 1, true);
