@@ -46,6 +46,8 @@ export class Hub {
 	#asked = new Map();
 	#lastRef = 0;
 	#isStream = false;
+	/** @type {string | undefined} the room of a stream's address, joined before anybody has asked: what is said there comes at once */
+	#addressed = undefined;
 	/** @type {Array<{tab: string, message: Json}>} */
 	#joins = [];
 	/** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -78,6 +80,7 @@ export class Hub {
 		const socket = this.#socket = this.line(hello);
 
 		this.#isStream = hello.transport === 'sse';
+		this.#addressed = hello.room;
 		socket.onmessage = (event) => this.#receive(event.data);
 		socket.onerror = () => {};
 		socket.onclose = ({ code, reason, error }) => {
@@ -319,7 +322,7 @@ export class Hub {
 		if (message.type === 'ack')
 			this.#echo(tab, request, message);
 		if (feed !== undefined && feed.held !== null && message.type !== 'error') {
-			const isMixed = [...this.#tabs].some(([other, feeds]) => other !== tab && [...feeds.values()].some((one) => one.kind === kind && (kind === 'topic' || one.name === feed.name)));
+			const isMixed = (kind === 'room' && feed.name === this.#addressed) || [...this.#tabs].some(([other, feeds]) => other !== tab && [...feeds.values()].some((one) => one.kind === kind && (kind === 'topic' || one.name === feed.name)));
 			feed.heldUntil = isMixed ? Date.now() + MOST_HELD_MS : 0;
 		}
 		if (feed !== undefined)
