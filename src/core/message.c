@@ -329,7 +329,7 @@ finish_passing(struct message_draft *d, struct slice topic, struct message_from 
 	m = message_finish(d, &parts);
 	if (m == NULL)
 		return NULL;
-	m->kind = kind;
+	m->kind = (uint8_t)kind;
 	m->event = event;
 	m->origin = origin;
 	return m;
