@@ -143,6 +143,7 @@ struct wrap {
 	struct buf *out;
 	size_t indent;
 	size_t width;
+	size_t start; /* the column where this line begins */
 	size_t column;
 };
 
@@ -153,7 +154,8 @@ next_line(struct wrap *w)
 
 	(void)buf_add_char(w->out, '\n'); /* failures stick, here and below */
 	(void)buf_add(w->out, spaces, w->indent);
-	w->column = w->indent;
+	w->start = w->indent;
+	w->column = w->start;
 }
 
 static size_t
@@ -192,7 +194,7 @@ add_word(struct wrap *w, struct slice s)
 int
 text_add_wrapped(struct buf *out, struct slice s, size_t indent, size_t width)
 {
-	struct wrap w = {out, min_size(indent, INDENT_MAX), width, 0};
+	struct wrap w = {out, min_size(indent, INDENT_MAX), width, 0, 0};
 
 	if (width > 0 && width <= w.indent + 8)
 		w.width = 0; /* so narrow a terminal breaks lines itself */
@@ -212,9 +214,10 @@ text_add_wrapped(struct buf *out, struct slice s, size_t indent, size_t width)
 		while (word < s.n && s.p[word] != ' ' && s.p[word] != '\n')
 			word++;
 		columns = columns_of(slice_of(s.p + space, word - space));
-		if (w.width > 0 && w.column + space + columns > w.width && w.column > w.indent &&
-		    space > 0) {
-			next_line(&w); /* the spaces before it go */
+		if (w.width > 0 && w.column + space + columns > w.width && space > 0) {
+			/* the spaces go; at a line's beginning or end nothing else is needed */
+			if (w.column > w.start && columns > 0)
+				next_line(&w);
 		} else {
 			w.column += space;
 			(void)buf_add(out, s.p, space); /* failures stick */
