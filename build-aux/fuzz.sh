@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
 # fuzz.sh: builds the fuzzers with clang's libFuzzer and the sanitizers in fuzz/ of the build folder, and runs each for
-# FUZZ_SECONDS. What is found new goes to fuzz/corpus; what crashes, to fuzz/crash-*, and is worth a test vector.
+# FUZZ_SECONDS; with FUZZ_SEED its chances are the same each time. What is found new goes to fuzz/corpus; what
+# crashes, to fuzz/crash-*, and is worth a test vector.
 set -u
 src=$(cd "$(dirname "$0")/.." && pwd) || exit 1
 seconds=${FUZZ_SECONDS:-60}
+seed=${FUZZ_SEED:-0} # 0: another each time
 jobs=$(nproc 2>/dev/null || echo 2)
 . "$src/build-aux/tally.sh"
 
@@ -20,7 +22,7 @@ run_fuzzer() {
 	mkdir -p "corpus/$name"
 	[ ! -f "$2/tests/fuzz/$name.dict" ] || dict=("-dict=$2/tests/fuzz/$name.dict")
 	[ ! -d "$2/tests/fuzz/corpus/$name" ] || seeds=("$2/tests/fuzz/corpus/$name")
-	$RUN "$bin" -max_total_time="$3" -timeout=10 -rss_limit_mb=1024 -max_len=16384 -print_final_stats=1 \
+	$RUN "$bin" -max_total_time="$3" "-seed=$4" -timeout=10 -rss_limit_mb=1024 -max_len=16384 -print_final_stats=1 \
 		"-artifact_prefix=crash-$name-" "${dict[@]}" "corpus/$name" "${seeds[@]}" >"$name.log" 2>&1 </dev/null
 	echo "$name $?"
 }
@@ -41,5 +43,5 @@ while read -r name status; do
 		tail -n 40 "$name.log" | sed 's/^/    /'
 	fi
 done < <(for f in fuzzers/fuzz_*; do [ ! -x "$f" ] || echo "$f"; done |
-	xargs -r -P "$jobs" -I '{}' bash -c 'run_fuzzer "$@"' - '{}' "$src" "$seconds")
+	xargs -r -P "$jobs" -I '{}' bash -c 'run_fuzzer "$@"' - '{}' "$src" "$seconds" "$seed")
 finish
