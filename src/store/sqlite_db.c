@@ -17,8 +17,8 @@ db_text(const struct db *db)
 	return db->text[0] == '\0' ? sqlite3_errstr(db->code) : db->text;
 }
 
-static int
-failed(struct db *db)
+int
+db_fail(struct db *db)
 {
 	db->code = db->handle == NULL ? SQLITE_CANTOPEN : sqlite3_extended_errcode(db->handle);
 	(void)snprintf(db->text, sizeof(db->text), "%s",
@@ -30,8 +30,8 @@ int
 db_exec(struct db *db, const char *sql)
 {
 	if (db->handle == NULL)
-		return failed(db);
-	return sqlite3_exec(db->handle, sql, NULL, NULL, NULL) == SQLITE_OK ? 0 : failed(db);
+		return db_fail(db);
+	return sqlite3_exec(db->handle, sql, NULL, NULL, NULL) == SQLITE_OK ? 0 : db_fail(db);
 }
 
 static const char *
@@ -61,7 +61,7 @@ db_init(struct db *db, const struct db_open *o)
 
 	*db = (struct db){0};
 	if (sqlite3_open_v2(o->path, &db->handle, flags, o->vfs) != SQLITE_OK)
-		return failed(db);
+		return db_fail(db);
 	(void)sqlite3_extended_result_codes(db->handle, 1);
 	(void)sqlite3_busy_timeout(db->handle, DB_BUSY_MS);
 	if (!o->may_write)
@@ -126,7 +126,7 @@ db_stmt(struct db *db, enum db_query query)
 	if (*s == NULL) {
 		if (db->handle == NULL || sqlite3_prepare_v3(db->handle, queries[query], -1,
 					      SQLITE_PREPARE_PERSISTENT, s, NULL) != SQLITE_OK) {
-			(void)failed(db);
+			(void)db_fail(db);
 			return NULL;
 		}
 	} else {
@@ -143,7 +143,7 @@ db_step(struct db *db, sqlite3_stmt *s)
 	if (r == SQLITE_ROW)
 		return 1;
 	if (s != NULL && r != SQLITE_DONE)
-		(void)failed(db);
+		(void)db_fail(db);
 	if (s != NULL)
 		(void)sqlite3_reset(s);
 	return r == SQLITE_DONE ? 0 : -1;
@@ -311,7 +311,7 @@ pragma_get(struct db *db, const char *sql, int *out)
 		*out = sqlite3_column_int(s, 0);
 		r = 0;
 	} else {
-		(void)failed(db);
+		(void)db_fail(db);
 	}
 	(void)sqlite3_finalize(s);
 	return r;

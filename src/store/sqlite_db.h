@@ -195,6 +195,8 @@ bool db_is_within(const struct db *db);
  * else has the lock or memory is short, for then this one is as good.
  */
 bool db_has_failed(const struct db *db);
+/* Keep what SQLite's last call, which has failed, says of it. -1. */
+int db_fail(struct db *db);
 /* Of the last failure, for people. */
 const char *db_text(const struct db *db);
 /* Run SQL without results. 0 or -1. */

@@ -215,6 +215,7 @@ open_db(struct opening *at, struct sqlite_store *s)
 	    db_meta_get(&s->db, "sync", &last_sync) < 0)
 		return fail_db(at, &s->db, "it cannot be read");
 	s->has_gap = is_clean == 0 && last_sync != SYNC_FULL;
+	atomic_store(&s->is_wal_doubtful, is_clean == 0);
 	r = is_clean == 0 ? look_for_damage(&s->db) : 0;
 	if (r == -EUCLEAN)
 		return fail(at, r, "it is damaged", "");

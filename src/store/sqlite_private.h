@@ -216,6 +216,11 @@ struct sqlite_store {
 	unsigned n_sweeps;
 	unsigned wipe;    /* enum sqlite_wipe: what a deletion has left to do */
 	bool must_reopen; /* the disk or the file has failed */
+	/*
+	 * a flush failed, or the last run ended before its end: something in the WAL may never reach the
+	 * disk, and what is written behind it would be lost with it
+	 */
+	_Atomic bool is_wal_doubtful;
 	bool is_secure;   /* pages that are given up are overwritten at this moment */
 	bool is_beside;   /* this transaction is none of the publishers' */
 	bool is_lazy;     /* the connection does not wait for the disk at this moment */
@@ -383,6 +388,8 @@ MUST_CHECK int sqlite_wal_open(struct sqlite_store *s);
 void *sqlite_mover(void *arg);
 /* After each of the writer's transactions. */
 void sqlite_wal_look(struct sqlite_store *s);
+/* All of it is in the database, and the next transaction begins it anew. The writer. 0 or -1. */
+MUST_CHECK int sqlite_wal_empty(struct sqlite_store *s);
 
 /* --- sqlite_figures.c --- */
 void sqlite_metrics(struct store *store, struct buf *out);

@@ -53,6 +53,8 @@ move(struct sqlite_store *s, struct db *db, int mode)
 	}
 	if (r == SQLITE_OK)
 		return 0;
+	if (r == SQLITE_IOERR_FSYNC)
+		atomic_store(&s->is_wal_doubtful, true);
 	return (r & 0xff) == SQLITE_BUSY || (r & 0xff) == SQLITE_LOCKED ? -EBUSY : -1;
 }
 
@@ -86,6 +88,17 @@ empty(struct sqlite_store *s)
 	if (may_wait)
 		s->waited_us = r < 0 ? now : 0;
 	(void)sqlite3_busy_timeout(s->db.handle, DB_BUSY_MS);
+}
+
+int
+sqlite_wal_empty(struct sqlite_store *s)
+{
+	int r;
+
+	(void)sqlite3_busy_timeout(s->db.handle, READERS_MS);
+	r = move(s, &s->db, SQLITE_CHECKPOINT_RESTART) < 0 ? db_fail(&s->db) : 0;
+	(void)sqlite3_busy_timeout(s->db.handle, DB_BUSY_MS);
+	return r;
 }
 
 void

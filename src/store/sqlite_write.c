@@ -67,6 +67,10 @@ sqlite_begin(struct sqlite_store *s, bool is_lazy)
 		s->must_reopen = false;
 		s->is_lazy = false;
 	}
+	if (atomic_exchange(&s->is_wal_doubtful, false) && sqlite_wal_empty(s) < 0) {
+		atomic_store(&s->is_wal_doubtful, true);
+		return -1;
+	}
 	s->db.code = SQLITE_OK; /* of this transaction nothing has failed */
 	s->db.text[0] = '\0';
 	s->db.has_indexed = false;
@@ -118,6 +122,8 @@ sqlite_end(struct sqlite_store *s, int status)
 		s->db.code = code;
 		/* a connection that could not be made whole is none */
 		s->must_reopen = s->must_reopen || db_has_failed(&s->db);
+		if (code == SQLITE_IOERR_FSYNC)
+			atomic_store(&s->is_wal_doubtful, true);
 		if ((code & 0xff) == SQLITE_CORRUPT && s->db.has_indexed)
 			sqlite_index_report(s);
 		note_trouble(s, db_text(&s->db));

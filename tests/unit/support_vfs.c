@@ -5,9 +5,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "tests/unit/support_disk.h"
+
 struct faulty_file {
 	sqlite3_file base;
 	sqlite3_file *real; /* behind the struct */
+	const char *name;   /* SQLite's: it lives as long */
 	bool is_database;
 	bool is_wal;
 };
@@ -20,12 +23,22 @@ static _Atomic bool lasting;
 static _Atomic bool failed;
 static _Atomic bool held;
 static _Atomic unsigned n_waiting;
+static _Atomic unsigned n_open;
 static _Atomic long long flushed;
 
 static sqlite3_file *
 real(sqlite3_file *f)
 {
 	return ((struct faulty_file *)(void *)f)->real;
+}
+
+/* Those without a name are nobody's but SQLite's. */
+static const char *
+name_of(sqlite3_file *f)
+{
+	const char *name = ((struct faulty_file *)(void *)f)->name;
+
+	return name == NULL ? "(temporary)" : name;
 }
 
 static bool
@@ -81,6 +94,7 @@ vfs_is_waiting(void)
 static int
 file_close(sqlite3_file *f)
 {
+	atomic_fetch_sub(&n_open, 1);
 	return real(f)->pMethods->xClose(real(f));
 }
 
@@ -97,6 +111,13 @@ file_read(sqlite3_file *f, void *p, int n, sqlite3_int64 at)
 }
 
 static int
+write_real(sqlite3_file *f, const void *p, int n, sqlite3_int64 at)
+{
+	disk_write(name_of(f), p, (size_t)n, (size_t)at);
+	return real(f)->pMethods->xWrite(real(f), p, n, at);
+}
+
+static int
 file_write(sqlite3_file *f, const void *p, int n, sqlite3_int64 at)
 {
 	if (fails(FAULT_WRITE))
@@ -104,17 +125,19 @@ file_write(sqlite3_file *f, const void *p, int n, sqlite3_int64 at)
 	if (fails(FAULT_FULL))
 		return SQLITE_FULL;
 	if (fails(FAULT_SHORT)) {
-		(void)real(f)->pMethods->xWrite(real(f), p, n / 2, at);
+		(void)write_real(f, p, n / 2, at);
 		return SQLITE_IOERR_WRITE;
 	}
-	return real(f)->pMethods->xWrite(real(f), p, n, at);
+	return write_real(f, p, n, at);
 }
 
 static int
 file_truncate(sqlite3_file *f, sqlite3_int64 n)
 {
-	return fails(FAULT_WRITE) ? SQLITE_IOERR_TRUNCATE
-				  : real(f)->pMethods->xTruncate(real(f), n);
+	if (fails(FAULT_WRITE))
+		return SQLITE_IOERR_TRUNCATE;
+	disk_truncate(name_of(f), (size_t)n);
+	return real(f)->pMethods->xTruncate(real(f), n);
 }
 
 static void
@@ -130,13 +153,17 @@ note_flushed(sqlite3_file *f)
 static int
 file_sync(sqlite3_file *f, int flags)
 {
+	bool has_failed;
+
 	(void)flags;
 	note_flushed(f);
 	atomic_fetch_add(&n_waiting, 1);
 	while (atomic_load(&held))
 		(void)usleep(100);
 	atomic_fetch_sub(&n_waiting, 1);
-	return fails(FAULT_SYNC) ? SQLITE_IOERR_FSYNC : SQLITE_OK;
+	has_failed = fails(FAULT_SYNC);
+	disk_flush(name_of(f), has_failed);
+	return has_failed ? SQLITE_IOERR_FSYNC : SQLITE_OK;
 }
 
 static int
@@ -236,13 +263,26 @@ vfs_open(sqlite3_vfs *vfs, sqlite3_filename name, sqlite3_file *f, int flags, in
 	f->pMethods = NULL;
 	if (file->is_database && fails(FAULT_OPEN))
 		return SQLITE_PERM;
+	if (atomic_load(&n_open) == 0 && !disk_restore())
+		return SQLITE_CANTOPEN;
+	file->name = name;
 	r = real_vfs->xOpen(real_vfs, name, file->real, flags, out);
 	f->pMethods = file->real->pMethods == NULL ? NULL : &methods;
+	if (f->pMethods != NULL) /* then it will be closed */
+		atomic_fetch_add(&n_open, 1);
 	file->is_wal = (flags & SQLITE_OPEN_WAL) != 0;
 	if (r == SQLITE_OK && file->is_wal &&
 	    real(f)->pMethods->xFileSize(real(f), &n) == SQLITE_OK && n == 0)
 		atomic_store(&flushed, 0); /* a new one */
 	return r;
+}
+
+static int
+vfs_delete(sqlite3_vfs *vfs, const char *name, int must_sync)
+{
+	(void)vfs;
+	disk_delete(name);
+	return real_vfs->xDelete(real_vfs, name, must_sync);
 }
 
 bool
@@ -256,5 +296,6 @@ vfs_init(void)
 	faulty.pNext = NULL;
 	faulty.szOsFile = (int)sizeof(struct faulty_file) + real_vfs->szOsFile;
 	faulty.xOpen = vfs_open;
+	faulty.xDelete = vfs_delete;
 	return sqlite3_vfs_register(&faulty, 0) == SQLITE_OK;
 }

@@ -1,6 +1,7 @@
 /*
  * An SQLite VFS over the system's own whose calls fail on demand: for the tests of what happens
- * when a disk does. Nothing is really flushed.
+ * when a disk does. Nothing is really flushed; the disk of support_disk.h is kept, and restored
+ * when the first file is opened after its power was cut.
  */
 #ifndef TESTS_UNIT_SUPPORT_VFS_H
 #define TESTS_UNIT_SUPPORT_VFS_H

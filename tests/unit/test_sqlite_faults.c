@@ -7,6 +7,7 @@
 
 #include "core/history.h"
 #include "store/sqlite_private.h"
+#include "tests/unit/support_disk.h"
 #include "tests/unit/support_hub.h"
 #include "tests/unit/support_run.h"
 #include "tests/unit/support_vfs.h"
@@ -130,6 +131,7 @@ run(enum fault fault, unsigned n, bool is_lasting, unsigned wal_pages)
 	t = (struct trial){0};
 	trial = &t;
 	vfs_fail_at(FAULT_NONE, 0, false);
+	disk_begin();
 	ck_assert(world_init(&t.w, &options));
 	append(&t.w, 2);
 	vfs_fail_at(fault, n, is_lasting);
@@ -147,6 +149,9 @@ run(enum fault fault, unsigned n, bool is_lasting, unsigned wal_pages)
 	append(&t.w, APPENDS);
 	ck_assert_uint_eq(t.n_done, APPENDS - 1);
 	ck_assert(t.n_acked > 0);
+	check_log(&t);
+	disk_cut();
+	ck_assert(world_restart(&t.w));
 	check_log(&t);
 	ck_assert(world_restart(&t.w));
 	check_log(&t);
