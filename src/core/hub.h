@@ -87,6 +87,7 @@ struct subscriber_ops {
 struct readers {
 	struct reader_list all;
 	struct reader *catch_up; /* of those that were level when its queue filled; NULL: none */
+	struct reader *passing;  /* whose message is being pushed; NULL: the tail's */
 };
 
 /* One cache line: delivering looks at each of thousands. */

@@ -456,7 +456,9 @@ on_read(struct log_read *read)
 	} else if (r->is_seeking) {
 		on_found(r);
 	} else if (!r->filters_stale) { /* else: read for what is no longer wanted */
+		r->who->readers->passing = r;
 		pass_on_all(r);
+		r->who->readers->passing = NULL;
 	}
 	log_read_release(read);
 	if (r->who->ops->has_room(r->who))

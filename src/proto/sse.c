@@ -87,6 +87,25 @@ sse_event(struct buf *out, struct slice name, uint64_t id, struct slice data)
 }
 
 int
+sse_without_ids(struct buf *out, struct slice blocks)
+{
+	size_t start = out->n;
+
+	while (blocks.n > 0) {
+		struct slice rest = blocks;
+		struct slice line = slice_cut(&rest, '\n');
+
+		if (!slice_has_prefix(line, SLICE("id: ")))
+			(void)buf_add(out, line.p, line.n + 1); /* a failure sticks */
+		blocks = rest;
+	}
+	if (!out->failed)
+		return 0;
+	out->n = start;
+	return out->error;
+}
+
+int
 sse_id(struct buf *out, uint64_t id)
 {
 	size_t start = out->n;

@@ -14,6 +14,8 @@
  * characters (the caller checked it): a name with one is -EINVAL. 0 or negative (buf errors).
  */
 int sse_event(struct buf *out, struct slice name, uint64_t id, struct slice data);
+/* Append blocks that sse_event has written, without their ids. 0 or negative (buf errors). */
+int sse_without_ids(struct buf *out, struct slice blocks);
 /* A bare id block: moves the reader's cursor, dispatches nothing. */
 int sse_id(struct buf *out, uint64_t id);
 /* ": text\n\n" */

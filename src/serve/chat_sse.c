@@ -1,3 +1,5 @@
+#include <stdio.h>
+
 #include "base/mem.h"
 #include "core/config.h"
 #include "core/measure.h"
@@ -17,6 +19,8 @@ struct chat_stream {
 	struct chat chat;
 	char id[CHAT_ID_SIZE]; /* key in hub->sessions */
 	bool is_back;          /* it came with a position: it has a cursor */
+	uint64_t cursor;       /* the last id it was given; 0: none */
+	char home[];           /* the topic of the room in its address */
 };
 
 static struct chat_stream *
@@ -31,13 +35,42 @@ push_buf(struct chat_stream *st, struct buf *b)
 	stream_push(chat_conn(&st->chat), b);
 }
 
+/*
+ * A browser that was cut off comes back to the stream's first room alone, after the last id that it
+ * saw. The rooms that were joined by POST stand in the same stream, and none of their messages may
+ * bring that id behind what the first room has had, nor past what is still to come of it.
+ */
+static bool
+moves_cursor(const struct chat_stream *st, uint64_t id)
+{
+	const struct subscriber *who = &st->chat.session.who;
+	const struct sub *home;
+
+	if (id <= st->cursor)
+		return false;
+	if (who->readers == NULL || session_has_one(&st->chat.session))
+		return true; /* all comes in the log's order */
+	home = sub_find(who, slice_str(st->home));
+	return home == NULL || home->reader == NULL || home->reader == who->readers->passing;
+}
+
+/* The id to say: this one, or 0. */
+static uint64_t
+next_cursor(struct chat_stream *st, uint64_t id)
+{
+	if (!moves_cursor(st, id))
+		return 0;
+	st->cursor = id;
+	return id;
+}
+
 /* An event of the stream's own. */
 static void
 push_event(struct chat_stream *st, const char *name, uint64_t id, struct slice data)
 {
 	struct buf b = BUF_INIT(data.n * 2 + 4096);
 
-	(void)sse_event(&b, slice_str(name), id, data);
+	(void)sse_event(&b, slice_str(name), next_cursor(st, id), data);
 	counter_add(st->chat.session.who.hub->counters, COUNTER_MESSAGES_OUT, 1);
 	push_buf(st, &b);
 }
@@ -142,17 +175,36 @@ stream_of_subscriber(struct subscriber *who)
 static void
 own(struct subscriber *who, uint64_t id)
 {
+	struct chat_stream *st = stream_of_subscriber(who);
 	struct buf b = BUF_INIT(64);
 
+	if (next_cursor(st, id) == 0)
+		return;
 	(void)sse_id(&b, id);
-	push_buf(stream_of_subscriber(who), &b);
+	push_buf(st, &b);
+}
+
+static void
+push(struct subscriber *who, struct wire *w)
+{
+	struct chat_stream *st = stream_of_subscriber(who);
+	uint64_t id = w->message->id; /* in a run all are logged, and this is the last */
+	struct buf b = BUF_INIT(w->n);
+
+	if (id == 0 || next_cursor(st, id) != 0) {
+		chat_push(who, w);
+		return;
+	}
+	(void)sse_without_ids(&b, slice_of(w->p, w->n));
+	counter_add(who->hub->counters, COUNTER_MESSAGES_OUT, 1);
+	push_buf(st, &b);
 }
 
 static const struct session_ops session_ops = {
     .who =
 	{
 	    .has_room = chat_has_room,
-	    .push = chat_push,
+	    .push = push,
 	    .takes_runs = true,
 	    .own = own,
 	    .gap = session_gap,
@@ -284,7 +336,9 @@ open_stream(struct exchange *x, const struct chat_request *request, struct claim
 {
 	struct serve *serve = serve_of(x);
 	struct hub *h = serve->hub;
-	struct chat_stream *st = mem_calloc(1, sizeof(*st));
+	struct slice room = buf_slice(&request->room);
+	size_t home_n = sizeof("chat/") + room.n;
+	struct chat_stream *st = mem_calloc(1, sizeof(*st) + home_n);
 	struct conn *conn = x->conn;
 	struct session_join how;
 	struct session *s;
@@ -300,6 +354,7 @@ open_stream(struct exchange *x, const struct chat_request *request, struct claim
 		stream_turn_away(x, &why);
 		return;
 	}
+	(void)snprintf(st->home, home_n, "chat/%.*s", (int)room.n, room.p);
 	s = &st->chat.session;
 	if (admission_begin(x, claims, &st->chat.admission, &why) < 0) {
 		session_done(s, true);
@@ -329,7 +384,7 @@ open_stream(struct exchange *x, const struct chat_request *request, struct claim
 	conn_set_kind(conn, COUNTER_CONN_CHAT_SSE);
 	say_hello(st);
 	(void)chat_token_lives(&st->chat); /* it does; one with little time left is told at once */
-	how = (struct session_join){.room = buf_slice(&request->room), .from = &request->from};
+	how = (struct session_join){.room = room, .from = &request->from};
 	if (session_join(s, &s->caller, &how, &why) < 0) {
 		on_refuse(&s->caller, &why, SLICE_NONE);
 		/* as over WebSocket; it comes back by itself */

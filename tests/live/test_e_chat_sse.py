@@ -1,6 +1,7 @@
 """Chat over SSE: the stream, and POST /chat/{session} into it."""
 
 import json
+import threading
 import time
 
 import pytest
@@ -204,6 +205,50 @@ def test_join_by_post_streams_the_room(daemons, room):
     ws = daemons.join(room, sub="bob")
     one = ws.say("x")["id"]
     assert s.until("message").id == str(one)
+
+
+def test_a_second_room_keeps_the_cursor(daemons, room):
+    """What is replayed of a room joined by POST must not bring the browser behind what its own room has had."""
+    other = mark("other")
+    bob = daemons.join(other, sub="bob")
+    old = [bob.say(f"old {i}")["id"] for i in range(3)]
+    carl = daemons.join(room, sub="carl")
+    s = daemons.chat_sse(room)
+    one = carl.say("one")["id"]
+    assert s.until("message").id == str(one)
+    post(daemons, s.session, {"type": "join", "room": other, "last": 10}).ok()
+    replayed = [s.until("message") for _ in old]
+    assert [(e.json()["id"], e.id) for e in replayed] == [(i, None) for i in old]
+    live = bob.say("live")["id"]
+    assert s.until("message").id == str(live)
+    s.close()
+    two = carl.say("two")["id"]
+    s = daemons.sse("/chat", room=room, headers={"Last-Event-ID": str(live)})
+    assert s.until("message").id == str(two)
+
+
+def test_a_second_room_passes_nothing(start):
+    """While the stream's own room still comes from the disk, what is live in another does not bring the cursor past it."""
+    d = start({"storage": {"backend": "sqlite", "path": "data/belfry.db", "cache": 16384}, "limits": {"messages_per_second": 0}})
+    bob = d.join("other", sub="bob")
+    for _ in range(3):
+        d.http("POST", "/publish", {"Content-Type": "application/json"}, json.dumps([{"topic": "chat/home", "message": "x" * 900}] * 1000),
+               token=d.token("publisher")).ok()
+    for _ in range(5):
+        s = d.chat_sse("home", after="all")
+        post(d, s.session, {"type": "join", "room": "other"}).ok()
+        done = threading.Event()
+        talk = threading.Thread(target=lambda: [bob.send({"type": "chat", "content": "live"}) for _ in range(400) if not done.wait(0.001)], daemon=True)
+        talk.start()
+        seen = []
+        while seen.count("home") < 3000:
+            e = s.until("message")
+            if e.id is not None and seen.count("home") < 2999:
+                assert e.json()["room"] == "home", "a cut here would lose what is still to come of the first room"
+            seen.append(e.json()["room"])
+        done.set()
+        talk.join()
+        s.close()
 
 
 @pytest.mark.parametrize("body, status, code", [

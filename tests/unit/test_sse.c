@@ -87,6 +87,28 @@ START_TEST(small_blocks_are_written)
 }
 END_TEST
 
+/* Only what is an id loses its line. */
+START_TEST(ids_are_left_out)
+{
+	struct buf with = BUF_INIT(1000);
+	struct buf without = BUF_INIT(1000);
+	struct buf small = BUF_INIT(40);
+
+	for (uint64_t id = 7; id < 9; id++)
+		ck_assert_int_eq(sse_event(&with, SLICE("id: 1"), id, SLICE("id: 5\n\nx")), 0);
+	ck_assert_int_eq(sse_id(&with, 9), 0);
+	ck_assert_int_eq(sse_without_ids(&without, buf_slice(&with)), 0);
+	ck_assert(slice_eq(buf_slice(&without),
+	    SLICE("event: id: 1\ndata: id: 5\ndata: \ndata: x\n\n"
+		  "event: id: 1\ndata: id: 5\ndata: \ndata: x\n\n\n")));
+	ck_assert_int_eq(sse_without_ids(&small, buf_slice(&with)), -EMSGSIZE);
+	ck_assert_uint_eq(small.n, 0);
+	buf_done(&small);
+	buf_done(&without);
+	buf_done(&with);
+}
+END_TEST
+
 /* Where a block does not fit there is none of it. */
 START_TEST(no_half_blocks)
 {
@@ -156,6 +178,7 @@ main(void)
 
 	tcase_add_loop_test(tc, events_are_written, 0, (int)ARRAY_LEN(events));
 	tcase_add_test(tc, small_blocks_are_written);
+	tcase_add_test(tc, ids_are_left_out);
 	tcase_add_test(tc, no_half_blocks);
 	tcase_add_test(tc, many_line_ends_take_linear_time);
 	tcase_add_test(tc, names_are_checked);
