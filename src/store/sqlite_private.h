@@ -221,9 +221,9 @@ struct sqlite_store {
 	 * disk, and what is written behind it would be lost with it
 	 */
 	_Atomic bool is_wal_doubtful;
-	bool is_secure;   /* pages that are given up are overwritten at this moment */
-	bool is_beside;   /* this transaction is none of the publishers' */
-	bool is_lazy;     /* the connection does not wait for the disk at this moment */
+	bool is_secure; /* pages that are given up are overwritten at this moment */
+	bool is_beside; /* this transaction is none of the publishers' */
+	bool is_lazy;   /* the connection does not wait for the disk at this moment */
 	struct batch batch;
 	struct rows rows;
 

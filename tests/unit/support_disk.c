@@ -18,11 +18,15 @@ static struct file {
 		char *bytes; /* NULL: cut to n bytes */
 		size_t n;
 		size_t at;
-	} *pending;
+	} * pending;
 	size_t n_pending;
 } files[FILES_MAX];
 
-static enum { DISK_OFF, DISK_ON, DISK_CUT } state;
+static enum {
+	DISK_OFF,
+	DISK_ON,
+	DISK_CUT
+} state;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 /* A test that has no room for its own disk can say nothing. */

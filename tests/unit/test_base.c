@@ -12,6 +12,7 @@
 #include "base/utf8.h"
 #include "tests/unit/mem_faults.h"
 #include "tests/unit/support_guard.h"
+#include "tests/unit/support_run.h"
 
 #define ck_slice(s, text) ck_assert_msg(slice_eq((s), slice_str(text)), "got '%.*s'", SLICE_ARG(s))
 
@@ -658,8 +659,6 @@ main(void)
 {
 	Suite *s = suite_create("base");
 	TCase *tc = tcase_create("base");
-	SRunner *runner;
-	int n_failed;
 
 	tcase_add_test(tc, slices_compare);
 	tcase_add_test(tc, slices_trim_and_cut);
@@ -687,9 +686,5 @@ main(void)
 	tcase_add_loop_test(tc, b64url_refuses, 0, (int)ARRAY_LEN(bad_b64url));
 	tcase_add_test(tc, memory_fails_when_asked);
 	suite_add_tcase(s, tc);
-	runner = srunner_create(s);
-	srunner_run_all(runner, CK_ENV);
-	n_failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return run_suite(s);
 }

@@ -15,6 +15,7 @@
 #include "src/ctl/chat_view.c"
 #include "src/ctl/chat_words.c"
 #include "src/ctl/ws_client.c"
+#include "tests/unit/support_run.h"
 
 #define TEXT_MAX 65536
 
@@ -592,8 +593,6 @@ main(void)
 	TCase *text = tcase_create("text");
 	TCase *typing = tcase_create("typing");
 	TCase *talk = tcase_create("session");
-	SRunner *runner = srunner_create(s);
-	int failed;
 
 	tcase_add_loop_test(text, strangers_text_is_safe, 0, (int)ARRAY_LEN(texts));
 	tcase_add_test(text, no_byte_reaches_the_terminal_as_a_control);
@@ -610,8 +609,5 @@ main(void)
 	suite_add_tcase(s, text);
 	suite_add_tcase(s, typing);
 	suite_add_tcase(s, talk);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return run_suite(s);
 }

@@ -13,6 +13,7 @@
 #include "daemon/config_table.h"
 #include "daemon/config_value.h"
 #include "tests/unit/mem_faults.h"
+#include "tests/unit/support_run.h"
 
 /* A folder for one test's files. */
 struct folder {
@@ -633,8 +634,6 @@ main(void)
 {
 	Suite *suite = suite_create("config");
 	TCase *tc = tcase_create("config");
-	SRunner *runner = srunner_create(suite);
-	int failed;
 
 	tcase_set_timeout(tc, 30);
 	tcase_add_test(tc, defaults_are_those_of_the_contract);
@@ -654,8 +653,5 @@ main(void)
 	tcase_add_test(tc, bad_values_are_refused);
 	tcase_add_test(tc, samples_are_right);
 	suite_add_tcase(suite, tc);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return run_suite(suite);
 }

@@ -1,5 +1,6 @@
 /* core/counters: counting, sums over threads, the text that Prometheus reads. */
 #include "core/counters.h"
+#include "tests/unit/support_run.h"
 
 #include <check.h>
 #include <stdlib.h>
@@ -160,8 +161,6 @@ main(void)
 {
 	Suite *s = suite_create("counters");
 	TCase *t = tcase_create("all");
-	SRunner *runner;
-	int n_failed;
 
 	tcase_add_test(t, sums);
 	tcase_add_test(t, classes);
@@ -170,9 +169,5 @@ main(void)
 	tcase_add_test(t, latencies);
 	tcase_add_test(t, no_room);
 	suite_add_tcase(s, t);
-	runner = srunner_create(s);
-	srunner_run_all(runner, CK_ENV);
-	n_failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return run_suite(s);
 }

@@ -9,6 +9,7 @@
 #include "src/ctl/ctl_args.c"
 #include "src/ctl/ctl_events.c"
 #include "src/ctl/ctl_show.c"
+#include "tests/unit/support_run.h"
 
 int
 ctl_fail(int exit_code, const char *fmt, ...)
@@ -258,8 +259,6 @@ main(void)
 	Suite *s = suite_create("ctl");
 	TCase *events = tcase_create("events");
 	TCase *args = tcase_create("args");
-	SRunner *runner = srunner_create(s);
-	int failed;
 
 	tcase_add_loop_test(events, streams_are_read_however_cut, 0, (int)ARRAY_LEN(streams));
 	tcase_add_test(events, cursor_is_that_of_whole_blocks);
@@ -269,8 +268,5 @@ main(void)
 	tcase_add_test(args, wrong_arguments_are_named);
 	suite_add_tcase(s, events);
 	suite_add_tcase(s, args);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return run_suite(s);
 }

@@ -7,6 +7,7 @@
 #include "base/utf8.h"
 #include "proto/http.h"
 #include "proto/json.h"
+#include "tests/unit/support_run.h"
 
 START_TEST(table_is_whole)
 {
@@ -129,8 +130,6 @@ main(void)
 {
 	Suite *s = suite_create("error");
 	TCase *t = tcase_create("all");
-	SRunner *runner;
-	int n_failed;
 
 	tcase_add_test(t, table_is_whole);
 	tcase_add_loop_test(t, cleans, 0, (int)ARRAY_LEN(cleaned));
@@ -139,9 +138,5 @@ main(void)
 	tcase_add_test(t, problem);
 	tcase_add_test(t, problem_without_room);
 	suite_add_tcase(s, t);
-	runner = srunner_create(s);
-	srunner_run_all(runner, CK_ENV);
-	n_failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return run_suite(s);
 }

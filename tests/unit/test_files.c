@@ -8,6 +8,7 @@
 #include <zlib.h>
 
 #include "tests/unit/fake_net.h"
+#include "tests/unit/support_run.h"
 
 static struct fake f;
 static char root[] = "/tmp/belfry-test-files-XXXXXX";
@@ -416,8 +417,6 @@ main(void)
 {
 	Suite *s = suite_create("files");
 	TCase *t = tcase_create("all");
-	SRunner *runner;
-	int n_failed;
 
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_set_timeout(t, 30);
@@ -433,9 +432,5 @@ main(void)
 	tcase_add_test(t, big_cut_short);
 	tcase_add_test(t, bounded);
 	suite_add_tcase(s, t);
-	runner = srunner_create(s);
-	srunner_run_all(runner, CK_ENV);
-	n_failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return run_suite(s);
 }

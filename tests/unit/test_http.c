@@ -9,6 +9,7 @@
 
 #include "proto/http.h"
 #include "tests/unit/support_guard.h"
+#include "tests/unit/support_run.h"
 
 #define ck_slice(s, text) ck_assert_msg(slice_eq((s), slice_str(text)), "got '%.*s'", SLICE_ARG(s))
 
@@ -434,8 +435,6 @@ main(void)
 {
 	Suite *s = suite_create("http");
 	TCase *tc = tcase_create("http");
-	SRunner *runner;
-	int n_failed;
 
 	tcase_add_test(tc, headers_are_found);
 	tcase_add_test(tc, fields_have_numbers);
@@ -456,9 +455,5 @@ main(void)
 	tcase_add_loop_test(tc, dates_are_read, 0, (int)ARRAY_LEN(dates));
 	tcase_add_loop_test(tc, times_are_read, 0, (int)ARRAY_LEN(times));
 	suite_add_tcase(s, tc);
-	runner = srunner_create(s);
-	srunner_run_all(runner, CK_ENV);
-	n_failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return run_suite(s);
 }

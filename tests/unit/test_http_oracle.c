@@ -9,6 +9,7 @@
 
 #include "proto/http.h"
 #include "tests/unit/support_oracle.h"
+#include "tests/unit/support_run.h"
 
 #define N_REQUESTS 100000
 #define MAX_INPUT  4096
@@ -143,17 +144,11 @@ main(void)
 {
 	Suite *s = suite_create("http_oracle");
 	TCase *tc = tcase_create("http_oracle");
-	SRunner *runner;
-	int n_failed;
 
 	if (oracle_is_there()) {
 		tcase_add_loop_test(tc, ours_takes_nothing_else, 0, 2);
 		tcase_add_loop_test(tc, ours_refuses_for_a_reason, 0, 2);
 	}
 	suite_add_tcase(s, tc);
-	runner = srunner_create(s);
-	srunner_run_all(runner, CK_ENV);
-	n_failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return run_suite(s);
 }

@@ -10,6 +10,7 @@
 #include "tests/unit/mem_faults.h"
 #include "tests/unit/support_flat.h"
 #include "tests/unit/support_guard.h"
+#include "tests/unit/support_run.h"
 
 #define MAX_CASES 400
 #define MAX_TEXT  200000
@@ -523,8 +524,7 @@ main(void)
 {
 	Suite *s = suite_create("json");
 	TCase *tc = tcase_create("json");
-	SRunner *runner;
-	int n_failed;
+	int status;
 
 	if (!read_document()) {
 		(void)fprintf(stderr, "tests/vectors/json_check.txt: cannot be read\n");
@@ -532,11 +532,8 @@ main(void)
 	}
 	add_tests(tc);
 	suite_add_tcase(s, tc);
-	runner = srunner_create(s);
-	srunner_run_all(runner, CK_ENV);
-	n_failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
+	status = run_suite(s);
 	for (size_t i = 0; i < n_cases; i++)
 		buf_done(&cases[i].text);
-	return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return status;
 }

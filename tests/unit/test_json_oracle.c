@@ -12,6 +12,7 @@
 #ifdef HAVE_JANSSON
 #include "tests/unit/support_flat.h"
 #include "tests/unit/support_jansson.h"
+#include "tests/unit/support_run.h"
 
 #define ROUNDS     200000
 #define MAX_PIECES 12
@@ -73,17 +74,11 @@ main(void)
 {
 	Suite *s = suite_create("json_oracle");
 	TCase *tc = tcase_create("json_oracle");
-	SRunner *runner;
-	int n_failed;
 
 #ifdef HAVE_JANSSON
 	tcase_set_timeout(tc, 60);
 	tcase_add_loop_test(tc, jansson_and_we_agree, 0, 2);
 #endif
 	suite_add_tcase(s, tc);
-	runner = srunner_create(s);
-	srunner_run_all(runner, CK_ENV);
-	n_failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return run_suite(s);
 }

@@ -15,6 +15,7 @@
 #include "base/mem.h"
 #include "core/token_private.h"
 #include "tests/unit/mem_faults.h"
+#include "tests/unit/support_run.h"
 #include "tests/unit/support_token.h"
 
 #define WELL "{\"sub\":\"ada\",\"exp\":1000060}"
@@ -607,8 +608,6 @@ main(void)
 	Suite *s = suite_create("jwks");
 	TCase *loading = tcase_create("loading");
 	TCase *choosing = tcase_create("choosing");
-	SRunner *runner = srunner_create(s);
-	int failed;
 
 	tcase_set_timeout(loading, 60); /* keys take their time under sanitizers */
 	tcase_set_timeout(choosing, 60);
@@ -625,8 +624,5 @@ main(void)
 	tcase_add_test(choosing, guests_beside_a_set);
 	suite_add_tcase(s, loading);
 	suite_add_tcase(s, choosing);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return run_suite(s);
 }

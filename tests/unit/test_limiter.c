@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "tests/unit/mem_faults.h"
+#include "tests/unit/support_run.h"
 
 START_TEST(burst_then_rate)
 {
@@ -152,8 +153,6 @@ main(void)
 {
 	Suite *s = suite_create("limiter");
 	TCase *t = tcase_create("all");
-	SRunner *runner;
-	int n_failed;
 
 	tcase_add_test(t, burst_then_rate);
 	tcase_add_test(t, off);
@@ -164,9 +163,5 @@ main(void)
 	tcase_add_loop_test(t, address_keys, 0, (int)ARRAY_LEN(pairs));
 	tcase_add_test(t, no_memory);
 	suite_add_tcase(s, t);
-	runner = srunner_create(s);
-	srunner_run_all(runner, CK_ENV);
-	n_failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return run_suite(s);
 }

@@ -213,16 +213,10 @@ main(void)
 {
 	Suite *suite = suite_create("listener");
 	TCase *t = tcase_create("all");
-	SRunner *runner;
-	int n_failed;
 
 	tcase_add_loop_test(t, exhaustion, 0, 5);
 	tcase_add_loop_test(t, of_one_connection, 0, 9);
 	tcase_add_test(t, gone_while_paused);
 	suite_add_tcase(suite, t);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	n_failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return run_suite(suite);
 }

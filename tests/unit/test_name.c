@@ -1,5 +1,6 @@
 /* core/name: what is shown of a name, and which names look alike. */
 #include "core/name.h"
+#include "tests/unit/support_run.h"
 
 #include <check.h>
 #include <errno.h>
@@ -112,16 +113,10 @@ main(void)
 {
 	Suite *suite = suite_create("name");
 	TCase *cases = tcase_create("all");
-	SRunner *runner;
-	int n_failed;
 
 	tcase_add_loop_test(cases, is_cleaned, 0, (int)ARRAY_LEN(names));
 	tcase_add_loop_test(cases, look_alike, 0, (int)ARRAY_LEN(pairs));
 	tcase_add_test(cases, key_of_anything);
 	suite_add_tcase(suite, cases);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	n_failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return run_suite(suite);
 }

@@ -1,5 +1,6 @@
 /* serve/origin: Host, Origin and CORS. */
 #include "tests/unit/fake_net.h"
+#include "tests/unit/support_run.h"
 
 #define ORIGINS "https://app.example.org https://*.example.net:8443 https://*.example.com"
 #define HOSTS   "chat.example.org ::1 fixed.example:8080"
@@ -229,8 +230,6 @@ main(void)
 {
 	Suite *s = suite_create("origin");
 	TCase *t = tcase_create("all");
-	SRunner *runner;
-	int n_failed;
 
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_loop_test(t, origin, 0, (int)ARRAY_LEN(origin_cases));
@@ -242,9 +241,5 @@ main(void)
 	tcase_add_test(t, preflight);
 	tcase_add_test(t, cors_on_errors);
 	suite_add_tcase(s, t);
-	runner = srunner_create(s);
-	srunner_run_all(runner, CK_ENV);
-	n_failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return run_suite(s);
 }

@@ -1,5 +1,6 @@
 /* serve/route, authenticate, reply, token, status: what each request is answered before an endpoint sees it. */
 #include "tests/unit/fake_net.h"
+#include "tests/unit/support_run.h"
 
 #include <unistd.h>
 
@@ -487,8 +488,6 @@ main(void)
 {
 	Suite *s = suite_create("route");
 	TCase *t = tcase_create("all");
-	SRunner *runner;
-	int n_failed;
 
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_loop_test(t, routes, 0, (int)ARRAY_LEN(routed));
@@ -507,9 +506,5 @@ main(void)
 	tcase_add_test(t, token_post_limits);
 	tcase_add_test(t, status);
 	suite_add_tcase(s, t);
-	runner = srunner_create(s);
-	srunner_run_all(runner, CK_ENV);
-	n_failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return run_suite(s);
 }

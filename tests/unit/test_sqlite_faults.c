@@ -395,8 +395,6 @@ main(void)
 {
 	Suite *s = suite_create("sqlite_faults");
 	TCase *t = tcase_create("all");
-	SRunner *runner;
-	int n_failed;
 
 	(void)setenv("BELFRY_TEST_STORE", "sqlite", 1);
 	tcase_set_timeout(t, 240);
@@ -409,9 +407,5 @@ main(void)
 	tcase_add_loop_test(t, damaged_row, 0, 2);
 	tcase_add_test(t, damaged_index);
 	suite_add_tcase(s, t);
-	runner = srunner_create(s);
-	srunner_run_all(runner, CK_ENV);
-	n_failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return run_suite(s);
 }

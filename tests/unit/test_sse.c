@@ -9,6 +9,7 @@
 #include "proto/sse.h"
 #include "tests/unit/mem_faults.h"
 #include "tests/unit/support_guard.h"
+#include "tests/unit/support_run.h"
 
 static const struct {
 	const char *name;
@@ -98,9 +99,9 @@ START_TEST(ids_are_left_out)
 		ck_assert_int_eq(sse_event(&with, SLICE("id: 1"), id, SLICE("id: 5\n\nx")), 0);
 	ck_assert_int_eq(sse_id(&with, 9), 0);
 	ck_assert_int_eq(sse_without_ids(&without, buf_slice(&with)), 0);
-	ck_assert(slice_eq(buf_slice(&without),
-	    SLICE("event: id: 1\ndata: id: 5\ndata: \ndata: x\n\n"
-		  "event: id: 1\ndata: id: 5\ndata: \ndata: x\n\n\n")));
+	ck_assert(slice_eq(
+	    buf_slice(&without), SLICE("event: id: 1\ndata: id: 5\ndata: \ndata: x\n\n"
+				       "event: id: 1\ndata: id: 5\ndata: \ndata: x\n\n\n")));
 	ck_assert_int_eq(sse_without_ids(&small, buf_slice(&with)), -EMSGSIZE);
 	ck_assert_uint_eq(small.n, 0);
 	buf_done(&small);
@@ -173,8 +174,6 @@ main(void)
 {
 	Suite *s = suite_create("sse");
 	TCase *tc = tcase_create("sse");
-	SRunner *runner;
-	int n_failed;
 
 	tcase_add_loop_test(tc, events_are_written, 0, (int)ARRAY_LEN(events));
 	tcase_add_test(tc, small_blocks_are_written);
@@ -183,9 +182,5 @@ main(void)
 	tcase_add_test(tc, many_line_ends_take_linear_time);
 	tcase_add_test(tc, names_are_checked);
 	suite_add_tcase(s, tc);
-	runner = srunner_create(s);
-	srunner_run_all(runner, CK_ENV);
-	n_failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return run_suite(s);
 }

@@ -9,6 +9,7 @@
 #include "core/token.h"
 #include "tests/unit/mem_faults.h"
 #include "tests/unit/support_guard.h"
+#include "tests/unit/support_run.h"
 #include "tests/unit/support_token.h"
 
 /* The claims of a token that is well, with more members behind. */
@@ -566,8 +567,6 @@ main(void)
 	Suite *s = suite_create("token");
 	TCase *refused = tcase_create("refused");
 	TCase *permits = tcase_create("permits");
-	SRunner *runner = srunner_create(s);
-	int failed;
 
 	tcase_add_test(refused, header_is_read_strictly);
 	tcase_add_test(refused, payload_is_read_strictly);
@@ -584,8 +583,5 @@ main(void)
 	tcase_add_test(permits, no_memory_is_no_claims);
 	suite_add_tcase(s, refused);
 	suite_add_tcase(s, permits);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return run_suite(s);
 }

@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "core/token.h"
 #include "tests/unit/mem_faults.h"
+#include "tests/unit/support_run.h"
 #include "tests/unit/support_token.h"
 
 #define WELL "{\"sub\":\"ada\",\"exp\":1000060}"
@@ -500,8 +501,6 @@ main(void)
 	Suite *s = suite_create("token_keys");
 	TCase *keys = tcase_create("keys");
 	TCase *cache = tcase_create("cache");
-	SRunner *runner = srunner_create(s);
-	int failed;
 
 	tcase_set_timeout(keys, 30);
 	tcase_add_test(keys, secrets_are_long_enough);
@@ -515,8 +514,5 @@ main(void)
 	tcase_add_test(cache, cache_lives_without_memory);
 	suite_add_tcase(s, keys);
 	suite_add_tcase(s, cache);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return run_suite(s);
 }

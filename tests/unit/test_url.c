@@ -9,6 +9,7 @@
 #include "proto/url.h"
 #include "tests/unit/mem_faults.h"
 #include "tests/unit/support_guard.h"
+#include "tests/unit/support_run.h"
 
 #define ck_slice(s, text) ck_assert_msg(slice_eq((s), slice_str(text)), "got '%.*s'", SLICE_ARG(s))
 
@@ -383,8 +384,6 @@ main(void)
 {
 	Suite *s = suite_create("url");
 	TCase *tc = tcase_create("url");
-	SRunner *runner;
-	int n_failed;
 
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_loop_test(tc, decode, 0, (int)ARRAY_LEN(decodings));
@@ -397,9 +396,5 @@ main(void)
 	tcase_add_loop_test(tc, authority, 0, (int)ARRAY_LEN(authorities));
 	tcase_add_loop_test(tc, origin, 0, (int)ARRAY_LEN(origins));
 	suite_add_tcase(s, tc);
-	runner = srunner_create(s);
-	srunner_run_all(runner, CK_ENV);
-	n_failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return run_suite(s);
 }

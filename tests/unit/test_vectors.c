@@ -19,6 +19,7 @@
 #include "base/buf.h"
 #include "proto/http.h"
 #include "tests/unit/support_guard.h"
+#include "tests/unit/support_run.h"
 
 #define MAX_VECTORS 1000
 #define MAX_INPUT   200000
@@ -356,9 +357,8 @@ main(void)
 {
 	Suite *s = suite_create("vectors");
 	TCase *tc = tcase_create("http");
-	SRunner *runner;
 	glob_t found;
-	int n_failed;
+	int status;
 
 	if (glob(SRCDIR "/tests/vectors/http_*.txt", 0, NULL, &found) != 0)
 		stop(SRCDIR, 0, "no vectors");
@@ -368,13 +368,10 @@ main(void)
 	tcase_set_timeout(tc, 30);
 	tcase_add_loop_test(tc, vector, 0, (int)n_vectors);
 	suite_add_tcase(s, tc);
-	runner = srunner_create(s);
-	srunner_run_all(runner, CK_ENV);
-	n_failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
+	status = run_suite(s);
 	for (size_t i = 0; i < n_vectors; i++) {
 		buf_done(&vectors[i].input);
 		buf_done(&vectors[i].expected);
 	}
-	return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return status;
 }

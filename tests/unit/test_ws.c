@@ -10,6 +10,7 @@
 #include "proto/ws.h"
 #include "proto/ws_deflate.h"
 #include "tests/unit/mem_faults.h"
+#include "tests/unit/support_run.h"
 
 #define ck_slice(s, text) ck_assert_msg(slice_eq((s), slice_str(text)), "got '%.*s'", SLICE_ARG(s))
 
@@ -454,8 +455,6 @@ main(void)
 {
 	Suite *s = suite_create("ws");
 	TCase *tc = tcase_create("ws");
-	SRunner *runner;
-	int n_failed;
 
 	tcase_add_loop_test(tc, handshakes_are_checked, 0, (int)ARRAY_LEN(handshakes));
 	tcase_add_test(tc, handshake_tells_what_was_asked);
@@ -472,9 +471,5 @@ main(void)
 	tcase_add_loop_test(tc, decoding_without_memory, 0, 2);
 	tcase_add_test(tc, deflate_without_inflater_is_our_fault);
 	suite_add_tcase(s, tc);
-	runner = srunner_create(s);
-	srunner_run_all(runner, CK_ENV);
-	n_failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return run_suite(s);
 }

@@ -9,6 +9,7 @@
 #include "proto/ws_deflate.h"
 #include "tests/unit/mem_faults.h"
 #include "tests/unit/support_guard.h"
+#include "tests/unit/support_run.h"
 
 #define BIG 300000
 
@@ -237,8 +238,6 @@ main(void)
 {
 	Suite *s = suite_create("deflate");
 	TCase *tc = tcase_create("deflate");
-	SRunner *runner;
-	int n_failed;
 
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_loop_test(tc, all_sizes_come_back, 0, (int)ARRAY_LEN(sizes));
@@ -250,9 +249,5 @@ main(void)
 	tcase_add_test(tc, the_scratch_keeps_to_its_limit);
 	tcase_add_test(tc, codecs_without_memory);
 	suite_add_tcase(s, tc);
-	runner = srunner_create(s);
-	srunner_run_all(runner, CK_ENV);
-	n_failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return run_suite(s);
 }

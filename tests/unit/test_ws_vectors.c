@@ -25,6 +25,7 @@
 #include "proto/ws.h"
 #include "proto/ws_deflate.h"
 #include "tests/unit/support_guard.h"
+#include "tests/unit/support_run.h"
 
 #define MAX_VECTORS 400
 #define MAX_INPUT   400000
@@ -356,9 +357,8 @@ main(void)
 {
 	Suite *s = suite_create("ws_vectors");
 	TCase *tc = tcase_create("ws_vectors");
-	SRunner *runner;
 	glob_t paths;
-	int n_failed;
+	int status;
 
 	if (glob(SRCDIR "/tests/vectors/ws_*.txt", 0, NULL, &paths) != 0)
 		stop("tests/vectors", 0, "no documents");
@@ -372,15 +372,12 @@ main(void)
 	tcase_set_timeout(tc, 30);
 	tcase_add_loop_test(tc, vectors_hold, 0, (int)n_vectors);
 	suite_add_tcase(s, tc);
-	runner = srunner_create(s);
-	srunner_run_all(runner, CK_ENV);
-	n_failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
+	status = run_suite(s);
 	ws_inflater_free(inflater);
 	guard_done(&guard);
 	for (size_t i = 0; i < n_vectors; i++) {
 		buf_done(&vectors[i].input);
 		buf_done(&vectors[i].expected);
 	}
-	return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return status;
 }
