@@ -278,6 +278,9 @@ struct log_topic_info {
 };
 void log_each_topic(
     struct log *l, bool (*each)(const struct log_topic_info *t, void *ctx), void *ctx);
+/* As log_each_topic, but rooms only. */
+void log_each_room(
+    struct log *l, bool (*each)(const struct log_topic_info *t, void *ctx), void *ctx);
 
 /* --- life --- */
 struct log_options {

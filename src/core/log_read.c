@@ -168,8 +168,9 @@ log_rooms(struct log *l)
 	return n;
 }
 
-void
-log_each_topic(struct log *l, bool (*each)(const struct log_topic_info *t, void *ctx), void *ctx)
+static void
+each_topic(struct log *l, bool only_rooms, bool (*each)(const struct log_topic_info *t, void *ctx),
+    void *ctx)
 {
 	struct log_topic *t;
 	size_t at = 0;
@@ -179,10 +180,25 @@ log_each_topic(struct log *l, bool (*each)(const struct log_topic_info *t, void 
 		struct log_topic_info info = {
 		    t->name, t->n_stored, presence_count(t->room), t->last_id};
 
-		if ((info.messages > 0 || info.members > 0) && !each(&info, ctx))
+		if ((info.messages == 0 && info.members == 0) ||
+		    (only_rooms && topic_room(t->name).p == NULL))
+			continue;
+		if (!each(&info, ctx))
 			break;
 	}
 	log_unlock(l);
+}
+
+void
+log_each_topic(struct log *l, bool (*each)(const struct log_topic_info *t, void *ctx), void *ctx)
+{
+	each_topic(l, false, each, ctx);
+}
+
+void
+log_each_room(struct log *l, bool (*each)(const struct log_topic_info *t, void *ctx), void *ctx)
+{
+	each_topic(l, true, each, ctx);
 }
 
 int

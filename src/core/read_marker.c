@@ -275,24 +275,6 @@ marker_add(struct buf *b, const struct marker_state *m)
 		(void)json_add_member_u64(b, "read", m->id);
 }
 
-void
-log_each_room(struct log *l, bool (*each)(const struct log_topic_info *t, void *ctx), void *ctx)
-{
-	struct log_topic *t;
-	size_t at = 0;
-
-	log_lock(l);
-	while ((t = map_next(&l->topics, &at)) != NULL) {
-		struct log_topic_info info = {
-		    t->name, t->n_stored, presence_count(t->room), t->last_id};
-
-		if ((info.messages > 0 || info.members > 0) && topic_room(t->name).p != NULL &&
-		    !each(&info, ctx))
-			break;
-	}
-	log_unlock(l);
-}
-
 /* --- telling and writing: the main thread --- */
 
 struct news {

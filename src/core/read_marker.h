@@ -52,8 +52,4 @@ void markers_tick(struct log *l, int64_t now_ms);
 /* Write what is not written yet: before the store stops. */
 void markers_flush(struct log *l);
 
-/* As log_each_topic, but rooms only. */
-void log_each_room(
-    struct log *l, bool (*each)(const struct log_topic_info *t, void *ctx), void *ctx);
-
 #endif
