@@ -73,16 +73,10 @@ conn_set_kind(struct conn *c, enum counter kind)
 	counter_add(c->net->counters, kind, 1);
 }
 
-const struct stream_ops *
-conn_stream_ops(const struct conn *c)
+const struct conn_ops *
+conn_ops_of(const struct conn *c)
 {
-	return c->ops;
-}
-
-const struct ws_ops *
-conn_ws_ops(const struct conn *c)
-{
-	return c->ops;
+	return c->state == CONN_STREAM || c->state == CONN_WS ? c->ops : NULL;
 }
 
 /* --- output --- */
@@ -159,11 +153,11 @@ conn_push_bytes(struct conn *c, struct slice bytes)
 static void
 drained(struct conn *c)
 {
+	const struct conn_ops *ops = conn_ops_of(c);
+
 	c->was_full = false;
-	if (c->state == CONN_STREAM && conn_stream_ops(c)->on_drain != NULL)
-		conn_stream_ops(c)->on_drain(c, c->data);
-	else if (c->state == CONN_WS && conn_ws_ops(c)->on_drain != NULL)
-		conn_ws_ops(c)->on_drain(c, c->data);
+	if (ops != NULL && ops->on_drain != NULL)
+		ops->on_drain(c, c->data);
 	else if (c->state == CONN_HEAD)
 		conn_hold_reading(c, false);
 }
@@ -498,11 +492,9 @@ conn_tick(struct conn *c)
 		conn_http_timeout(c);
 		break;
 	case CONN_WS:
-		conn_ws_ops(c)->on_tick(c, c->data, c->net->now_ms);
-		break;
 	case CONN_STREAM:
-		if (conn_stream_ops(c)->on_tick != NULL)
-			conn_stream_ops(c)->on_tick(c, c->data, c->net->now_ms);
+		if (c->ops->on_tick != NULL)
+			c->ops->on_tick(c, c->data, c->net->now_ms);
 		break;
 	case CONN_WS_CLOSING:
 	case CONN_FINISH:
@@ -518,13 +510,12 @@ conn_tick(struct conn *c)
 void
 conn_tell_gone(struct conn *c)
 {
+	const struct conn_ops *ops = conn_ops_of(c);
 	void *data = c->data;
 
 	c->data = NULL;
-	if (c->state == CONN_STREAM && data != NULL)
-		conn_stream_ops(c)->on_gone(c, data);
-	else if (c->state == CONN_WS && data != NULL)
-		conn_ws_ops(c)->on_gone(c, data);
+	if (ops != NULL && data != NULL)
+		ops->on_gone(c, data);
 	else if (!c->has_upgraded)
 		conn_http_gone(c);
 }

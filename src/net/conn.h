@@ -111,23 +111,12 @@ struct conn *net_find(struct net *n, uint64_t number);
 void net_each(struct net *n, bool (*each)(struct conn *c, void *ctx), void *ctx);
 
 /* --- WebSocket --- */
-struct ws_ops {
-	/* A whole text or binary message; payload is borrowed. */
-	void (*on_message)(struct conn *c, void *data, enum ws_opcode opcode, struct slice payload);
-	void (*on_drain)(struct conn *c, void *data);
-	void (*on_tick)(struct conn *c, void *data, uint64_t now_ms);
-	void (*on_gone)(struct conn *c, void *data);
-	void (*on_drain_server)(struct conn *c, void *data, uint64_t retry_ms);
-	/* Both as stream_ops'. May be NULL. */
-	void (*describe)(void *data, struct buf *out);
-	void (*visit)(struct conn *c, void *data, void *what);
-};
 /*
  * Answer 101 and hand the connection to ops (after exchange_header calls for what else the
  * answer needs). max_message: limits.message. 0, or -1 when the peer has gone.
  */
 MUST_CHECK int exchange_upgrade(struct exchange *x, const struct ws_handshake *hs, bool deflate,
-    uint32_t max_message, const struct ws_ops *ops, void *data);
+    uint32_t max_message, const struct conn_ops *ops, void *data);
 /*
  * Send a close frame with that code, and as much of the reason as it has room for, and end (waits
  * briefly for the peer's).

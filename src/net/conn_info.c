@@ -16,6 +16,7 @@ kind_name(const struct conn *c)
 int
 conn_describe(const struct conn *c, struct buf *out)
 {
+	const struct conn_ops *ops = conn_ops_of(c);
 	char number[24];
 	char peer[EXCHANGE_PEER];
 
@@ -25,10 +26,8 @@ conn_describe(const struct conn *c, struct buf *out)
 	(void)json_add_member_string(out, "kind", slice_str(kind_name(c)));
 	(void)json_add_member_string(out, "peer", slice_str(conn_peer(c, peer)));
 	(void)json_add_member_u64(out, "queued", c->out.bytes);
-	if (c->state == CONN_WS && conn_ws_ops(c)->describe != NULL)
-		conn_ws_ops(c)->describe(c->data, out);
-	else if (c->state == CONN_STREAM && conn_stream_ops(c)->describe != NULL)
-		conn_stream_ops(c)->describe(c->data, out);
+	if (ops != NULL && ops->describe != NULL)
+		ops->describe(c->data, out);
 	return buf_add_char(out, '}');
 }
 
@@ -59,12 +58,10 @@ net_each(struct net *n, bool (*each)(struct conn *c, void *ctx), void *ctx)
 void
 conn_visit(struct conn *c, void *what)
 {
-	if (c->is_doomed)
-		return;
-	if (c->state == CONN_WS && conn_ws_ops(c)->visit != NULL)
-		conn_ws_ops(c)->visit(c, c->data, what);
-	else if (c->state == CONN_STREAM && conn_stream_ops(c)->visit != NULL)
-		conn_stream_ops(c)->visit(c, c->data, what);
+	const struct conn_ops *ops = conn_ops_of(c);
+
+	if (!c->is_doomed && ops != NULL && ops->visit != NULL)
+		ops->visit(c, c->data, what);
 }
 
 void

@@ -77,9 +77,9 @@ struct conn {
 	bool has_begun : 1;  /* a part of a request head is there: its deadline runs */
 	/* took nothing of its queue since limits.memory was last looked after */
 	bool has_stalled : 1;
-	uint32_t input;         /* bytes of unfinished input that are counted in net->memory */
-	struct conn_rest *rest; /* NULL: none */
-	const void *ops;        /* struct ws_ops or struct stream_ops, by state */
+	uint32_t input;             /* bytes of unfinished input that are counted in net->memory */
+	struct conn_rest *rest;     /* NULL: none */
+	const struct conn_ops *ops; /* of a stream or a WebSocket */
 	void *data;
 	struct wheel_entry timer; /* its seen_s: monotonic second of the last sign of life */
 	TAILQ_ENTRY(conn) all;    /* net->conns, then net->dead */
@@ -150,8 +150,8 @@ void conn_tick(struct conn *c);
 /* A dead one, when the turn ends. */
 void conn_free(struct conn *c);
 /* Who is to be called in STREAM, and in WS. */
-const struct stream_ops *conn_stream_ops(const struct conn *c);
-const struct ws_ops *conn_ws_ops(const struct conn *c);
+/* Who is called for a stream or a WebSocket; NULL in any other state. */
+const struct conn_ops *conn_ops_of(const struct conn *c);
 /* Tell the endpoint that its connection is gone. */
 void conn_tell_gone(struct conn *c);
 

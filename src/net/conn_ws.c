@@ -117,7 +117,7 @@ conn_ws_input(struct conn *c, char *in, size_t n)
 			return n;
 		case WS_EV_MESSAGE:
 			if (c->state == CONN_WS)
-				conn_ws_ops(c)->on_message(c, c->data, m.opcode, m.payload);
+				c->ops->on_message(c, c->data, m.opcode, m.payload);
 			break;
 		case WS_EV_PING:
 			if (c->state == CONN_WS)

@@ -294,7 +294,7 @@ exchange_abandon(struct exchange *x)
 
 int
 exchange_stream_start(struct exchange *x, int status, const char *content_type, int64_t length,
-    const struct stream_ops *ops, void *data)
+    const struct conn_ops *ops, void *data)
 {
 	struct buf b = BUF_INIT(HEAD_MAX);
 	struct conn *c = answering(x, status);
@@ -334,7 +334,7 @@ exchange_stream_start(struct exchange *x, int status, const char *content_type, 
 
 int
 exchange_upgrade(struct exchange *x, const struct ws_handshake *hs, bool deflate,
-    uint32_t max_message, const struct ws_ops *ops, void *data)
+    uint32_t max_message, const struct conn_ops *ops, void *data)
 {
 	struct buf b = BUF_INIT(HEAD_MAX);
 	struct conn *c = answering(x, 101);

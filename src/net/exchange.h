@@ -19,6 +19,7 @@
 #include "base/slice.h"
 #include "core/error.h"
 #include "proto/http.h"
+#include "proto/ws.h"
 
 struct conn;
 struct net;
@@ -83,8 +84,13 @@ struct exchange *exchange_hold(struct exchange *x);
 /* Drops one; frees with the last. NULL is fine. */
 void exchange_release(struct exchange *x);
 
-/* Who is called in the course of a streamed answer, with its data. */
-struct stream_ops {
+/*
+ * Who is called in the course of a streamed answer or a WebSocket, with its data. Each may be NULL
+ * but on_gone, and a WebSocket's on_message.
+ */
+struct conn_ops {
+	/* A whole text or binary message of a WebSocket; payload is borrowed. */
+	void (*on_message)(struct conn *c, void *data, enum ws_opcode opcode, struct slice payload);
 	/* The queue has drained below half of its limit: more may be pushed. */
 	void (*on_drain)(struct conn *c, void *data);
 	/* The deadline set by conn_set_deadline came. */
@@ -93,9 +99,9 @@ struct stream_ops {
 	void (*on_gone)(struct conn *c, void *data);
 	/* The daemon is stopping: say goodbye and conn_finish. */
 	void (*on_drain_server)(struct conn *c, void *data, uint64_t retry_ms);
-	/* Members for the administrator: who it is, what it reads. May be NULL. */
+	/* Members for the administrator: who it is, what it reads. */
 	void (*describe)(void *data, struct buf *out);
-	/* What comes by conn_visit. May be NULL. */
+	/* What comes by conn_visit. */
 	void (*visit)(struct conn *c, void *data, void *what);
 };
 /*
@@ -106,7 +112,7 @@ struct stream_ops {
  * is short or the request was a HEAD, which has its answer then: data is still the caller's.
  */
 MUST_CHECK int exchange_stream_start(struct exchange *x, int status, const char *content_type,
-    int64_t length, const struct stream_ops *ops, void *data);
+    int64_t length, const struct conn_ops *ops, void *data);
 
 /*
  * Client address as text (after trusted proxies), for logs and limits; made in `out` when it is asked

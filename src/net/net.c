@@ -178,11 +178,10 @@ void
 net_say_goodbye(struct conn *c)
 {
 	uint64_t retry_ms = 100 + rng_below(c->net->drain_spread_ms);
+	const struct conn_ops *ops = conn_ops_of(c);
 
-	if (c->state == CONN_WS)
-		conn_ws_ops(c)->on_drain_server(c, c->data, retry_ms);
-	else if (c->state == CONN_STREAM && conn_stream_ops(c)->on_drain_server != NULL)
-		conn_stream_ops(c)->on_drain_server(c, c->data, retry_ms);
+	if (ops != NULL && ops->on_drain_server != NULL)
+		ops->on_drain_server(c, c->data, retry_ms);
 }
 
 void

@@ -327,8 +327,15 @@ visit(struct conn *conn, void *data, void *what)
 	}
 }
 
-static const struct ws_ops ws_ops = {
-    on_message, on_drain, on_tick, on_gone, on_drain_server, describe, visit};
+static const struct conn_ops conn_ops = {
+    .on_message = on_message,
+    .on_drain = on_drain,
+    .on_tick = on_tick,
+    .on_gone = on_gone,
+    .on_drain_server = on_drain_server,
+    .describe = describe,
+    .visit = visit,
+};
 
 /* --- opening --- */
 
@@ -410,7 +417,7 @@ open_chat(struct exchange *x, const struct ws_handshake *hs, const struct chat_r
 	c->session.who.number = conn_number(x->conn);
 	caller_init(&c->session.caller, &caller_ops);
 	lifetime_init(&c->lifetime, h, h->config->chat.heartbeat_ms);
-	if (exchange_upgrade(x, hs, deflate, h->config->limits.message, &ws_ops, c) < 0) {
+	if (exchange_upgrade(x, hs, deflate, h->config->limits.message, &conn_ops, c) < 0) {
 		admission_end(serve, &c->admission);
 		session_done(&c->session, true);
 		mem_free(c);

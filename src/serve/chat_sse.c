@@ -306,8 +306,14 @@ visit(struct conn *conn, void *data, void *what)
 	}
 }
 
-static const struct stream_ops stream_ops = {
-    on_drain, on_tick, on_gone, on_drain_server, describe, visit};
+static const struct conn_ops conn_ops = {
+    .on_drain = on_drain,
+    .on_tick = on_tick,
+    .on_gone = on_gone,
+    .on_drain_server = on_drain_server,
+    .describe = describe,
+    .visit = visit,
+};
 
 /* --- opening --- */
 
@@ -370,7 +376,7 @@ open_stream(struct exchange *x, const struct chat_request *request, struct claim
 	chat_new_id(h->worker, st->id);
 	st->is_back = request->from.kind == POSITION_ID || request->from.kind == POSITION_BAD;
 	r = map_set(&h->sessions, slice_str(st->id), s);
-	if (r < 0 || stream_begin(x, "text/event-stream", &stream_ops, st) < 0) {
+	if (r < 0 || stream_begin(x, "text/event-stream", &conn_ops, st) < 0) {
 		admission_end(serve, &st->chat.admission);
 		(void)map_remove(&h->sessions, slice_str(st->id));
 		session_done(s, true);

@@ -74,11 +74,21 @@ on_drain_server(struct conn *conn, void *data, uint64_t retry_ms)
 	conn_ws_close(conn, WS_CLOSE_GOING_AWAY, SLICE("the server is stopping"), CLOSE_SHUTDOWN);
 }
 
-static const struct ws_ops plain_ops = {
-    on_message, on_drain, on_tick, on_gone, on_drain_server, NULL, NULL};
+static const struct conn_ops plain_ops = {
+    .on_message = on_message,
+    .on_drain = on_drain,
+    .on_tick = on_tick,
+    .on_gone = on_gone,
+    .on_drain_server = on_drain_server,
+};
 
-static const struct ws_ops deflate_ops = {
-    on_message_deflate, on_drain, on_tick, on_gone, on_drain_server, NULL, NULL};
+static const struct conn_ops deflate_ops = {
+    .on_message = on_message_deflate,
+    .on_drain = on_drain,
+    .on_tick = on_tick,
+    .on_gone = on_gone,
+    .on_drain_server = on_drain_server,
+};
 
 void
 serve_echo(struct exchange *x)
@@ -86,7 +96,7 @@ serve_echo(struct exchange *x)
 	const struct config *c = serve_of(x)->config;
 	struct ws_handshake hs;
 	struct conn *conn = x->conn;
-	const struct ws_ops *ops;
+	const struct conn_ops *ops;
 	bool deflate;
 	struct refusal why = {0};
 	/* HEAD asks what GET without an upgrade would answer */

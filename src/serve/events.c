@@ -372,8 +372,14 @@ visit(struct conn *conn, void *data, void *what)
 		narrow(st, what);
 }
 
-static const struct stream_ops stream_ops = {
-    on_drain, on_tick, on_gone, on_drain_server, describe, visit};
+static const struct conn_ops conn_ops = {
+    .on_drain = on_drain,
+    .on_tick = on_tick,
+    .on_gone = on_gone,
+    .on_drain_server = on_drain_server,
+    .describe = describe,
+    .visit = visit,
+};
 
 /* --- what is asked for --- */
 
@@ -585,8 +591,8 @@ open_stream(struct exchange *x, const struct request *r, struct claims *claims)
 		stream_turn_away(x, &why);
 		return;
 	}
-	if (stream_begin(x, r->is_lines ? "application/x-ndjson" : "text/event-stream", &stream_ops,
-		st) < 0) {
+	if (stream_begin(
+		x, r->is_lines ? "application/x-ndjson" : "text/event-stream", &conn_ops, st) < 0) {
 		stream_free(st);
 		return;
 	}

@@ -84,7 +84,12 @@ on_drain_server(struct conn *c UNUSED, void *data UNUSED, uint64_t retry_ms UNUS
 {
 }
 
-static const struct stream_ops ops = {on_drain, on_tick, on_gone, on_drain_server, NULL, NULL};
+static const struct conn_ops ops = {
+    .on_drain = on_drain,
+    .on_tick = on_tick,
+    .on_gone = on_gone,
+    .on_drain_server = on_drain_server,
+};
 
 void
 files_stream(struct exchange *x, const char *content_type, int fd, uint64_t size)

@@ -73,7 +73,7 @@ stream_turn_away(struct exchange *x, const struct refusal *why)
 }
 
 int
-stream_begin(struct exchange *x, const char *content_type, const struct stream_ops *ops, void *data)
+stream_begin(struct exchange *x, const char *content_type, const struct conn_ops *ops, void *data)
 {
 	exchange_header(x, "Cache-Control", SLICE("no-cache, no-transform"));
 	exchange_header(x, "X-Accel-Buffering", SLICE("no"));

@@ -25,7 +25,7 @@ void stream_turn_away(struct exchange *x, const struct refusal *why);
  * length.
  */
 MUST_CHECK int stream_begin(
-    struct exchange *x, const char *content_type, const struct stream_ops *ops, void *data);
+    struct exchange *x, const char *content_type, const struct conn_ops *ops, void *data);
 /* Queue what was written, if anything, and free b; a failed one ends the connection. */
 void stream_push(struct conn *c, struct buf *b);
 /* When a reader that is cut off comes back, in ms: events.retry, spread. */

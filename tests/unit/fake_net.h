@@ -25,7 +25,7 @@ struct conn {
 	bool is_loopback, is_trusted, is_unix;
 	uint32_t uid, gid;
 	struct net *net;
-	const struct stream_ops *ops;
+	const struct conn_ops *ops;
 	void *data;
 	int64_t length;
 	size_t queue_limit;
@@ -85,7 +85,7 @@ exchange_json(struct exchange *x, int status, struct slice json)
 
 int
 exchange_stream_start(struct exchange *x, int status, const char *content_type, int64_t length,
-    const struct stream_ops *ops, void *data)
+    const struct conn_ops *ops, void *data)
 {
 	struct fake *f = CONTAINER(x, struct fake, x);
 

@@ -76,8 +76,13 @@ on_drain_server(struct conn *c, void *data, uint64_t retry_ms)
 	(void)retry_ms;
 }
 
-static const struct ws_ops ws_ops = {
-    on_message, on_drain, on_tick, on_gone, on_drain_server, NULL, NULL};
+static const struct conn_ops ws_ops = {
+    .on_message = on_message,
+    .on_drain = on_drain,
+    .on_tick = on_tick,
+    .on_gone = on_gone,
+    .on_drain_server = on_drain_server,
+};
 
 static void
 on_head(struct exchange *x)
