@@ -164,6 +164,16 @@ bool http_header_has_token(const struct http_head *h, struct slice name, struct 
  */
 struct slice http_list_next(struct slice *rest);
 
+/* The elements of a list header in all its occurrences, in order. */
+struct http_elements {
+	const struct http_head *head;
+	struct slice name; /* no case */
+	size_t n_walked;   /* private, and what follows */
+	struct slice rest;
+};
+/* The next one, as http_list_next; {head, name} is the beginning. */
+struct slice http_elements_next(struct http_elements *e);
+
 /*
  * One cookie of all Cookie headers (RFC 6265 5.4 as servers read it); the first of that name;
  * surrounding double quotes removed. Absent if none.

@@ -99,19 +99,31 @@ http_list_next(struct slice *rest)
 	return SLICE_NONE;
 }
 
+struct slice
+http_elements_next(struct http_elements *e)
+{
+	struct slice element = http_list_next(&e->rest);
+
+	while (element.p == NULL && e->n_walked < e->head->n_headers) {
+		size_t i = e->n_walked++;
+
+		if (!slice_eq_nocase(e->head->headers[i].name, e->name))
+			continue;
+		e->rest = e->head->headers[i].value;
+		element = http_list_next(&e->rest);
+	}
+	return element;
+}
+
 bool
 http_header_has_token(const struct http_head *h, struct slice name, struct slice token)
 {
-	for (size_t i = 0; i < h->n_headers; i++) {
-		struct slice rest = h->headers[i].value;
-		struct slice element;
+	struct http_elements all = {.head = h, .name = name};
+	struct slice element;
 
-		if (!slice_eq_nocase(h->headers[i].name, name))
-			continue;
-		while ((element = http_list_next(&rest)).p != NULL) {
-			if (slice_eq_nocase(element, token))
-				return true;
-		}
+	while ((element = http_elements_next(&all)).p != NULL) {
+		if (slice_eq_nocase(element, token))
+			return true;
 	}
 	return false;
 }

@@ -286,26 +286,17 @@ take_extension(struct slice s, struct ws_handshake *hs)
 static int
 take_lists(const struct http_head *h, struct ws_handshake *hs)
 {
+	struct http_elements names = {.head = h, .name = SLICE("sec-websocket-protocol")};
+	struct http_elements offers = {.head = h, .name = SLICE("sec-websocket-extensions")};
 	struct protocols protocols = {.n = 0};
+	struct slice part;
+	int r = 0;
 
-	for (size_t i = 0; i < h->n_headers; i++) {
-		bool is_protocol =
-		    slice_eq_nocase(h->headers[i].name, SLICE("sec-websocket-protocol"));
-		struct slice rest = h->headers[i].value;
-		struct slice part;
-
-		if (!is_protocol &&
-		    !slice_eq_nocase(h->headers[i].name, SLICE("sec-websocket-extensions")))
-			continue;
-		for (part = http_list_next(&rest); part.p != NULL; part = http_list_next(&rest)) {
-			int r = is_protocol ? take_protocol(&protocols, part, hs)
-					    : take_extension(part, hs);
-
-			if (r < 0)
-				return r;
-		}
-	}
-	return 0;
+	while (r == 0 && (part = http_elements_next(&names)).p != NULL)
+		r = take_protocol(&protocols, part, hs);
+	while (r == 0 && (part = http_elements_next(&offers)).p != NULL)
+		r = take_extension(part, hs);
+	return r;
 }
 
 int

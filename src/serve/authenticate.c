@@ -54,26 +54,20 @@ find_authorization(const struct exchange *x, struct slice *out, struct refusal *
 static int
 find_subprotocol(const struct exchange *x, struct slice *out, struct refusal *r)
 {
-	const struct slice name = SLICE("Sec-WebSocket-Protocol");
+	struct http_elements names = {.head = x->head, .name = SLICE("Sec-WebSocket-Protocol")};
 	const struct slice prefix = SLICE("bearer.");
 	struct slice found = SLICE_NONE;
+	struct slice item;
 
 	if (!x->head->is_upgrade)
 		return 0;
-	for (size_t i = 0; i < x->head->n_headers; i++) {
-		struct slice rest = x->head->headers[i].value;
-		struct slice item;
-
-		if (!slice_eq_nocase(x->head->headers[i].name, name))
+	while ((item = http_elements_next(&names)).p != NULL) {
+		if (!slice_has_prefix(item, prefix))
 			continue;
-		while ((item = http_list_next(&rest)).p != NULL) {
-			if (!slice_has_prefix(item, prefix))
-				continue;
-			if (found.p != NULL)
-				return refuse(r, ERROR_INVALID_REQUEST,
-				    "the subprotocol list brings two tokens");
-			found = slice_skip(item, prefix.n);
-		}
+		if (found.p != NULL)
+			return refuse(
+			    r, ERROR_INVALID_REQUEST, "the subprotocol list brings two tokens");
+		found = slice_skip(item, prefix.n);
 	}
 	if (found.p == NULL)
 		return 0;

@@ -135,20 +135,16 @@ wants_gzip(const struct exchange *x)
 static bool
 lists_etag(const struct exchange *x, struct slice name, struct slice etag, bool weakly)
 {
-	for (size_t i = 0; i < x->head->n_headers; i++) {
-		struct slice rest = x->head->headers[i].value;
-		struct slice item;
+	struct http_elements tags = {.head = x->head, .name = name};
+	struct slice tag;
 
-		if (!slice_eq_nocase(x->head->headers[i].name, name))
-			continue;
-		while ((item = http_list_next(&rest)).p != NULL) {
-			if (slice_eq(item, SLICE("*")))
-				return true;
-			if (weakly && slice_has_prefix(item, SLICE("W/")))
-				item = slice_skip(item, 2);
-			if (slice_eq(item, etag))
-				return true;
-		}
+	while ((tag = http_elements_next(&tags)).p != NULL) {
+		if (slice_eq(tag, SLICE("*")))
+			return true;
+		if (weakly && slice_has_prefix(tag, SLICE("W/")))
+			tag = slice_skip(tag, 2);
+		if (slice_eq(tag, etag))
+			return true;
 	}
 	return false;
 }

@@ -221,24 +221,19 @@ check_route(struct exchange *x, const struct route **out, struct refusal *r)
 static int
 check_coding(struct exchange *x, struct refusal *r)
 {
+	struct http_elements codings = {.head = x->head, .name = SLICE("Content-Encoding")};
 	char clean[REFUSE_CLEAN] UNCLEARED;
+	struct slice coding;
 
 	if (!x->has_body || x->head->fields[HTTP_FIELD_CONTENT_ENCODING] == 0)
 		return 0;
-	for (size_t i = 0; i < x->head->n_headers; i++) {
-		struct slice rest = x->head->headers[i].value;
-		struct slice coding;
-
-		if (!slice_eq_nocase(x->head->headers[i].name, SLICE("Content-Encoding")))
+	while ((coding = http_elements_next(&codings)).p != NULL) {
+		if (slice_eq_nocase(coding, SLICE("identity")))
 			continue;
-		while ((coding = http_list_next(&rest)).p != NULL) {
-			if (slice_eq_nocase(coding, SLICE("identity")))
-				continue;
-			exchange_header(x, "Accept-Encoding", SLICE("identity"));
-			return refuse(r, ERROR_UNSUPPORTED_MEDIA,
-			    "Content-Encoding '%s' is not taken here: send the body as it is",
-			    refuse_clean(coding, clean));
-		}
+		exchange_header(x, "Accept-Encoding", SLICE("identity"));
+		return refuse(r, ERROR_UNSUPPORTED_MEDIA,
+		    "Content-Encoding '%s' is not taken here: send the body as it is",
+		    refuse_clean(coding, clean));
 	}
 	return 0;
 }

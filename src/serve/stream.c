@@ -11,17 +11,12 @@
 bool
 stream_accepts(const struct exchange *x, const char *type)
 {
-	for (size_t i = 0; i < x->head->n_headers; i++) {
-		struct slice rest = x->head->headers[i].value;
-		struct slice item;
+	struct http_elements ranges = {.head = x->head, .name = SLICE("Accept")};
+	struct slice range;
 
-		if (!slice_eq_nocase(x->head->headers[i].name, SLICE("Accept")))
-			continue;
-		while ((item = http_list_next(&rest)).p != NULL) {
-			if (slice_eq_nocase(slice_trim(slice_cut(&item, ';')), slice_str(type)))
-				return http_header_quality(
-					   x->head, SLICE("Accept"), slice_str(type)) > 0;
-		}
+	while ((range = http_elements_next(&ranges)).p != NULL) {
+		if (slice_eq_nocase(slice_trim(slice_cut(&range, ';')), slice_str(type)))
+			return http_header_quality(x->head, SLICE("Accept"), slice_str(type)) > 0;
 	}
 	return false;
 }
