@@ -240,14 +240,17 @@ const char *log_gap_name(enum log_gap_reason reason);
 
 struct log_resume {
 	enum log_gap_reason reason; /* LOG_GAP_NONE: nothing after `after` is missing */
-	uint64_t oldest;            /* the first id still there on these topics; 0: none */
-	uint64_t gap_id;            /* highest trimmed id, else the log's beginning */
+	/* of a gap: the first id still there on these topics, 0: none */
+	uint64_t oldest;
+	uint64_t gap_id; /* highest trimmed id, else the log's beginning */
 	/* where reading starts: `after`, or the log's beginning when it lies outside */
 	uint64_t start;
 };
 /* What a reader that resumes after that id must be told. */
 void log_resume(struct log *l, const struct log_filter *filters, size_t n, uint64_t after,
     struct log_resume *out);
+/* The first id still there on these topics; 0: none. Walks all topics for a pattern. */
+uint64_t log_oldest(struct log *l, const struct log_filter *filters, size_t n);
 
 struct log_extent {
 	uint64_t begin; /* the log's beginning: every id is above it */

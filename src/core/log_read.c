@@ -95,6 +95,13 @@ add_filter(struct log *l, struct extent_of *e, const struct log_filter *f)
 	}
 }
 
+static void
+add_filters(struct log *l, struct extent_of *e, const struct log_filter *filters, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		add_filter(l, e, &filters[i]);
+}
+
 uint64_t
 log_trimmed(struct log *l, const struct log_filter *filters, size_t n, uint64_t after)
 {
@@ -102,8 +109,7 @@ log_trimmed(struct log *l, const struct log_filter *filters, size_t n, uint64_t 
 
 	if (l->trimmed <= after)
 		return 0;
-	for (size_t i = 0; i < n; i++)
-		add_filter(l, &e, &filters[i]);
+	add_filters(l, &e, filters, n);
 	return e.trimmed > after ? e.trimmed : 0;
 }
 
@@ -112,12 +118,14 @@ log_resume(struct log *l, const struct log_filter *filters, size_t n, uint64_t a
     struct log_resume *out)
 {
 	struct extent_of e = {0};
+	bool is_outside;
 
+	*out = (struct log_resume){.start = after};
 	log_lock(l);
-	for (size_t i = 0; i < n; i++)
-		add_filter(l, &e, &filters[i]);
-	*out = (struct log_resume){.oldest = e.oldest, .start = after};
-	if (after > l->last || after < l->begin) {
+	is_outside = after > l->last || after < l->begin;
+	if (is_outside || l->trimmed > after) /* else nobody need look at each topic */
+		add_filters(l, &e, filters, n);
+	if (is_outside) {
 		out->reason = LOG_GAP_OUTSIDE;
 		out->gap_id = e.trimmed != 0 ? e.trimmed : l->begin;
 		out->start = l->begin; /* all that the log has follows */
@@ -125,7 +133,20 @@ log_resume(struct log *l, const struct log_filter *filters, size_t n, uint64_t a
 		out->reason = LOG_GAP_TRIMMED;
 		out->gap_id = e.trimmed;
 	}
+	if (out->reason != LOG_GAP_NONE)
+		out->oldest = e.oldest;
 	log_unlock(l);
+}
+
+uint64_t
+log_oldest(struct log *l, const struct log_filter *filters, size_t n)
+{
+	struct extent_of e = {0};
+
+	log_lock(l);
+	add_filters(l, &e, filters, n);
+	log_unlock(l);
+	return e.oldest;
 }
 
 void

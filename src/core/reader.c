@@ -232,22 +232,20 @@ start_at_id(struct reader *r, uint64_t id)
 static void
 start_at_beginning(struct reader *r)
 {
-	struct log_resume all;
+	struct log_extent all;
 
-	log_resume(r->hub->log, r->filters, r->n_filters, 0, &all);
-	r->cursor = all.start;
+	log_extent(r->hub->log, &all);
+	r->cursor = all.begin;
 	r->accept_trimmed = true;
 }
 
 static void
 start_unreadable(struct reader *r)
 {
-	struct log_resume now;
-
-	log_resume(r->hub->log, r->filters, r->n_filters, r->hub->position, &now);
 	r->cursor = r->hub->position;
-	r->gap = (struct log_resume){
-	    .reason = LOG_GAP_UNREADABLE, .oldest = now.oldest, .gap_id = r->cursor};
+	r->gap = (struct log_resume){.reason = LOG_GAP_UNREADABLE,
+	    .oldest = log_oldest(r->hub->log, r->filters, r->n_filters),
+	    .gap_id = r->cursor};
 	r->gap_due = true;
 }
 

@@ -32,8 +32,10 @@ reader_tell_gap(struct reader *r)
 			log_resume(r->hub->log, &filter, 1, r->gap_asked, &gap);
 			if (gap.reason == LOG_GAP_NONE && !r->has_lost)
 				continue;
-			if (gap.reason == LOG_GAP_NONE)
+			if (gap.reason == LOG_GAP_NONE) {
 				gap.reason = LOG_GAP_TRIMMED;
+				gap.oldest = log_oldest(r->hub->log, &filter, 1);
+			}
 		}
 		/* of what is older and could not be read nobody knows where it stood */
 		gap.gap_id = r->has_lost ? 0 : max_u64(gap.gap_id, r->known_trimmed);
@@ -46,16 +48,13 @@ reader_tell_gap(struct reader *r)
 void
 reader_miss(struct reader *r, uint64_t upto)
 {
-	struct log_resume now;
-
-	log_resume(r->hub->log, r->filters, r->n_filters, r->cursor, &now);
 	r->known_trimmed = max_u64(upto, r->known_trimmed);
 	if (!r->gap_due) {
 		r->gap_due = true;
 		r->gap.reason = LOG_GAP_TRIMMED;
 		r->gap_asked = r->cursor;
 	}
-	r->gap.oldest = now.oldest;
+	r->gap.oldest = log_oldest(r->hub->log, r->filters, r->n_filters);
 	r->gap.gap_id = r->who->is_stream ? upto : 0;
 }
 
@@ -87,12 +86,10 @@ reader_tell_dropped(struct reader *r, struct sub *sub)
 {
 	struct log_resume slow = {.reason = LOG_GAP_SLOW, .gap_id = r->cursor};
 	struct log_filter filter = {sub_pattern(sub), sub->at->is_topic};
-	struct log_resume now;
 
 	if (sub->dropped == 0)
 		return;
-	log_resume(r->hub->log, &filter, 1, r->cursor, &now);
-	slow.oldest = now.oldest;
+	slow.oldest = log_oldest(r->hub->log, &filter, 1);
 	counter_add(r->hub->counters, COUNTER_DROPPED, sub->dropped);
 	say_gap(r, sub, &slow, r->cursor, sub->dropped);
 	sub->dropped = 0;

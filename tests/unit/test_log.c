@@ -67,13 +67,17 @@ END_TEST
 
 START_TEST(resuming)
 {
+	const struct log_filter y = {SLICE("three/y"), true};
+	const struct log_filter all = {SLICE("**"), false};
 	struct world w;
 	struct log_resume r;
 
 	ck_assert(world_init(&w, NULL));
+	ck_assert_uint_eq(log_oldest(w.log, &all, 1), 0);
 	for (int i = 1; i <= 5; i++)
 		SAY("three/x", "m");
 	SAY("three/y", "m");
+	ck_assert_uint_eq(log_oldest(w.log, &all, 1), w.begin + 3);
 	r = resume(&w, "three/x", true, w.begin + 1);
 	ck_assert_int_eq(r.reason, LOG_GAP_TRIMMED);
 	ck_assert_uint_eq(r.gap_id, w.begin + 2);
@@ -83,7 +87,7 @@ START_TEST(resuming)
 	ck_assert_int_eq(r.reason, LOG_GAP_NONE);
 	r = resume(&w, "three/y", true, w.begin + 1);
 	ck_assert_int_eq(r.reason, LOG_GAP_NONE);
-	ck_assert_uint_eq(r.oldest, w.begin + 6);
+	ck_assert_uint_eq(log_oldest(w.log, &y, 1), w.begin + 6);
 	r = resume(&w, "three/*", false, w.begin + 1);
 	ck_assert_int_eq(r.reason, LOG_GAP_TRIMMED);
 	ck_assert_uint_eq(r.oldest, w.begin + 3);
