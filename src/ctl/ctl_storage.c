@@ -17,6 +17,8 @@
 #define STEP_PAGES    1024 /* copied between two looks at the terminal */
 #define BUSY_MS       10000
 #define PATH_JSON_MAX 65536
+#define TEXT_OF(x)    TEXT_OF_IT(x)
+#define TEXT_OF_IT(x) #x
 
 static const char backup_help[] =
     "usage: belfryctl backup [OPTION]... FILE\n"
@@ -90,6 +92,11 @@ ctl_find_database(const char *config, struct config **out)
 int
 ctl_open_database(const char *path, sqlite3 **out)
 {
+	if (db_has_strange_wal(path))
+		return ctl_fail(EX_DATAERR,
+		    "%s: the -wal beside it is that of the database that had its place before; belfryd "
+		    "sets it aside at its start, or move it away",
+		    path);
 	if (sqlite3_open_v2(path, out, SQLITE_OPEN_READWRITE, NULL) != SQLITE_OK &&
 	    sqlite3_open_v2(path, out, SQLITE_OPEN_READONLY, NULL) != SQLITE_OK)
 		return ctl_fail(EX_NOINPUT, "%s: %s", path, sqlite3_errmsg(*out));
@@ -136,6 +143,8 @@ ctl_is_revoked(const struct config *c, const struct claims *who, int64_t now_s)
 		return -1;
 	if (access(c->storage.path, F_OK) != 0 && errno == ENOENT)
 		return 0; /* it has never run */
+	if (db_has_strange_wal(c->storage.path))
+		return -1;
 	if (sqlite3_open_v2(c->storage.path, &db, SQLITE_OPEN_READONLY, NULL) == SQLITE_OK) {
 		(void)sqlite3_busy_timeout(db, BUSY_MS);
 		r = ask_revoked(db, who, now_s);
@@ -173,12 +182,16 @@ copy(sqlite3 *from, sqlite3 *to, const char *path)
 	return EX_OK;
 }
 
-/* It is a database of its own, closed in order, for whoever opens it. */
+/*
+ * It is a database of its own, without a write-ahead log, and says that it is a copy: a daemon that
+ * gets it tells whoever resumes that something may be missing.
+ */
 static int
 finish(sqlite3 *to, const char *path)
 {
 	if (sqlite3_exec(to,
-		"PRAGMA journal_mode = DELETE; UPDATE meta SET value = 1 WHERE name = 'clean'",
+		"PRAGMA journal_mode = DELETE;"
+		"UPDATE meta SET value = " TEXT_OF(DB_COPIED) " WHERE name = 'clean'",
 		NULL, NULL, NULL) != SQLITE_OK)
 		return ctl_fail(EX_IOERR, "%s: %s", path, sqlite3_errmsg(to));
 	return EX_OK;

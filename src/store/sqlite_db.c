@@ -1,8 +1,14 @@
 #include "store/sqlite_db.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define MODE_AT 18 /* SQLite's file format: 1, 1 where there is no write-ahead log, else 2, 2 */
 
 static const char *const queries[] = {
 #define X(name, sql) sql,
@@ -73,6 +79,27 @@ db_init(struct db *db, const struct db_open *o)
 		"PRAGMA journal_size_limit = 67108864") < 0)
 		return -1;
 	return db_set_sync(db, o->sync);
+}
+
+bool
+db_has_strange_wal(const char *path)
+{
+	static const char magic[16] = "SQLite format 3";
+	uint8_t head[MODE_AT + 2];
+	char wal[PATH_MAX + 8];
+	struct stat st;
+	ssize_t n;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return false;
+	n = pread(fd, head, sizeof(head), 0);
+	(void)close(fd);
+	if (n != (ssize_t)sizeof(head) || memcmp(head, magic, sizeof(magic)) != 0 ||
+	    head[MODE_AT] != 1 || head[MODE_AT + 1] != 1)
+		return false;
+	(void)snprintf(wal, sizeof(wal), "%.*s-wal", PATH_MAX, path);
+	return stat(wal, &st) == 0 && st.st_size > 0;
 }
 
 void

@@ -12,6 +12,10 @@
 #define DB_PAGE           4096
 #define DB_BUSY_MS        5000 /* that somebody else (a backup, the sqlite3 tool) may hold the lock */
 #define DB_APPLICATION_ID 0x42656c66 /* "Belf" */
+/* meta.clean, how it was left */
+#define DB_OPEN   0
+#define DB_CLOSED 1
+#define DB_COPIED 2 /* a backup: there may be a later log than this */
 
 /* The search index: it keeps words only, so what leaves it has to be said as it came. */
 #define DB_SEARCH_TABLE                                                                            \
@@ -188,6 +192,12 @@ void db_done(struct db *db);
 MUST_CHECK int db_reopen(struct db *db, const struct db_open *o);
 /* How safe a commit is from now on. 0 or -1. */
 MUST_CHECK int db_set_sync(struct db *db, enum config_sync sync);
+/*
+ * Whether the write-ahead log beside a database is not its own, but was left by the file that had
+ * this name before: SQLite would put it into this one, which is damaged then. A backup has none, as
+ * its head tells.
+ */
+bool db_has_strange_wal(const char *path);
 /* Whether a transaction is open. */
 bool db_is_within(const struct db *db);
 /*

@@ -116,9 +116,14 @@ mark_gap(struct load *at)
 	if (s == NULL)
 		return -1;
 	db_bind_u64(s, 1, at->last);
-	sqlite_tell(at->s, true, "storage.unclean",
-	    "the last run ended without closing the database, and storage.sync is not full: its last "
-	    "messages may be lost, and whoever resumes is told of a gap");
+	if (at->s->is_copied)
+		sqlite_tell(at->s, true, "storage.restored",
+		    "the database is a copy that belfryctl backup made: what was published since is not "
+		    "in it, and whoever resumes is told of a gap");
+	else
+		sqlite_tell(at->s, true, "storage.unclean",
+		    "the last run ended without closing the database, and storage.sync is not full: its "
+		    "last messages may be lost, and whoever resumes is told of a gap");
 	return db_run(&at->s->db, s);
 }
 
@@ -131,7 +136,8 @@ write_start(struct load *at, uint64_t begin)
 	if (db_run(&s->db, db_stmt(&s->db, DB_BEGIN_WRITE)) < 0 ||
 	    (s->has_gap && mark_gap(at) < 0) || db_meta_set(&s->db, "begin", begin) < 0 ||
 	    db_meta_set(&s->db, "last", at->last) < 0 ||
-	    db_meta_set(&s->db, "folded", s->folded) < 0 || db_meta_set(&s->db, "clean", 0) < 0 ||
+	    db_meta_set(&s->db, "folded", s->folded) < 0 ||
+	    db_meta_set(&s->db, "clean", DB_OPEN) < 0 ||
 	    db_meta_set(&s->db, "sync", (uint64_t)s->options.sync) < 0 ||
 	    db_run(&s->db, db_stmt(&s->db, DB_COMMIT)) < 0)
 		return -EIO;

@@ -194,7 +194,7 @@ static int
 open_db(struct opening *at, struct sqlite_store *s)
 {
 	struct db_open o = {at->path, s->vfs, true, s->options.sync};
-	uint64_t is_clean = 1;
+	uint64_t left = DB_CLOSED;
 	uint64_t last_sync = SYNC_FULL;
 	int version = 0;
 	int r;
@@ -211,12 +211,12 @@ open_db(struct opening *at, struct sqlite_store *s)
 		return fail(at, r, "it is a database, but not one of belfryd", "");
 	if (r < 0)
 		return fail_db(at, &s->db, "its tables cannot be made");
-	if (db_meta_get(&s->db, "clean", &is_clean) < 0 ||
-	    db_meta_get(&s->db, "sync", &last_sync) < 0)
+	if (db_meta_get(&s->db, "clean", &left) < 0 || db_meta_get(&s->db, "sync", &last_sync) < 0)
 		return fail_db(at, &s->db, "it cannot be read");
-	s->has_gap = is_clean == 0 && last_sync != SYNC_FULL;
-	atomic_store(&s->is_wal_doubtful, is_clean == 0);
-	r = is_clean == 0 ? look_for_damage(&s->db) : 0;
+	s->is_copied = left == DB_COPIED;
+	s->has_gap = s->is_copied || (left == DB_OPEN && last_sync != SYNC_FULL);
+	atomic_store(&s->is_wal_doubtful, left == DB_OPEN);
+	r = left == DB_OPEN ? look_for_damage(&s->db) : 0;
 	if (r == -EUCLEAN)
 		return fail(at, r, "it is damaged", "");
 	return r < 0 ? fail_db(at, &s->db, "it cannot be read") : 0;
@@ -243,12 +243,35 @@ set_aside(struct opening *at, const struct sqlite_store *s)
 	return 0;
 }
 
+/* A backup was put in place of a database whose write-ahead log is still there. */
+static int
+set_wal_aside(struct opening *at, const struct sqlite_store *s)
+{
+	long long now = (long long)(clock_wall_us() / 1000000);
+
+	if (!db_has_strange_wal(at->path))
+		return 0;
+	(void)snprintf(at->from, PATH_ROOM, "%.*s-wal", PATH_MAX, at->path);
+	(void)snprintf(at->to, PATH_ROOM, "%.*s.replaced-%lld-wal", PATH_MAX, at->path, now);
+	if (rename(at->from, at->to) != 0)
+		return fail_system(
+		    at, "the -wal beside it is another database's and cannot be set aside");
+	(void)snprintf(at->to, PATH_ROOM,
+	    "the write-ahead log beside the database was that of another one, which had its place: its "
+	    "name ends in .replaced-%lld-wal now",
+	    now);
+	sqlite_tell(s, true, "storage.restored", at->to);
+	return 0;
+}
+
 static int
 open_or_recover(struct opening *at, struct sqlite_store *s)
 {
 	bool is_new_file;
 	int r = make_file(at, &is_new_file);
 
+	if (r == 0)
+		r = set_wal_aside(at, s);
 	if (r == 0)
 		r = open_db(at, s);
 	if (r != -EUCLEAN)

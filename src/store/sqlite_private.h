@@ -162,7 +162,8 @@ struct sqlite_store {
 	struct config *config;
 	struct sqlite_options options; /* its pointers are the fields above */
 	uint64_t opened_us;
-	bool has_gap; /* an unclean end may have lost something */
+	bool has_gap;   /* an unclean end may have lost something, or it is an older copy */
+	bool is_copied; /* it is a backup that was put in place */
 
 	/* under the log's lock */
 	struct shelves hot;

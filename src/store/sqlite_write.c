@@ -577,7 +577,7 @@ close_clean(struct sqlite_store *s)
 	if (r == 0)
 		r = db_meta_set(&s->db, "last", s->last);
 	if (r == 0)
-		r = db_meta_set(&s->db, "clean", 1);
+		r = db_meta_set(&s->db, "clean", DB_CLOSED);
 	if (sqlite_end(s, r) < 0) {
 		/* then the next start takes it for what it is */
 	}

@@ -451,6 +451,45 @@ def test_ctl(disk, tmp_path):
     d.stop()
 
 
+def test_restore(disk):
+    """A copy put in place after a crash is the copy: what the old database left beside it is set aside, and whoever had read further is told."""
+    d = disk.start()
+    d.configure({"listen": ({"address": "127.0.0.1", "port": d.port},)})
+    t = d.token("ada", belfry={"publish": ["**"], "subscribe": ["**"]})
+    ids = [publish(d, "a/b", f"number {i}", t).ok().json()["id"] for i in range(3)]
+    db = d.folder / "data" / "belfry.db"
+    copy = db.with_name("copy.db")
+    assert ctl("backup", "-c", str(d.file), str(copy)).returncode == 0
+    later = [publish(d, "a/b", f"later {i}", t).ok().json()["id"] for i in range(2)]
+    d.process.kill()
+    d.process.wait()
+    assert db.with_name("belfry.db-wal").stat().st_size > 0
+    copy.rename(db)
+    for command in ("check", "backup"):
+        r = ctl(command, "-c", str(d.file), *([str(copy)] if command == "backup" else []))
+        assert r.returncode == 65 and "the -wal beside it" in r.stderr, r
+    d.lines.clear()
+    d.again()
+    assert d.log().count("storage.restored") == 2
+    assert [p for p in db.parent.iterdir() if ".replaced-" in p.name and p.name.endswith("-wal")]
+    assert [m["id"] for m in history(d, "a/b", t)] == ids
+    new = publish(d, "a/b", "new", t).ok().json()["id"]
+    assert new > later[-1]
+    for cursor in (ids[-1], later[0]):
+        with d.ws(token=t) as ws:
+            ws.send({"type": "subscribe", "topic": "a/b", "after": cursor})
+            assert ws.expect("gap")["after"] == cursor
+            assert ws.expect("notification")["id"] == new
+    d.lines.clear()
+    d.stop()
+    d.again()
+    assert "storage.restored" not in d.log()
+    with d.ws(token=t) as ws:
+        ws.send({"type": "subscribe", "topic": "a/b", "after": new})
+        assert ws.expect("subscribed")["resumed"]
+    d.stop()
+
+
 # What is done to a database, and what `belfryctl check` then says of it.
 DAMAGE = [
     ("UPDATE topics SET messages = messages + 1 WHERE name = CAST('few/a' AS BLOB)", "topic.messages", "few/a"),
