@@ -68,6 +68,8 @@ MUST_CHECK int ctl_args_next(
 /* Says "belfryctl COMMAND: text" and the usage line; returns EX_USAGE. */
 int ctl_usage(const struct ctl_args *a, const char *fmt, ...) PRINTF(2, 3);
 
+/* Says "belfryctl: text" on stderr where standard output is a terminal: to people only. */
+void ctl_note(const char *fmt, ...) PRINTF(1, 2);
 /* Says "belfryctl: text" on stderr; returns exit_code. */
 int ctl_fail(int exit_code, const char *fmt, ...) PRINTF(2, 3);
 int ctl_no_memory(void);

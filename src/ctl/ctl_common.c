@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <openssl/crypto.h>
 
@@ -21,18 +22,35 @@
 
 /* --- saying things --- */
 
+static void PRINTF(1, 0) say(const char *fmt, va_list args)
+{
+	(void)fflush(stdout); /* so that the order on a terminal is right */
+	(void)fputs("belfryctl: ", stderr);
+	(void)vfprintf(stderr, fmt, args); /* nowhere else to say it */
+	(void)fputc('\n', stderr);
+}
+
 int
 ctl_fail(int exit_code, const char *fmt, ...)
 {
 	va_list args;
 
-	(void)fflush(stdout); /* so that the order on a terminal is right */
-	(void)fputs("belfryctl: ", stderr);
 	va_start(args, fmt);
-	(void)vfprintf(stderr, fmt, args); /* nowhere else to say it */
+	say(fmt, args);
 	va_end(args);
-	(void)fputc('\n', stderr);
 	return exit_code;
+}
+
+void
+ctl_note(const char *fmt, ...)
+{
+	va_list args;
+
+	if (!isatty(STDOUT_FILENO))
+		return;
+	va_start(args, fmt);
+	say(fmt, args);
+	va_end(args);
 }
 
 int
@@ -231,14 +249,28 @@ is_loopback(const char *url)
 	return slice_eq_nocase(host, SLICE("localhost")) || slice_has_prefix(host, SLICE("127."));
 }
 
+/* http or https, with a host and a port that there can be. */
+static bool
+is_address(const char *url)
+{
+	CURLU *parts = curl_url();
+	bool is_good = (strncmp(url, "http://", 7) == 0 || strncmp(url, "https://", 8) == 0) &&
+		       strcspn(strstr(url, "://") + 3, "/:") > 0 && parts != NULL &&
+		       curl_url_set(parts, CURLUPART_URL, url, 0) == CURLUE_OK;
+
+	curl_url_cleanup(parts);
+	return is_good;
+}
+
 static int
 from_environment(const char *url, struct ctl_target *out)
 {
 	const char *token = getenv("BELFRY_TOKEN"); /* NOLINT(concurrency-mt-unsafe): one thread */
 	size_t n = strlen(url);
 
-	if (strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0)
-		return ctl_fail(EX_USAGE, "BELFRY_URL is not an http:// or https:// address");
+	if (!is_address(url))
+		return ctl_fail(EX_USAGE,
+		    "BELFRY_URL is '%s', want an address such as http://localhost:8080", url);
 	while (n > 0 && url[n - 1] == '/')
 		n--;
 	out->url = mem_strdup(slice_of(url, n));
@@ -354,6 +386,19 @@ status_exit(long status)
 	}
 }
 
+/* Without a problem document it is a proxy's word, or what answers is something else. */
+static int
+say_status(long status)
+{
+	int code = status_exit(status);
+
+	if (status >= 500)
+		return ctl_fail(
+		    code, "the answer has status %ld and no reason: a proxy's, perhaps", status);
+	return ctl_fail(code == EX_DATAERR ? EX_PROTOCOL : code,
+	    "the answer has status %ld and no reason: what answers is no belfryd", status);
+}
+
 int
 ctl_problem(long status, struct slice body)
 {
@@ -365,17 +410,18 @@ ctl_problem(long status, struct slice body)
 		detail = json_string(json_member(problem, "detail"));
 		code = json_string(json_member(problem, "code"));
 	}
+	if (detail.n == 0 || code.n == 0) {
+		cJSON_Delete(problem);
+		return say_status(status);
+	}
 	(void)fflush(stdout); /* so that the order on a terminal is right */
 	(void)fputs("belfryctl: ", stderr);
-	if (detail.n > 0)
-		ctl_print_text(stderr, detail);
-	else
-		(void)fprintf(stderr, "the daemon answered with status %ld", status);
-	if (code.n > 0) {
-		(void)fputs(" (", stderr);
-		ctl_print_text(stderr, code);
-		(void)fputc(')', stderr);
-	}
+	ctl_print_text(stderr, detail);
+	(void)fputs(" (", stderr);
+	ctl_print_text(stderr, code);
+	(void)fputc(')', stderr);
+	if (slice_eq(code, SLICE("unauthorized")))
+		(void)fputs("; set BELFRY_TOKEN, `belfryctl token` makes one", stderr);
 	(void)fputc('\n', stderr);
 	cJSON_Delete(problem);
 	return status_exit(status);
@@ -384,8 +430,9 @@ ctl_problem(long status, struct slice body)
 int
 ctl_unreachable(const struct ctl_target *t, CURLcode code)
 {
-	return ctl_fail(EX_UNAVAILABLE, "%s: %s", t->unix_path != NULL ? t->unix_path : t->url,
-	    curl_easy_strerror(code));
+	return ctl_fail(EX_UNAVAILABLE, "%s: %s%s", t->unix_path != NULL ? t->unix_path : t->url,
+	    curl_easy_strerror(code),
+	    code == CURLE_COULDNT_CONNECT ? ": is belfryd running, and is this its address?" : "");
 }
 
 #define TIMEOUT_S 60

@@ -61,8 +61,20 @@ print_message(const cJSON *m, struct slice text)
 	event_print(stdout, &e, ctl_now());
 }
 
+/* How to see what did not fit: what is printed has no ids. */
+static void
+say_more(const cJSON *messages, bool is_forward)
+{
+	int at = is_forward ? cJSON_GetArraySize(messages) - 1 : 0;
+	uint64_t id = 0;
+
+	if (json_u64(json_member(cJSON_GetArrayItem(messages, at), "id"), &id) == 0)
+		(void)fprintf(stderr, "belfryctl: there is more: %s %llu shows it\n",
+		    is_forward ? "--after" : "--before", (unsigned long long)id);
+}
+
 static int
-print_answer(struct slice answer)
+print_answer(struct slice answer, bool is_forward)
 {
 	struct slice rest = json_raw_member(answer, "messages");
 	struct slice text;
@@ -78,8 +90,11 @@ print_answer(struct slice answer)
 		if (json_raw_element(&rest, &text))
 			print_message(m, text);
 	}
+	(void)fflush(stdout); /* so that the order on a terminal is right */
 	if (cJSON_IsTrue(json_member(tree, "more")))
-		(void)fputs("belfryctl: there is more\n", stderr);
+		say_more(json_member(tree, "messages"), is_forward);
+	else if (cJSON_GetArraySize(json_member(tree, "messages")) == 0)
+		ctl_note("nothing of that is stored");
 	cJSON_Delete(tree);
 	return EX_OK;
 }
@@ -109,7 +124,7 @@ run(const char *const value[N_OPTIONS], const char *topic)
 	else if (code == EX_OK && value[JSON] != NULL)
 		(void)printf("%.*s\n", SLICE_ARG(slice_trim(buf_slice(&answer))));
 	else if (code == EX_OK)
-		code = print_answer(buf_slice(&answer));
+		code = print_answer(buf_slice(&answer), value[AFTER] != NULL);
 	ctl_target_done(&target);
 	buf_done(&answer);
 	buf_done(&path);

@@ -257,8 +257,10 @@ print_done(const struct moderation *m, const cJSON *answer)
 		if (time_text(json_member(revoked, "before"), when)[0] != '\0')
 			(void)printf(", those from before %s", when);
 	}
+	/* who is sent away from one room may go on in others */
 	if (closed != NULL && json_u64(closed, &n) == 0)
-		(void)printf("; %llu connection%s ended", (unsigned long long)n, n == 1 ? "" : "s");
+		(void)printf("; %llu connection%s %s", (unsigned long long)n, n == 1 ? "" : "s",
+		    revoked != NULL ? "ended" : "sent away");
 	(void)putchar('\n');
 }
 
@@ -270,7 +272,10 @@ print_entry(const cJSON *entry)
 	if (json_member(entry, "room") != NULL) {
 		print_member(entry, "user");
 		(void)fputs(" in ", stdout);
-		print_member(entry, "room");
+		if (slice_eq(json_string(json_member(entry, "room")), SLICE("*")))
+			(void)fputs("all rooms", stdout);
+		else
+			print_member(entry, "room");
 	} else if (json_member(entry, "jti") != NULL) {
 		(void)fputs("token ", stdout);
 		print_member(entry, "jti");
@@ -300,10 +305,14 @@ print_answer(const struct moderation *m, struct slice answer)
 	if (json_parse(answer, &tree, NULL) < 0)
 		return ctl_fail(EX_PROTOCOL, "the daemon's answer is no JSON");
 	if (m->command->is_list) {
-		cJSON_ArrayForEach(entry, json_member(tree, m->command->name))
+		const cJSON *list = json_member(tree, m->command->name);
+
+		cJSON_ArrayForEach(entry, list)
 		{
 			print_entry(entry);
 		}
+		if (cJSON_GetArraySize(list) == 0)
+			ctl_note("no %s are in force", m->command->name);
 		if (cJSON_IsTrue(json_member(tree, "more")))
 			(void)puts("… and more");
 	} else {

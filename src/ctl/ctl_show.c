@@ -154,6 +154,7 @@ print_notice(FILE *out, const struct event *e, const cJSON *data)
 	print_member(out, " ", data, "topic", "");
 	print_member(out, ": ", data, "reason", "");
 	print_member(out, ": ", data, "message", "");
+	print_member(out, ": ", data, "detail", "");
 	print_member(out, " (", data, "limit", ")");
 }
 

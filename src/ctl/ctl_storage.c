@@ -2,6 +2,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -162,16 +164,27 @@ show_progress(const char *what, int percent)
 
 /* --- backup --- */
 
+static bool
+is_readable(int fd)
+{
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+
+	return poll(&p, 1, 0) > 0;
+}
+
+/* Ctrl-C ends it between two steps, so that no half a copy is left. */
 static int
-copy(sqlite3 *from, sqlite3 *to, const char *path)
+copy(sqlite3 *from, sqlite3 *to, const char *path, int signals)
 {
 	sqlite3_backup *b = sqlite3_backup_init(to, "main", from, "main");
 	int r = b == NULL ? SQLITE_NOMEM : SQLITE_OK;
 
-	while (b != NULL && (r = sqlite3_backup_step(b, STEP_PAGES)) == SQLITE_OK) {
-		int all = sqlite3_backup_pagecount(b);
+	while (r == SQLITE_OK) {
+		int all;
 
-		if (all > 0)
+		r = is_readable(signals) ? SQLITE_INTERRUPT : sqlite3_backup_step(b, STEP_PAGES);
+		all = sqlite3_backup_pagecount(b);
+		if (r == SQLITE_OK && all > 0)
 			show_progress("copied", (all - sqlite3_backup_remaining(b)) * 100 / all);
 	}
 	if (b != NULL)
@@ -200,23 +213,29 @@ finish(sqlite3 *to, const char *path)
 static int
 backup(const char *database, const char *path)
 {
+	static const int ends[] = {SIGINT, SIGTERM, SIGHUP};
 	sqlite3 *from = NULL;
 	sqlite3 *to = NULL;
+	int signals = -1;
 	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
 	int code;
 
 	if (fd < 0)
 		return ctl_fail(EX_CANTCREAT, "%s: %s", path, strerrordesc_np(errno));
 	(void)close(fd);
-	code = ctl_open_database(database, &from);
+	code = ctl_catch_signals(ends, ARRAY_LEN(ends), &signals);
+	if (code == EX_OK)
+		code = ctl_open_database(database, &from);
 	if (code == EX_OK && sqlite3_open_v2(path, &to, SQLITE_OPEN_READWRITE, NULL) != SQLITE_OK)
 		code = ctl_fail(EX_CANTCREAT, "%s: %s", path, sqlite3_errmsg(to));
 	if (code == EX_OK)
-		code = copy(from, to, path);
+		code = copy(from, to, path, signals);
 	if (code == EX_OK)
 		code = finish(to, path);
 	(void)sqlite3_close(to); /* nothing is open in it */
 	(void)sqlite3_close(from);
+	if (signals >= 0)
+		(void)close(signals);
 	if (code != EX_OK)
 		(void)unlink(path);
 	return code;

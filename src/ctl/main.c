@@ -106,8 +106,13 @@ main(int argc, char **argv)
 		(void)fputs(help, stderr);
 		return EX_USAGE;
 	}
-	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
-	    strcmp(argv[1], "help") == 0) {
+	if (strcmp(argv[1], "help") == 0 && argc == 3) { /* help COMMAND: COMMAND --help */
+		char option[] = "--help";
+		char *words[] = {argv[2], option, NULL};
+
+		code = run(2, words);
+	} else if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+		   strcmp(argv[1], "help") == 0) {
 		(void)fputs(help, stdout);
 		code = EX_OK;
 	} else if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0) {

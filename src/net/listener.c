@@ -157,11 +157,15 @@ open_unix(struct listeners *l, const struct config_listener *c, unsigned index)
 		return -ENAMETOOLONG;
 	(void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", c->unix_path);
 	/* what a daemon left that did not end well: a socket nobody listens on */
-	if (lstat(c->unix_path, &st) == 0 && S_ISSOCK(st.st_mode)) {
-		int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-		bool is_alive = probe >= 0 && connect(probe, (const struct sockaddr *)&address,
-						  sizeof(address)) == 0;
+	if (lstat(c->unix_path, &st) == 0) {
+		int probe;
+		bool is_alive;
 
+		if (!S_ISSOCK(st.st_mode))
+			return -ENOTSOCK;
+		probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		is_alive = probe >= 0 &&
+			   connect(probe, (const struct sockaddr *)&address, sizeof(address)) == 0;
 		if (probe >= 0)
 			(void)close(probe);
 		if (is_alive)
@@ -202,6 +206,10 @@ explain(const struct config_listener *c, int status, char *error, size_t n)
 		(void)snprintf(error, n,
 		    "cannot listen on %s: it is in use by another program; stop that or choose another %s",
 		    where, c->unix_path != NULL ? "path" : "port");
+	else if (status == -ENOTSOCK)
+		(void)snprintf(error, n,
+		    "cannot listen on %s: it is there and is no socket; move it away or choose another path",
+		    where);
 	else
 		(void)snprintf(error, n, "cannot listen on %s: %s", where, strerror(-status));
 }

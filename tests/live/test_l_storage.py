@@ -4,13 +4,15 @@ import json
 import os
 import random
 import resource
+import signal
 import sqlite3
+import subprocess
 import threading
 import time
 import urllib.parse
 
 import pytest
-from support.daemon import SLOW, WAIT, Daemon, ctl, mark
+from support.daemon import BELFRYCTL, SLOW, WAIT, Daemon, ctl, mark
 from support.rawclient import Eof, Timeout
 
 STORAGE = {"storage": {"backend": "sqlite", "path": "data/belfry.db"}}
@@ -415,6 +417,12 @@ def test_scheduled(tmp_path, backend):
         d.kill()
 
 
+def interrupt():
+    """Of a program that is about to start: Ctrl-C has been pressed."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    os.kill(os.getpid(), signal.SIGINT)
+
+
 def test_ctl(disk, tmp_path):
     """belfryctl history, backup beside the running daemon, check; a daemon on the copy has it all."""
     d = disk.start()
@@ -426,6 +434,9 @@ def test_ctl(disk, tmp_path):
     assert ctl("backup", *conf, str(copy)).returncode == 0
     assert copy.stat().st_mode & 0o777 == 0o640
     assert ctl("backup", *conf, str(copy)).returncode == 73
+    ended = copy.with_name("ended.db")  # Ctrl-C leaves no half a copy
+    r = subprocess.run([BELFRYCTL, "backup", *conf, str(ended)], capture_output=True, text=True, timeout=10 * SLOW, preexec_fn=interrupt)
+    assert r.returncode == 74 and "interrupted" in r.stderr and not list(ended.parent.glob("ended.db*")), r
     again = copy.with_name("again.db")
     r = ctl("backup", *conf, "--json", str(again))
     assert r.returncode == 0 and json.loads(r.stdout) == {"path": str(again), "bytes": again.stat().st_size}, r

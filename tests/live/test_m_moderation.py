@@ -574,7 +574,7 @@ def test_ctl(daemon):
         return r.stdout or r.stderr
 
     bob = someone(daemon, sub, room)
-    assert do("kick", room, sub, "--reason", "spam") == f"{sub} was kicked from {room}; 1 connection ended\n"
+    assert do("kick", room, sub, "--reason", "spam") == f"{sub} was kicked from {room}; 1 connection sent away\n"
     assert bob.expect("left")["reason"] == "kicked by Root: spam"
     assert "is not there" in do("kick", room, sub, code=65)
     assert do("ban", "--seconds", "600", room, sub).startswith(f"{sub} is banned from {room} until 20")

@@ -25,6 +25,8 @@ def test_help_and_version():
     r = ctl("-h")
     assert r.returncode == 0 and "token" in r.stdout and "publish" in r.stdout
     assert ctl("help").stdout == r.stdout
+    assert ctl("help", "kick").stdout == ctl("kick", "--help").stdout != ""
+    assert ctl("help", "nonsense").returncode == USAGE
     assert ctl("-V").returncode == 0
 
 
@@ -321,6 +323,70 @@ def test_listen_several_topics(daemon):
     with Listener(daemon, "listen", "--after", "all", a, f"{b}/*") as p:
         text = "\n".join(p.lines(2))
         assert f"to {a}" in text and f"to {b}/x" in text
+
+
+def on_terminal(*args, env):
+    """What it says to people, of both streams, and its exit code."""
+    fd, end = os.openpty()
+    full = {k: v for k, v in os.environ.items() if not k.startswith("BELFRY_")}
+    p = subprocess.Popen([BELFRYCTL, *args], stdin=subprocess.DEVNULL, stdout=end, stderr=end, env={**full, **env})
+    os.close(end)
+    text = b""
+    try:
+        while data := os.read(fd, 65536):
+            text += data
+    except OSError:  # nobody has the other end any more
+        pass
+    os.close(fd)
+    return text.decode().replace("\r\n", "\n"), p.wait(10 * SLOW)
+
+
+def test_nothing_and_more(daemon, topic):
+    """An empty answer is said to people, and to nobody else; what is left out can be asked for as it is told."""
+    admin = {"BELFRY_URL": daemon.url, "BELFRY_TOKEN": daemon.token("root", belfry={"role": "admin", "subscribe": ["**"]})}
+    for args, words in ((("mutes",), "no mutes are in force"), (("history", topic), "nothing of that is stored")):
+        assert on_terminal(*args, env=admin) == (f"belfryctl: {words}\n", 0)
+        r = ctl(*args, env=admin)
+        assert (r.returncode, r.stdout, r.stderr) == (0, "", "")
+    ids = daemon.publish_many(topic, ["a", "b", "c", "d"])
+    for where, id in (("--before", ids[2]), ("--after", ids[1])):
+        r = ctl("history", topic, "-n", "2", *(("--after", "all") if where == "--after" else ()), env=admin)
+        assert r.stderr == f"belfryctl: there is more: {where} {id} shows it\n"
+        r = ctl("history", topic, where, str(id), env=admin)
+        assert len(r.stdout.splitlines()) == 2 and r.stderr == ""
+
+
+def test_says_what_to_do(daemon, topic):
+    r = ctl("stats", env={"BELFRY_URL": daemon.url})
+    assert r.returncode == NOPERM and "set BELFRY_TOKEN" in r.stderr
+    r = ctl("stats", env={"BELFRY_URL": "http://127.0.0.1:1"})
+    assert r.returncode == UNAVAILABLE and "is belfryd running" in r.stderr
+    for url in ("localhost:8080", "http://", "http://:80", "http://localhost:99999", "http://a b"):
+        r = ctl("stats", env={"BELFRY_URL": url})
+        assert r.returncode == USAGE and f"BELFRY_URL is '{url}', want" in r.stderr, r
+    with Listener(daemon, "listen", topic, "allowed/x", BELFRY_TOKEN=daemon.token("ada", subscribe=["allowed/*"])) as p:
+        assert f"denied {topic}: topic '{topic}' is not in belfry.subscribe" in p.lines(1)[0]
+
+
+def test_no_belfryd():
+    """A page where the daemon should be: 76."""
+    import http.server
+    import threading
+
+    class Page(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_error(404)
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Page) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            r = ctl("stats", env={"BELFRY_URL": f"http://127.0.0.1:{server.server_port}", "BELFRY_TOKEN": make()})
+            assert r.returncode == 76 and "what answers is no belfryd" in r.stderr, r
+        finally:
+            server.shutdown()
 
 
 def test_listen_refused(daemon, topic):
