@@ -60,8 +60,9 @@ HELP_SRCS := $(call sources,tests/unit/support*.c) $(call sources,tests/unit/mem
 FUZZ_HELP_SRCS := $(call sources,tests/fuzz/support*.c) \
 	$(addprefix tests/unit/support_,hub.c peer.c oracle.c reading.c)
 RIG_SRCS := $(call sources,tests/unit/rig*.c)
+MODEL_SRCS := $(call sources,tests/unit/model*.c)
 ALL_SRCS = $(LIB_SRCS) $(MAIN) $(CTL_SRCS)
-TEST_SRCS = $(sort $(UNIT_SRCS) $(HELP_SRCS) $(RIG_SRCS) $(FUZZ_SRCS) $(FUZZ_HELP_SRCS) tests/fuzz/replay.c)
+TEST_SRCS = $(sort $(UNIT_SRCS) $(HELP_SRCS) $(RIG_SRCS) $(MODEL_SRCS) $(FUZZ_SRCS) $(FUZZ_HELP_SRCS) tests/fuzz/replay.c)
 
 objects = $(patsubst %.c,obj/%.o,$(1))
 UNITS = $(patsubst tests/unit/%.c,unit/%,$(UNIT_SRCS))
@@ -120,6 +121,7 @@ unit/%: obj/tests/unit/%.o $(call objects,$(HELP_SRCS)) libbelfry.a
 	@mkdir -p $(@D)
 	$(LINK) -Wl,-z,muldefs $(filter %.o,$^) libbelfry.a $(TEST_LIBS) $(DAEMON_LIBS) $(LIBS)
 unit/test_oom_live: $(call objects,$(RIG_SRCS))
+unit/test_model: $(call objects,$(MODEL_SRCS))
 # A fuzzer's stand-ins win in the same way; of what the fuzzers share each takes what it needs.
 libfuzz.a: $(call objects,$(FUZZ_HELP_SRCS))
 	@rm -f $@

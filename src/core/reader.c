@@ -362,6 +362,14 @@ came_otherwise(const struct reader *r, const struct message *m)
 	return false;
 }
 
+/* A time is asked of what was before the question: what was live then, and still is to come, does come. */
+static bool
+is_too_old(const struct reader *r, const struct message *m)
+{
+	return m->time_ms < r->min_time_ms &&
+	       m->id <= (r->seek_limit != 0 ? r->seek_limit : r->asked_upto);
+}
+
 /*
  * Queue one message that was read. 0: it is behind us; 1: the queue is full, it stays for
  * later; -ENOMEM.
@@ -374,7 +382,7 @@ pass_on(struct reader *r, struct message *m)
 	struct slice bytes;
 	struct wire *w;
 
-	if (m->time_ms < r->min_time_ms || is_in_target(r, m) || came_otherwise(r, m))
+	if (is_too_old(r, m) || is_in_target(r, m) || came_otherwise(r, m))
 		return 0;
 	if (s->may_be_banned && moderation_withholds(s, m))
 		return 0;

@@ -35,23 +35,28 @@ push_buf(struct chat_stream *st, struct buf *b)
 	stream_push(chat_conn(&st->chat), b);
 }
 
+/* The room in its address; NULL: it was left. */
+static const struct sub *
+home_of(const struct chat_stream *st)
+{
+	return sub_find(&st->chat.session.who, slice_str(st->home));
+}
+
 /*
  * A browser that was cut off comes back to the stream's first room alone, after the last id that it
- * saw. The rooms that were joined by POST stand in the same stream, and none of their messages may
- * bring that id behind what the first room has had, nor past what is still to come of it.
+ * saw. What else it reads by what was sent in a POST stands in the same stream, and none of that may
+ * bring the id behind what the first room has had, nor past what is still to come of it, nor past what is
+ * said there while it is left: that may be asked for yet.
  */
 static bool
 moves_cursor(const struct chat_stream *st, uint64_t id)
 {
-	const struct subscriber *who = &st->chat.session.who;
-	const struct sub *home;
+	const struct sub *home = home_of(st);
 
-	if (id <= st->cursor)
+	if (id <= st->cursor || home == NULL)
 		return false;
-	if (who->readers == NULL || session_has_one(&st->chat.session))
-		return true; /* all comes in the log's order */
-	home = sub_find(who, slice_str(st->home));
-	return home == NULL || home->reader == NULL || home->reader == who->readers->passing;
+	return home->reader == NULL || home->reader == home->who->readers->passing ||
+	       session_has_one(&st->chat.session);
 }
 
 /* The id to say: this one, or 0. */
@@ -62,6 +67,18 @@ next_cursor(struct chat_stream *st, uint64_t id)
 		return 0;
 	st->cursor = id;
 	return id;
+}
+
+/* A bare id: moves the browser's cursor, says nothing. */
+static void
+push_id(struct chat_stream *st, uint64_t id)
+{
+	struct buf b = BUF_INIT(64);
+
+	if (next_cursor(st, id) == 0)
+		return;
+	(void)sse_id(&b, id);
+	push_buf(st, &b);
 }
 
 /* An event of the stream's own. */
@@ -88,6 +105,8 @@ stream_send(struct session *s, const char *type, uint64_t id, struct slice json)
 		conn_fail(chat_conn(&st->chat), CLOSE_NO_MEMORY);
 	else if (line.n > 0)
 		push_event(st, type, id, buf_slice(&line));
+	else if (id != 0)
+		push_id(st, id);
 	buf_done(&line);
 }
 
@@ -175,13 +194,18 @@ stream_of_subscriber(struct subscriber *who)
 static void
 own(struct subscriber *who, uint64_t id)
 {
-	struct chat_stream *st = stream_of_subscriber(who);
-	struct buf b = BUF_INIT(64);
+	push_id(stream_of_subscriber(who), id);
+}
 
-	if (next_cursor(st, id) == 0)
-		return;
-	(void)sse_id(&b, id);
-	push_buf(st, &b);
+/* All that the room has is queued: whoever has no cursor yet gets one, and what had no id is passed. */
+static void
+level(struct subscriber *who, struct sub *sub, bool presence_skipped)
+{
+	struct chat_stream *st = stream_of_subscriber(who);
+
+	session_level(who, sub, presence_skipped);
+	if (sub != NULL && sub == home_of(st))
+		push_id(st, who->hub->position);
 }
 
 static void
@@ -210,7 +234,7 @@ static const struct session_ops session_ops = {
 	    .gap = session_gap,
 	    .claims = session_claims,
 	    .fail = chat_fail,
-	    .level = session_level,
+	    .level = level,
 	},
     .send = stream_send,
     .token_changed = stream_token_changed,
@@ -347,6 +371,7 @@ open_stream(struct exchange *x, const struct chat_request *request, struct claim
 	struct chat_stream *st = mem_calloc(1, sizeof(*st) + home_n);
 	struct conn *conn = x->conn;
 	struct session_join how;
+	struct log_extent extent;
 	struct session *s;
 	struct refusal why = {0};
 	int r;
@@ -375,6 +400,9 @@ open_stream(struct exchange *x, const struct chat_request *request, struct claim
 	caller_init(&s->caller, &caller_ops);
 	chat_new_id(h->worker, st->id);
 	st->is_back = request->from.kind == POSITION_ID || request->from.kind == POSITION_BAD;
+	log_extent(h->log, &extent);
+	if (request->from.kind == POSITION_ID && request->from.id <= extent.last)
+		st->cursor = request->from.id; /* else it is none, and another comes with the gap */
 	r = map_set(&h->sessions, slice_str(st->id), s);
 	if (r < 0 || stream_begin(x, "text/event-stream", &conn_ops, st) < 0) {
 		admission_end(serve, &st->chat.admission);

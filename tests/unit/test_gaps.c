@@ -175,6 +175,46 @@ START_TEST(slow_and_asked_anew)
 }
 END_TEST
 
+/* A time that is asked for does not keep back what was live, and is still to come. */
+START_TEST(slow_and_asked_by_time)
+{
+	struct world w;
+	struct peer p;
+
+	ck_assert(world_init(&w, NULL));
+	ck_assert(peer_open(&w, 0, &p, "ada"));
+	SAY("news", "1");
+	peer_do(&p, "{'type':'subscribe','topic':'news'}");
+	(void)peer_take(&p);
+	p.room = 1;
+	SAY("news", "2");
+	SAY("news", "3");
+	world_turn(&w);
+	GOT(&p, "news#2 2");
+	world_pass(&w, 60000);
+	SAY("news", "4");
+	peer_do(&p, "{'type':'subscribe','topic':'news','after':'10s'}");
+	(void)peer_take(&p);
+	p.room = 10;
+	peer_drain(&p);
+	world_turn(&w);
+	GOT(&p, "news#3 3; news#60000000 4");
+	/* nor what is said when the clock was set back */
+	p.room = 0;
+	peer_do(&p, "{'type':'subscribe','topic':'news','after':'10s'}");
+	(void)peer_take(&p);
+	world_pass(&w, -60000);
+	SAY("news", "5");
+	world_turn(&w);
+	p.room = 10;
+	peer_drain(&p);
+	world_turn(&w);
+	GOT(&p, "news#60000000 4; news#60000001 5");
+	peer_close(&p, false);
+	world_done(&w);
+}
+END_TEST
+
 /* Retention overtakes a reader that is in the middle of a replay. */
 START_TEST(overtaken)
 {
@@ -348,7 +388,8 @@ int
 main(void)
 {
 	const TTest *const tests[] = {trimmed, stream_gaps, slow_and_trimmed, slow_and_asked_anew,
-	    overtaken, overtaken_before_reading, ahead_of_worker, forgotten_meanwhile, NULL};
+	    slow_and_asked_by_time, overtaken, overtaken_before_reading, ahead_of_worker,
+	    forgotten_meanwhile, NULL};
 
 	return world_run_tests("gaps", tests, NULL);
 }
