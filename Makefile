@@ -193,12 +193,13 @@ SBIN_FILES = belfryd
 BIN_FILES = belfryctl
 MAN_FILES := $(call sources,man/*.[1-9])
 WEB_FILES := $(patsubst $(srcdir)/%,%,$(sort $(shell find $(srcdir)/web -type f 2>/dev/null)))
+DOC_FILES := README.md SECURITY.md LICENSE $(call sources,docs/*)
 UNIT_FILES = systemd/belfryd.service:$(systemdsystemunitdir)/belfryd.service \
 	systemd/belfry.sysusers:$(sysusersdir)/belfry.conf systemd/belfry.tmpfiles:$(tmpfilesdir)/belfry.conf
 CONF = $(DESTDIR)$(sysconfdir)/belfry/belfryd.conf
 # The files name the places of a package; installed they name those of this build.
 PLACES = sed -e 's|/usr/sbin/|$(sbindir)/|' -e 's|/usr/bin/|$(bindir)/|' -e 's|/usr/share/belfry|$(datadir)/belfry|' \
-	-e 's|/etc/belfry|$(sysconfdir)/belfry|'
+	-e 's|/usr/share/doc/belfry|$(docdir)|' -e 's|/etc/belfry|$(sysconfdir)/belfry|'
 
 install: all	## install under $(DESTDIR)$(prefix); an existing belfryd.conf is kept
 	@set -e; put() { echo "  $$2"; $(INSTALL) -D -m "$$3" "$$1" "$$2"; }; \
@@ -209,6 +210,7 @@ install: all	## install under $(DESTDIR)$(prefix); an existing belfryd.conf is k
 		$(PLACES) $(srcdir)/$$f >obj/installed; \
 		put obj/installed "$(DESTDIR)$(mandir)/man$${f##*.}/$${f##*/}" 644; done; \
 	for f in $(WEB_FILES); do put $(srcdir)/$$f "$(DESTDIR)$(datadir)/belfry/$$f" 644; done; \
+	for f in $(DOC_FILES); do put $(srcdir)/$$f "$(DESTDIR)$(docdir)/$$f" 644; done; \
 	for pair in $(UNIT_FILES); do \
 		$(PLACES) $(srcdir)/$${pair%%:*} >obj/installed; put obj/installed "$(DESTDIR)$${pair#*:}" 644; done; \
 	$(PLACES) $(srcdir)/etc/belfryd.conf >obj/installed; put obj/installed "$(CONF).sample" 644; \
@@ -221,9 +223,10 @@ uninstall:	## remove what install put there, all but belfryd.conf
 	for f in $(BIN_FILES); do gone "$(DESTDIR)$(bindir)/$$f"; done; \
 	for f in $(MAN_FILES); do gone "$(DESTDIR)$(mandir)/man$${f##*.}/$${f##*/}"; done; \
 	for f in $(WEB_FILES); do gone "$(DESTDIR)$(datadir)/belfry/$$f"; done; \
+	for f in $(DOC_FILES); do gone "$(DESTDIR)$(docdir)/$$f"; done; \
 	for pair in $(UNIT_FILES); do gone "$(DESTDIR)$${pair#*:}"; done; \
 	gone "$(CONF).sample"; \
-	find "$(DESTDIR)$(datadir)/belfry" -depth -type d -empty -delete 2>/dev/null || true
+	find "$(DESTDIR)$(datadir)/belfry" "$(DESTDIR)$(docdir)" -depth -type d -empty -delete 2>/dev/null || true
 
 # --- the rest --------------------------------------------------------------------------------------------------------
 

@@ -72,6 +72,20 @@ find_peer(struct exchange *x, const struct http_head *head)
 	}
 }
 
+bool
+exchange_is_local(const struct exchange *x)
+{
+	struct in6_addr six;
+
+	if (x->conn == NULL || !conn_on_loopback_listener(x->conn))
+		return false;
+	if (x->head == NULL || x->head->fields[HTTP_FIELD_FORWARDED_FOR] == 0)
+		return true;
+	/* a proxy on this machine asks for somebody, whom it must be believed to be here, too */
+	return strncmp(x->proxied, "127.", 4) == 0 ||
+	       (inet_pton(AF_INET6, x->proxied, &six) == 1 && IN6_IS_ADDR_LOOPBACK(&six));
+}
+
 struct exchange *
 exchange_new(struct conn *c, const struct http_head *head)
 {

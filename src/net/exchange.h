@@ -119,5 +119,10 @@ MUST_CHECK int exchange_stream_start(struct exchange *x, int status, const char 
  * for, since most requests never do. Borrowed of both.
  */
 const char *exchange_peer(const struct exchange *x, char out[EXCHANGE_PEER]);
+/*
+ * Whoever asks is on this machine: over a loopback listener, and no proxy there asks for somebody
+ * elsewhere, or for whom it is not believed. While the request is served (its head is looked at).
+ */
+bool exchange_is_local(const struct exchange *x);
 
 #endif

@@ -63,7 +63,7 @@ serve_readyz(struct exchange *x)
 		serve_json(x, 200, SLICE("{\"status\":\"ok\"}"));
 }
 
-/* Figures are for everybody on this machine's own listener, elsewhere for administrators. */
+/* Figures are for everybody on this machine, elsewhere for administrators. */
 static bool
 may_read_metrics(struct exchange *x)
 {
@@ -71,7 +71,7 @@ may_read_metrics(struct exchange *x)
 	struct refusal r;
 	bool is_admin;
 
-	if (x->conn != NULL && conn_on_loopback_listener(x->conn))
+	if (exchange_is_local(x))
 		return true;
 	if (serve_authenticate(x, false, &claims) < 0)
 		return false;

@@ -110,6 +110,17 @@ def test_metrics(daemon):
     assert any(n.startswith("belfry_") for n in names), names
 
 
+@pytest.mark.parametrize("forwarded, status", [
+    ("203.0.113.9", 401), ("127.0.0.1", 200), ("::1", 200), ("203.0.113.9, 127.0.0.1", 401), ("127.0.0.1, 203.0.113.9", 401),
+    ("unknown", 401), ("", 401), ("2001:db8::1", 401), ("127.0.0.1, nonsense", 401),
+])  # fmt: skip
+def test_metrics_behind_a_proxy(daemon, forwarded, status):
+    """A proxy in front of the loopback listener does not show the figures to all the world."""
+    assert daemon.http("GET", "/metrics", {"X-Forwarded-For": forwarded}).status == status
+    token = daemon.token("root", belfry={"role": "admin"})
+    assert daemon.http("GET", "/metrics", {"X-Forwarded-For": forwarded}, token=token).status == 200
+
+
 # -- Host and targets --------------------------------------------------------------------------------------------------
 
 

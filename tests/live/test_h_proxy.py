@@ -62,11 +62,27 @@ def free_port():
         return s.getsockname()[1]
 
 
-def start_nginx(folder, port):
+def documented(folder, port, listen):
+    """What docs/operating.md gives people, but for TLS and the ports."""
+    text = (pathlib.Path(__file__).parents[2] / "docs" / "operating.md").read_text()
+    text = re.search(r"```nginx\n(.*?)```", text, re.S)[1]
+    text, n = re.subn(r"^\s*ssl_.*\n", "", text, flags=re.M)
+    assert n == 2
+    for old, new in (("127.0.0.1:8080", f"127.0.0.1:{port}"), ("listen 443 ssl http2", f"listen 127.0.0.1:{listen}")):
+        assert text.count(old) == 1
+        text = text.replace(old, new)
+    return SITE.split("    map ")[0].replace("client_max_body_size 0;", "").format(dir=folder) + text + "}\n"
+
+
+def site(folder, port, listen):
+    return SITE.format(dir=folder, headers=HEADERS, port=port, listen=listen)
+
+
+def start_nginx(folder, port, write=site):
     """nginx before the daemon at `port`: its process and its own port. Another may take the port first: then once more."""
     for _ in range(5):
         listen = free_port()
-        (folder / "nginx.conf").write_text(SITE.format(dir=folder, headers=HEADERS, port=port, listen=listen))
+        (folder / "nginx.conf").write_text(write(folder, port, listen))
         process = subprocess.Popen([NGINX, "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", str(folder / "error.log")],
                                    stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         end = time.monotonic() + 2 * WAIT
@@ -82,8 +98,8 @@ def start_nginx(folder, port):
     pytest.skip("nginx does not start: " + (log.read_text()[-500:] if log.exists() else "no log"))
 
 
-def fronted(daemon, folder):
-    process, port = start_nginx(pathlib.Path(folder), daemon.port)
+def fronted(daemon, folder, write=site):
+    process, port = start_nginx(pathlib.Path(folder), daemon.port, write)
     d = copy.copy(daemon)
     d.port = port
     return process, d
@@ -228,6 +244,33 @@ def test_host_and_origin(front):
             r = front.http("POST", path, {**front.bearer(), "Host": "chat.example", "Origin": origin}, "hi")
             assert r.status == status, (path, origin, r)
     front.http("GET", "/healthz", {"Host": "evil.example"}).problem(421, "misdirected")
+
+
+def test_as_documented(start):
+    """The configuration of docs/operating.md: the page, a chat, a stream and what is published; the figures are not for all."""
+    d = start({**CONF, "hosts": ["chat.example.org"], "web": {"root": ""}, "limits": {}})
+    with tempfile.TemporaryDirectory(prefix="bf") as folder:
+        os.chmod(folder, 0o755)
+        process, front = fronted(d, folder, documented)
+        try:
+            host = {"Host": "chat.example.org"}
+            assert front.http("GET", "/healthz", host).status == 200
+            assert front.http("GET", "/healthz", {"Host": "other.example.org"}).status == 421
+            for client, status in (({}, 200), ({"X-Forwarded-For": "203.0.113.9"}, 401)):
+                assert front.http("GET", "/metrics", {**host, **client}).status == status
+            room = mark("room")
+            with front.ws(room=room, headers={**host, "Origin": "https://chat.example.org"}) as ws:
+                ws.expect("joined")
+                stream = front.sse(topic=f"chat/{room}", headers={**host, "Origin": "https://chat.example.org"})
+                stream.block()
+                body = "x" * 60000
+                front.http("POST", f"/publish/chat/{room}", {**front.bearer(), **host, "Origin": "https://chat.example.org"}, body).ok()
+                assert ws.expect("chat")["content"] == stream.until("chat").json()["content"] == body
+            other = {**front.bearer(), **host, "Origin": "https://evil.example.org"}
+            assert front.http("POST", f"/publish/chat/{room}", other, "x").status == 403
+        finally:
+            process.terminate()
+            process.wait(2 * WAIT)
 
 
 def test_an_untrusted_proxy(start):

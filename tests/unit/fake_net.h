@@ -121,6 +121,12 @@ conn_on_loopback_listener(const struct conn *c)
 }
 
 bool
+exchange_is_local(const struct exchange *x)
+{
+	return x->conn != NULL && x->conn->is_loopback;
+}
+
+bool
 conn_from_trusted_proxy(const struct conn *c)
 {
 	return c->is_trusted;
