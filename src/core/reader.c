@@ -343,6 +343,13 @@ is_in_target(const struct reader *r, const struct message *m)
 	       (m->target > r->read.after || (m->target > r->had_upto && m->id <= r->state_upto));
 }
 
+/* What was live for its subscriptions came up to here, the same asked for anew or not. */
+static uint64_t
+had_live(const struct reader *r)
+{
+	return max_u64(r->cursor, r->seek_limit != 0 ? r->seek_limit : r->asked_upto);
+}
+
 /*
  * Live, a connection gets a message once: another subscription that matches it, and was there
  * before it, has passed it already.
@@ -354,7 +361,7 @@ came_otherwise(const struct reader *r, const struct message *m)
 		return false; /* a replay belongs to the subscription that asked */
 	for (const struct sub *sub = r->who->subs; sub != NULL; sub = sub->next) {
 		bool has_passed =
-		    sub->reader == NULL || (sub->reader != r && sub->reader->cursor >= m->id);
+		    sub->reader == NULL || (sub->reader != r && had_live(sub->reader) >= m->id);
 
 		if (has_passed && sub->since < m->id && is_of(sub, m))
 			return true;
@@ -581,6 +588,8 @@ reader_step(struct hub *h, struct reader *r)
 		return false;
 	}
 	upto = bound(r);
+	if (h->in_tail && r->cursor > h->position)
+		return true; /* it has, from another worker, what this walk of the tail has yet to bring */
 	if (r->is_seeking || r->cursor < upto) {
 		if (!r->who->ops->has_room(r->who))
 			return false; /* hub_drained comes back to it */

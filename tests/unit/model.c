@@ -113,12 +113,23 @@ model_hear(struct model *m)
 	hub_tail(&m->w.hubs[0]);
 }
 
-bool
-model_open(struct model *m, uint64_t seed, const struct world_options *options)
+static void
+bear_witness(struct model *m)
 {
 	static const char *const all[] = {"**", "user/**"};
 	int status;
 
+	m->witness = (struct subscriber){.ops = &witness_ops,
+	    .hub = &m->w.hubs[0],
+	    .number = ++m->w.n_numbers,
+	    .form = FORM_WS_JSON};
+	for (size_t i = 0; i < ARRAY_LEN(all); i++)
+		NEED(hub_subscribe(&m->w.hubs[0], &m->witness, slice_str(all[i]), false, &status));
+}
+
+bool
+model_open(struct model *m, uint64_t seed, const struct world_options *options)
+{
 	memset(m, 0, sizeof(*m));
 	m->seed = seed;
 	m->random = seed * UINT64_C(0x9e3779b97f4a7c15) | 1;
@@ -126,12 +137,7 @@ model_open(struct model *m, uint64_t seed, const struct world_options *options)
 	if (!world_init(&m->w, options))
 		return false;
 	model_serve(m);
-	m->witness = (struct subscriber){.ops = &witness_ops,
-	    .hub = &m->w.hubs[0],
-	    .number = ++m->w.n_numbers,
-	    .form = FORM_WS_JSON};
-	for (size_t i = 0; i < ARRAY_LEN(all); i++)
-		NEED(hub_subscribe(&m->w.hubs[0], &m->witness, slice_str(all[i]), false, &status));
+	bear_witness(m);
 	m->stored.all = calloc(MODEL_ITEMS, sizeof(struct item));
 	for (unsigned i = 0; i < MODEL_CLIENTS; i++) {
 		m->clients[i].model = m;
@@ -139,6 +145,15 @@ model_open(struct model *m, uint64_t seed, const struct world_options *options)
 		NEED(m->clients[i].items.all != NULL);
 	}
 	return m->stored.all != NULL;
+}
+
+void
+model_restart(struct model *m)
+{
+	hub_forget(&m->w.hubs[0], &m->witness);
+	NEED(world_restart(&m->w));
+	model_serve(m);
+	bear_witness(m);
 }
 
 void

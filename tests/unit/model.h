@@ -110,6 +110,7 @@ struct client {
 	unsigned room, queued;
 	unsigned n_connections;
 	char request[256]; /* of a stream */
+	char then[128];    /* what it sends as soon as it has an ack; "": nothing */
 };
 
 struct model {
@@ -142,6 +143,8 @@ copy(char *to, size_t size, struct slice from)
 
 bool model_open(struct model *m, uint64_t seed, const struct world_options *options);
 void model_close(struct model *m);
+/* All clients are closed: the daemon, with a database, ends and begins anew. */
+void model_restart(struct model *m);
 unsigned model_random(struct model *m, unsigned n);
 /* The newest id of the log. */
 uint64_t model_last(struct model *m);

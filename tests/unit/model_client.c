@@ -402,7 +402,15 @@ static const struct session_ops client_ops = {.who = {.has_room = session_has_ro
 static void
 on_answer(struct caller *caller, const char *type, struct slice json)
 {
-	session_told(CONTAINER(caller, struct client, caller), type, json);
+	struct client *c = CONTAINER(caller, struct client, caller);
+	char then[sizeof(c->then)];
+
+	session_told(c, type, json);
+	if (c->then[0] == '\0' || strcmp(type, "ack") != 0)
+		return;
+	memcpy(then, c->then, sizeof(then));
+	c->then[0] = '\0';
+	client_do(c, "%s", then);
 }
 
 static void

@@ -198,6 +198,44 @@ open_client(struct model *m, struct client *c)
 	client_stream(c, kind, hub, query, 0);
 }
 
+static bool
+is_room(const struct wish *w)
+{
+	return strncmp(w->name, "chat/", 5) == 0;
+}
+
+/* Where it was left off, or cut off. */
+static void
+enter_again(struct client *c, struct wish *w)
+{
+	w->is_left = false;
+	if (is_room(w))
+		client_do(c, "{'type':'join','room':'%s','after':%llu}", w->name + 5,
+		    (unsigned long long)w->cursor);
+	else
+		client_do(c, "{'type':'subscribe','topic':'%s','after':%llu}", w->name,
+		    (unsigned long long)w->cursor);
+}
+
+/* A new token that grants less, or all again. */
+static void
+refresh(struct model *m, struct client *c)
+{
+	static const char *const all[] = {"**", "user/**", NULL};
+	static const char *const some[][3] = {{"chat/a", "few/*", NULL}, {"chat/*", NULL}};
+	const char *const *grants = pick(m, 2) == 0 ? all : some[pick(m, 2)];
+	struct claims *claims = world_claims("reader", grants, all);
+	struct refusal why;
+
+	ck_assert_ptr_nonnull(claims);
+	client_check(c);
+	ck_assert_int_eq(session_refresh(&c->session, claims, &why), 0);
+	for (unsigned i = 0; i < c->n_wishes; i++) {
+		if (sub_find(&c->session.who, slice_str(c->wishes[i].name)) == NULL)
+			c->wishes[i].is_left = true;
+	}
+}
+
 /* A session enters another room or topic; or leaves one; or asks one anew. */
 static void
 move_session(struct model *m, struct client *c)
@@ -205,10 +243,17 @@ move_session(struct model *m, struct client *c)
 	unsigned i = pick(m, MODEL_SUBS);
 	struct wish *w = &c->wishes[i];
 	char from[64];
-	bool is_room;
 
 	if (i > c->n_wishes)
 		return;
+	if (i < c->n_wishes && w->is_left && w->cursor != 0 && pick(m, 2) == 0) {
+		enter_again(c, w);
+		return;
+	}
+	if (pick(m, 12) == 0) {
+		refresh(m, c);
+		return;
+	}
 	if (i == c->n_wishes || w->is_left) {
 		const char *name = wanted[pick(m, ARRAY_LEN(wanted))];
 
@@ -221,12 +266,11 @@ move_session(struct model *m, struct client *c)
 		c->n_wishes += i == c->n_wishes;
 		position(m, w, true, from);
 	} else if (pick(m, 3) == 0) {
-		is_room = strncmp(w->name, "chat/", 5) == 0;
 		client_check(c);
 		client_do(c,
-		    is_room ? "{'type':'leave','room':'%s'}"
-			    : "{'type':'unsubscribe','topic':'%s'}",
-		    w->name + (is_room ? 5 : 0));
+		    is_room(w) ? "{'type':'leave','room':'%s'}"
+			       : "{'type':'unsubscribe','topic':'%s'}",
+		    w->name + (is_room(w) ? 5 : 0));
 		w->is_left = true;
 		return;
 	} else {
@@ -234,20 +278,21 @@ move_session(struct model *m, struct client *c)
 
 		client_check(c);
 		position(m, &again, true, from);
-		if (again.is_question ||
-		    again.base > w->cursor) { /* the question before counts no more */
+		/* the question before counts no more */
+		if (w->is_question || again.is_question || again.base > w->cursor) {
 			w->base = w->base > w->asked_upto ? w->base : w->asked_upto;
 			w->is_question = false;
 		}
 		w->asked_upto = again.asked_upto;
 		w->has_asked_again = true;
-		if (w->cursor == 0)
+		if (w->cursor == 0) { /* so it says that it has what is up to there */
 			w->cursor = again.cursor;
+			w->base = w->base > w->cursor ? w->base : w->cursor;
+		}
 	}
-	is_room = strncmp(w->name, "chat/", 5) == 0;
 	client_do(c,
-	    is_room ? "{'type':'join','room':'%s'%s}" : "{'type':'subscribe','topic':'%s'%s}",
-	    w->name + (is_room ? 5 : 0), from);
+	    is_room(w) ? "{'type':'join','room':'%s'%s}" : "{'type':'subscribe','topic':'%s'%s}",
+	    w->name + (is_room(w) ? 5 : 0), from);
 }
 
 /* It leaves its first room for a while, or asks for it anew where it left off. */
@@ -305,7 +350,7 @@ come_back(struct model *m, struct client *c)
 		uint64_t cursor = c->conn.cursor;
 
 		if (cursor == 0)
-			return;
+			return; /* it asks as it did at first */
 		client_close(c);
 		client_stream(c, c->kind, hub, NULL, cursor);
 		c->wishes[0].is_left = false;
@@ -315,16 +360,10 @@ come_back(struct model *m, struct client *c)
 	client_session(c, hub);
 	for (unsigned i = 0; i < c->n_wishes; i++) {
 		struct wish *w = &c->wishes[i];
-		bool is_room = strncmp(w->name, "chat/", 5) == 0;
 
-		if (w->cursor == 0)
-			w->is_left = true;
-		if (w->is_left)
-			continue;
-		client_do(c,
-		    is_room ? "{'type':'join','room':'%s','after':%llu}"
-			    : "{'type':'subscribe','topic':'%s','after':%llu}",
-		    w->name + (is_room ? 5 : 0), (unsigned long long)w->cursor);
+		w->is_left = w->is_left || w->cursor == 0;
+		if (!w->is_left)
+			enter_again(c, w);
 	}
 }
 
@@ -364,6 +403,19 @@ step_client(struct model *m, struct client *c)
 	}
 }
 
+/* As a reload does; the last rule's. */
+static void
+change_rules(struct model *m)
+{
+	size_t at = 0;
+
+	world_settle(&m->w);
+	m->w.config->topics[ARRAY_LEN(rules) - 1].history =
+	    pick(m, 2) == 0 ? 1000 : 3 + pick(m, 20);
+	while (log_use_rules(m->w.log, m->w.config, &at))
+		continue;
+}
+
 static void
 step(struct model *m, struct peer *maker)
 {
@@ -378,6 +430,8 @@ step(struct model *m, struct peer *maker)
 		world_pass(&m->w, 100 * (int64_t)pick(m, 200));
 		break;
 	case 3:
+		if (pick(m, 6) == 0)
+			change_rules(m);
 		log_sweep(m->w.log, m->w.now_ms);
 		break;
 	case 4:
@@ -435,6 +489,35 @@ settle(struct model *m)
 	}
 }
 
+static void
+open_maker(struct model *m, struct peer *maker)
+{
+	ck_assert(peer_open(&m->w, 0, maker, "bob"));
+	maker->session.claims->role = ROLE_MODERATOR;
+}
+
+/* The daemon ends and begins anew; all come back. */
+static void
+restart(struct model *m, struct peer *maker)
+{
+	bool was_open[MODEL_CLIENTS];
+
+	m->w.store->is_slow = false;
+	world_answer_reads(&m->w);
+	peer_close(maker, false);
+	for (unsigned i = 0; i < MODEL_CLIENTS; i++) {
+		was_open[i] = m->clients[i].is_open;
+		client_check(&m->clients[i]);
+		client_close(&m->clients[i]);
+	}
+	model_restart(m);
+	open_maker(m, maker);
+	for (unsigned i = 0; i < MODEL_CLIENTS; i++) {
+		if (was_open[i])
+			come_back(m, &m->clients[i]);
+	}
+}
+
 /* How many cuts there were. */
 static unsigned long
 live(uint64_t seed)
@@ -445,12 +528,14 @@ live(uint64_t seed)
 	    .rules = rules, .n_rules = ARRAY_LEN(rules), .n_hubs = 1 + (unsigned)(seed % 2)};
 
 	ck_assert(model_open(&m, seed, &options));
-	ck_assert(peer_open(&m.w, 0, &maker, "bob"));
-	maker.session.claims->role = ROLE_MODERATOR;
+	open_maker(&m, &maker);
 	if (m.is_loud)
 		(void)fprintf(stderr, "life %llu\n", (unsigned long long)seed);
-	for (unsigned i = 0; i < STEPS; i++)
+	for (unsigned i = 0; i < STEPS; i++) {
 		step(&m, &maker);
+		if (i == STEPS / 2 && world_is_sqlite())
+			restart(&m, &maker);
+	}
 	settle(&m);
 	peer_close(&maker, false);
 	model_close(&m);
@@ -563,11 +648,34 @@ START_TEST(chat_leaves)
 }
 END_TEST
 
+/* A command that waited for an ack is carried out in the middle of what the tail brings. */
+START_TEST(resumed_in_the_tail)
+{
+	struct model *m = open_world();
+	struct client *c = &m->clients[0];
+
+	client_session(c, 0);
+	client_do(c, "{'type':'join','room':'a'}");
+	world_turn(&m->w);
+	client_do(c, "{'type':'chat','room':'a','content':'text'}");
+	SAY("news/x");
+	SAY("news/x");
+	(void)snprintf(c->then, sizeof(c->then),
+	    "{'type':'subscribe','topic':'news/x','after':%llu}",
+	    (unsigned long long)world_id(&m->w, 2)); /* from another worker, which was faster */
+	world_turn(&m->w);
+	ck_assert_uint_eq(c->items.n, 1);
+	ck_assert_uint_eq(c->items.all[0].id, world_id(&m->w, 3));
+	ck_assert_ptr_null(c->session.who.readers);
+	model_close(m);
+}
+END_TEST
+
 int
 main(void)
 {
 	const TTest *const tests[] = {
-	    chat_comes_back, chat_begins, chat_leaves, cut_anywhere, NULL};
+	    chat_comes_back, chat_begins, chat_leaves, resumed_in_the_tail, cut_anywhere, NULL};
 
 	return world_run_tests("model", tests, NULL);
 }

@@ -227,6 +227,38 @@ START_TEST(overlap)
 }
 END_TEST
 
+/* What came live by a topic that is then asked for anew does not come by the pattern once more. */
+START_TEST(overlap_asked_anew)
+{
+	struct world w;
+	struct peer p;
+
+	ck_assert(world_init(&w, NULL));
+	ck_assert(peer_open(&w, 0, &p, "ada"));
+	peer_do(&p, "{'type':'subscribe','topic':'**'}");
+	(void)peer_take(&p);
+	p.room = 1;
+	SAY("news/x", "1");
+	SAY("news/x", "2");
+	world_turn(&w);
+	GOT(&p, "news/x#1 1");
+	p.room = 10;
+	peer_do(&p, "{'type':'subscribe','topic':'news/x'}");
+	SAY("news/x", "3");
+	world_turn(&w);
+	GOT(&p, "subscribed news/x #2; news/x#3 3");
+	p.room = 0;
+	peer_do(&p, "{'type':'subscribe','topic':'news/x','last':1}");
+	GOT(&p, "subscribed news/x #3");
+	p.room = 10;
+	peer_drain(&p);
+	world_turn(&w);
+	GOT(&p, "news/x#2 2; news/x#3 3"); /* by the pattern; that which was asked for */
+	peer_close(&p, false);
+	world_done(&w);
+}
+END_TEST
+
 /* A pattern subscribed later does not stand for what came before it. */
 START_TEST(overlap_later)
 {
@@ -453,6 +485,7 @@ int
 main(void)
 {
 	const TTest *const tests[] = {positions, after, slow_reader, slow_and_ephemeral, overlap,
+	    overlap_asked_anew,
 	    overlap_later, cursors, asked_anew, slow_store, long_replay, clock_set_back, NULL};
 
 	return world_run_tests("reader", tests, NULL);
