@@ -26,6 +26,8 @@
 #define RULES_ROUNDS  30 /* ticks: longer than an append that was made before a reload may take */
 #define FDS_BESIDE                                                                                 \
 	(64 + EXTRA_CONNS) /* descriptors that are not connections: listeners, loops, files */
+#define FDS_START  32      /* without that many, and those of each worker, it does not start */
+#define FDS_WORKER 4
 
 /* --- loading --- */
 
@@ -88,6 +90,21 @@ raise_descriptors(struct server *s, const struct config *c)
 		    limit.rlim_cur > FDS_BESIDE
 			? (uint32_t)min_u64(limit.rlim_cur - FDS_BESIDE, UINT32_MAX)
 			: 1;
+}
+
+/* libevent ends the process where it cannot have its own. */
+static bool
+has_descriptors(const struct server *s)
+{
+	struct rlimit limit;
+	unsigned wanted = FDS_START + FDS_WORKER * s->n_workers;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
+		return true;
+	diag_say(
+	    "only %llu files may be open (ulimit -n, LimitNOFILE of a unit); with %u worker%s it takes %u",
+	    (unsigned long long)limit.rlim_cur, s->n_workers, s->n_workers == 1 ? "" : "s", wanted);
+	return false;
 }
 
 /*
@@ -510,6 +527,8 @@ server_open(struct server *s, struct setup *setup, const char *config_path)
 	use_logging(s);
 	raise_descriptors(s, setup->config);
 	clamp_connections(s, setup->config);
+	if (!has_descriptors(s))
+		return EX_OSERR;
 	s->listeners = listeners_open(setup->config, error, sizeof(error));
 	if (s->listeners == NULL) {
 		diag_say("%s", error);

@@ -7,12 +7,13 @@ import re
 import signal
 import socket
 import stat
+import subprocess
 import threading
 import time
 
 import pytest
 from support import SLOW, WAIT, config, rawclient, tokens
-from support.daemon import BASE, PORT_RE, Daemon, mark, run
+from support.daemon import BASE, BELFRYD, PORT_RE, Daemon, mark, run
 
 SYSEXIT_CONFIG = 78
 
@@ -394,6 +395,13 @@ def test_descriptor_limit_lowers_connections(start, tmp_path):
         pytest.skip("descriptors without end")
     d = start({"limits": {"connections": min(hard + 1000, 4000000)}})
     d.wait_log(r"(?i)connections")
+
+
+def test_too_few_descriptors(start):
+    """Where it cannot even start it says so, and what it takes."""
+    d = start({"workers": 2})
+    r = subprocess.run(["sh", "-c", 'ulimit -n 30; exec "$0" -c "$1"', BELFRYD, str(d.file)], capture_output=True, text=True, timeout=10 * SLOW)
+    assert r.returncode == 71 and "only 30 files may be open" in r.stderr and "it takes 40" in r.stderr, r
 
 
 # -- reload ---------------------------------------------------------------------------------------------------------
