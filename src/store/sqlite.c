@@ -278,8 +278,10 @@ sqlite_start(struct store *store)
 	struct sqlite_store *s = sqlite_of(store);
 	int r = sqlite_load(s);
 
-	if (r == -EIO)
+	if (r == -EIO) {
+		sqlite_doubt(s, s->db.code);
 		sqlite_tell(s, true, "storage.start", db_text(&s->db));
+	}
 	for (unsigned i = 0; r == 0 && i < SQLITE_READERS; i++)
 		r = sqlite_reader_open(s, i);
 	if (r == 0)
@@ -324,8 +326,8 @@ sqlite_free(struct store *store)
 	sqlite_stop(store);
 	for (unsigned i = 0; i < SQLITE_READERS; i++)
 		sqlite_reader_close(&s->readers[i]);
-	db_done(&s->mover.db);
-	db_done(&s->db);
+	sqlite_close(s, &s->mover.db);
+	sqlite_close(s, &s->db);
 	while ((d = TAILQ_FIRST(&s->gone)) != NULL) {
 		TAILQ_REMOVE(&s->gone, d, link);
 		mem_free(d);

@@ -190,6 +190,18 @@ fail_db(struct opening *at, const struct db *db, const char *what)
 	return fail(at, -EIO, what, db_text(db));
 }
 
+/* Of a run that was not closed there is a write-ahead log. */
+static int
+renew(struct sqlite_store *s)
+{
+	int r;
+
+	if (db_exec(&s->db, "BEGIN IMMEDIATE") < 0)
+		return -1;
+	r = sqlite_renew(s, true);
+	return r == 0 ? db_exec(&s->db, "COMMIT") : -1;
+}
+
 static int
 open_db(struct opening *at, struct sqlite_store *s)
 {
@@ -199,8 +211,12 @@ open_db(struct opening *at, struct sqlite_store *s)
 	int version = 0;
 	int r;
 
+	atomic_store(&s->is_doubtful, true); /* what is left of the last run */
 	if (db_init(&s->db, &o) < 0)
 		return fail_db(at, &s->db, "it cannot be opened");
+	if (renew(s) < 0)
+		return fail_db(at, &s->db, "it cannot be written");
+	atomic_store(&s->is_doubtful, true); /* what is written until it is open */
 	r = db_migrate(&s->db, &version);
 	if (r == -EPROTO && version > DB_VERSION) {
 		(void)snprintf(at->from, PATH_ROOM,
@@ -215,11 +231,13 @@ open_db(struct opening *at, struct sqlite_store *s)
 		return fail_db(at, &s->db, "it cannot be read");
 	s->is_copied = left == DB_COPIED;
 	s->has_gap = s->is_copied || (left == DB_OPEN && last_sync != SYNC_FULL);
-	atomic_store(&s->is_wal_doubtful, left == DB_OPEN);
 	r = left == DB_OPEN ? look_for_damage(&s->db) : 0;
 	if (r == -EUCLEAN)
 		return fail(at, r, "it is damaged", "");
-	return r < 0 ? fail_db(at, &s->db, "it cannot be read") : 0;
+	if (r < 0)
+		return fail_db(at, &s->db, "it cannot be read");
+	atomic_store(&s->is_doubtful, false);
+	return 0;
 }
 
 /* It and what belongs to it get a name that tells when. */
@@ -276,7 +294,7 @@ open_or_recover(struct opening *at, struct sqlite_store *s)
 		r = open_db(at, s);
 	if (r != -EUCLEAN)
 		return r;
-	db_done(&s->db);
+	sqlite_close(s, &s->db);
 	if (!s->options.recover) {
 		size_t n = strlen(at->error);
 

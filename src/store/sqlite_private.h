@@ -218,10 +218,10 @@ struct sqlite_store {
 	unsigned wipe;    /* enum sqlite_wipe: what a deletion has left to do */
 	bool must_reopen; /* the disk or the file has failed */
 	/*
-	 * a flush failed, or the last run ended before its end: something in the WAL may never reach the
-	 * disk, and what is written behind it would be lost with it
+	 * a flush failed, perhaps in the last run: something that was written may never reach the disk.
+	 * Nobody moves the WAL then, and no transaction ends
 	 */
-	_Atomic bool is_wal_doubtful;
+	_Atomic bool is_doubtful;
 	bool is_secure; /* pages that are given up are overwritten at this moment */
 	bool is_beside; /* this transaction is none of the publishers' */
 	bool is_lazy;   /* the connection does not wait for the disk at this moment */
@@ -389,8 +389,14 @@ MUST_CHECK int sqlite_wal_open(struct sqlite_store *s);
 void *sqlite_mover(void *arg);
 /* After each of the writer's transactions. */
 void sqlite_wal_look(struct sqlite_store *s);
-/* All of it is in the database, and the next transaction begins it anew. The writer. 0 or -1. */
-MUST_CHECK int sqlite_wal_empty(struct sqlite_store *s);
+
+/* --- sqlite_renew.c --- */
+/* What a flush may have lost is written and flushed once more. Within a transaction of the writer. 0 or -1. */
+MUST_CHECK int sqlite_renew(struct sqlite_store *s, bool is_start);
+/* A call has failed with this code of SQLite's: note when that was a flush. Any thread. */
+void sqlite_doubt(struct sqlite_store *s, int code);
+/* db_done; in doubt the WAL stays as it is. */
+void sqlite_close(struct sqlite_store *s, struct db *db);
 
 /* --- sqlite_figures.c --- */
 void sqlite_metrics(struct store *store, struct buf *out);

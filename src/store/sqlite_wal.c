@@ -53,8 +53,7 @@ move(struct sqlite_store *s, struct db *db, int mode)
 	}
 	if (r == SQLITE_OK)
 		return 0;
-	if (r == SQLITE_IOERR_FSYNC)
-		atomic_store(&s->is_wal_doubtful, true);
+	sqlite_doubt(s, r);
 	return (r & 0xff) == SQLITE_BUSY || (r & 0xff) == SQLITE_LOCKED ? -EBUSY : -1;
 }
 
@@ -90,17 +89,6 @@ empty(struct sqlite_store *s)
 	(void)sqlite3_busy_timeout(s->db.handle, DB_BUSY_MS);
 }
 
-int
-sqlite_wal_empty(struct sqlite_store *s)
-{
-	int r;
-
-	(void)sqlite3_busy_timeout(s->db.handle, READERS_MS);
-	r = move(s, &s->db, SQLITE_CHECKPOINT_RESTART) < 0 ? db_fail(&s->db) : 0;
-	(void)sqlite3_busy_timeout(s->db.handle, DB_BUSY_MS);
-	return r;
-}
-
 void
 sqlite_wal_look(struct sqlite_store *s)
 {
@@ -108,7 +96,7 @@ sqlite_wal_look(struct sqlite_store *s)
 	unsigned n_moved = atomic_load(&s->mover.n_moved);
 	bool is_full = n_pages >= soft_bound(s) * SQLITE_WAL_FULL;
 
-	if (n_pages < soft_bound(s) || n_pages <= n_moved ||
+	if (n_pages < soft_bound(s) || n_pages <= n_moved || atomic_load(&s->is_doubtful) ||
 	    !is_writers(s, is_full, n_pages - n_moved))
 		return;
 	atomic_store(&s->busy_since_us, clock_mono_us());
@@ -154,7 +142,8 @@ sqlite_mover(void *arg)
 		m->is_wanted = false;
 		m->is_busy = true;
 		(void)pthread_mutex_unlock(&s->lock);
-		look_after(s, move(s, &m->db, SQLITE_CHECKPOINT_PASSIVE));
+		if (!atomic_load(&s->is_doubtful))
+			look_after(s, move(s, &m->db, SQLITE_CHECKPOINT_PASSIVE));
 		(void)pthread_mutex_lock(&s->lock);
 		m->is_busy = false;
 	}

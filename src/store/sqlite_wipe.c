@@ -93,6 +93,8 @@ empty_log(struct sqlite_store *s)
 	(void)sqlite3_busy_timeout(s->db.handle, 0); /* the next sweep comes soon */
 	atomic_store(&s->busy_since_us, clock_mono_us());
 	r = db_step(&s->db, q);
+	if (r < 0)
+		sqlite_doubt(s, s->db.code);
 	if (r > 0) {
 		r = sqlite3_column_int(q, 0) == 0;
 		(void)sqlite3_reset(q);
@@ -107,7 +109,7 @@ log_step(struct sqlite_store *s)
 {
 	int r;
 
-	if (empty_log(s) <= 0)
+	if (atomic_load(&s->is_doubtful) || empty_log(s) <= 0)
 		return;
 	r = sqlite_begin(s, true);
 	if (r == 0)

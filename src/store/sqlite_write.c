@@ -67,18 +67,14 @@ sqlite_begin(struct sqlite_store *s, bool is_lazy)
 		s->must_reopen = false;
 		s->is_lazy = false;
 	}
-	if (atomic_exchange(&s->is_wal_doubtful, false) && sqlite_wal_empty(s) < 0) {
-		atomic_store(&s->is_wal_doubtful, true);
-		return -1;
-	}
 	s->db.code = SQLITE_OK; /* of this transaction nothing has failed */
 	s->db.text[0] = '\0';
 	s->db.has_indexed = false;
 	s->rows.n = 0; /* of one that has failed */
 	s->is_beside = is_lazy;
-	if (be_lazy(s, is_lazy) < 0)
+	if (be_lazy(s, is_lazy) < 0 || db_run(&s->db, db_stmt(&s->db, DB_BEGIN_WRITE)) < 0)
 		return -1;
-	return db_run(&s->db, db_stmt(&s->db, DB_BEGIN_WRITE));
+	return atomic_load(&s->is_doubtful) ? sqlite_renew(s, false) : 0;
 }
 
 /* SQLite prepares these two questions anew each time: traffic asks now and then. */
@@ -122,8 +118,7 @@ sqlite_end(struct sqlite_store *s, int status)
 		s->db.code = code;
 		/* a connection that could not be made whole is none */
 		s->must_reopen = s->must_reopen || db_has_failed(&s->db);
-		if (code == SQLITE_IOERR_FSYNC)
-			atomic_store(&s->is_wal_doubtful, true);
+		sqlite_doubt(s, code);
 		if ((code & 0xff) == SQLITE_CORRUPT && s->db.has_indexed)
 			sqlite_index_report(s);
 		note_trouble(s, db_text(&s->db));

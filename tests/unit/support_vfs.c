@@ -13,6 +13,7 @@ struct faulty_file {
 	const char *name;   /* SQLite's: it lives as long */
 	bool is_database;
 	bool is_wal;
+	unsigned n_told; /* failed flushes that this one knows of, or has not to */
 };
 
 static sqlite3_vfs faulty;
@@ -25,6 +26,7 @@ static _Atomic bool held;
 static _Atomic unsigned n_waiting;
 static _Atomic unsigned n_open;
 static _Atomic long long flushed;
+static _Atomic unsigned n_unflushed[2]; /* of other files, of the WAL: flushes that failed */
 
 static sqlite3_file *
 real(sqlite3_file *f)
@@ -150,6 +152,18 @@ note_flushed(sqlite3_file *f)
 		atomic_store(&flushed, n);
 }
 
+/* As Linux does it: whoever had the file open is told once. */
+static bool
+is_told(struct faulty_file *f, bool has_failed)
+{
+	_Atomic unsigned *n = &n_unflushed[f->is_wal];
+	unsigned now = has_failed ? atomic_fetch_add(n, 1) + 1 : atomic_load(n);
+	bool is_news = now != f->n_told;
+
+	f->n_told = now;
+	return is_news;
+}
+
 static int
 file_sync(sqlite3_file *f, int flags)
 {
@@ -163,7 +177,8 @@ file_sync(sqlite3_file *f, int flags)
 	atomic_fetch_sub(&n_waiting, 1);
 	has_failed = fails(FAULT_SYNC);
 	disk_flush(name_of(f), has_failed);
-	return has_failed ? SQLITE_IOERR_FSYNC : SQLITE_OK;
+	return is_told((struct faulty_file *)(void *)f, has_failed) ? SQLITE_IOERR_FSYNC
+								    : SQLITE_OK;
 }
 
 static int
@@ -266,11 +281,13 @@ vfs_open(sqlite3_vfs *vfs, sqlite3_filename name, sqlite3_file *f, int flags, in
 	if (atomic_load(&n_open) == 0 && !disk_restore())
 		return SQLITE_CANTOPEN;
 	file->name = name;
+	disk_open(name_of(f));
 	r = real_vfs->xOpen(real_vfs, name, file->real, flags, out);
 	f->pMethods = file->real->pMethods == NULL ? NULL : &methods;
 	if (f->pMethods != NULL) /* then it will be closed */
 		atomic_fetch_add(&n_open, 1);
 	file->is_wal = (flags & SQLITE_OPEN_WAL) != 0;
+	file->n_told = atomic_load(&n_unflushed[file->is_wal]);
 	if (r == SQLITE_OK && file->is_wal &&
 	    real(f)->pMethods->xFileSize(real(f), &n) == SQLITE_OK && n == 0)
 		atomic_store(&flushed, 0); /* a new one */
