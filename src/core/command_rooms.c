@@ -1,3 +1,4 @@
+#include "base/map.h"
 #include "base/mem.h"
 #include "core/command_list.h"
 #include "core/moderation.h"
@@ -66,6 +67,54 @@ take_room(const struct log_topic_info *t, void *ctx)
 	    .members = t->members,
 	    .latest = t->last_id};
 	return buf_add_slice(&rooms->names, t->name) == 0 && rooms->n < ROOMS_LISTED;
+}
+
+/* The name of the only room that a grant reaches; absent when it reaches none. */
+static struct slice
+only_room(struct slice grant)
+{
+	struct slice room = grant;
+	struct slice first = slice_cut(&room, '/');
+
+	if (!slice_eq(first, SLICE("chat")) && !slice_eq(first, SLICE("*")))
+		return SLICE_NONE;
+	return room.n == 0 || memchr(room.p, '/', room.n) != NULL ? SLICE_NONE : room;
+}
+
+/* Whoever may join few rooms need not look at all that others have. */
+static void
+take_granted(struct rooms *rooms)
+{
+	const struct strings *grants = &rooms->claims->subscribe;
+	struct buf topic = BUF_INIT(2 * TOPIC_MAX);
+	struct map seen;
+	bool more = true;
+
+	map_init(&seen);
+	for (size_t i = 0; i < grants->n && more; i++) {
+		struct slice room = only_room(slice_str(grants->v[i]));
+
+		if (room.p == NULL || map_get(&seen, room) != NULL)
+			continue;
+		topic.n = 0;
+		(void)BUF_ADD_LIT(&topic, "chat/");
+		if (buf_add_slice(&topic, room) < 0 || map_set(&seen, room, rooms) < 0) {
+			rooms->names.failed = true;
+			break;
+		}
+		more = log_one_topic(rooms->hub->log, buf_slice(&topic), take_room, rooms);
+	}
+	map_done(&seen);
+	buf_done(&topic);
+}
+
+static void
+take_rooms(struct rooms *rooms)
+{
+	if (claims_may_subscribe(rooms->claims, SLICE("chat/*")))
+		log_each_room(rooms->hub->log, take_room, rooms);
+	else
+		take_granted(rooms);
 }
 
 /* Failures stick to b. */
@@ -176,7 +225,7 @@ command_rooms(struct session *s, struct caller *c, const struct command *cmd, st
 
 	if (rooms == NULL)
 		return refuse_memory(why);
-	log_each_room(h->log, take_room, rooms);
+	take_rooms(rooms);
 	make_counts(rooms, look(rooms));
 	if (rooms->n_counts == 0) {
 		answer(rooms, c);

@@ -119,6 +119,7 @@ log_new(const struct log_options *options, struct store *store)
 	}
 	lock_init(&l->lock);
 	map_init(&l->topics);
+	TAILQ_INIT(&l->order);
 	TAILQ_INIT(&l->leaving);
 	TAILQ_INIT(&l->scheduled);
 	TAILQ_INIT(&l->coming);
@@ -158,6 +159,7 @@ topic_free(struct log *l, struct log_topic *t)
 		l->found = NULL;
 	presence_free_room(t->room);
 	l->store->ops->forget(l->store, t);
+	TAILQ_REMOVE(&l->order, t, order);
 	mem_free(t);
 }
 
@@ -324,6 +326,10 @@ log_topic_get(struct log *l, struct slice name, int *status)
 		*status = -ENOMEM;
 		return NULL;
 	}
+	if (topic_room(name).p != NULL)
+		TAILQ_INSERT_HEAD(&l->order, t, order);
+	else
+		TAILQ_INSERT_TAIL(&l->order, t, order);
 	return t;
 }
 

@@ -270,7 +270,8 @@ uint64_t log_topic_last(struct log *l, struct slice topic);
 size_t log_rooms(struct log *l);
 
 /*
- * Walk topics that have messages or members, under the lock: keep it short. Stops when each
+ * Walk topics that have messages or members, the rooms first. each is called under the lock: keep it
+ * short. It is let go in between, so what comes or goes meanwhile may be met or not. Stops when each
  * returns false.
  */
 struct log_topic_info {
@@ -284,6 +285,9 @@ void log_each_topic(
 /* As log_each_topic, but rooms only. */
 void log_each_room(
     struct log *l, bool (*each)(const struct log_topic_info *t, void *ctx), void *ctx);
+/* The same of one topic. False when each returned that. */
+bool log_one_topic(struct log *l, struct slice name,
+    bool (*each)(const struct log_topic_info *t, void *ctx), void *ctx);
 
 /* --- life --- */
 struct log_options {

@@ -30,11 +30,13 @@ struct log_topic {
 	uint32_t n_changes;  /* … and records that change one: they push no message out */
 	uint32_t keep_count; /* of its rule, as its newest message or log_use_rules had it */
 	uint64_t keep_ms;
-	int64_t used_ms;   /* when it last had something */
-	void *stored;      /* the store's */
-	struct room *room; /* who is present; NULL: nobody */
-	bool is_held;      /* an append is about to need it */
+	int64_t used_ms;              /* when it last had something */
+	void *stored;                 /* the store's */
+	struct room *room;            /* who is present; NULL: nobody */
+	bool is_held;                 /* an append is about to need it */
+	TAILQ_ENTRY(log_topic) order; /* of all */
 };
+TAILQ_HEAD(topic_list, log_topic);
 
 struct log_pattern {
 	struct slice text; /* owned, behind the struct */
@@ -65,6 +67,7 @@ TAILQ_HEAD(scheduled_list, scheduled);
 
 struct log {
 	pthread_mutex_t lock;
+	_Atomic unsigned n_waiting; /* for the lock, for log_pause */
 	struct store *store;
 	uint64_t begin;
 	uint64_t last;
@@ -76,6 +79,7 @@ struct log {
 	size_t fold_at; /* where the next sweep goes on to look for idle topics */
 
 	struct map topics;
+	struct topic_list order; /* all of them, rooms first, and the places of log_walks */
 	/* what was found last: an append asks three times for one topic; NULL: none */
 	struct log_topic *found;
 	struct log_pattern **patterns;
@@ -112,13 +116,52 @@ struct log {
 static inline void
 log_lock(struct log *l)
 {
+	if (pthread_mutex_trylock(&l->lock) == 0)
+		return;
+	atomic_fetch_add_explicit(&l->n_waiting, 1, memory_order_relaxed);
 	(void)pthread_mutex_lock(&l->lock);
+	atomic_fetch_sub_explicit(&l->n_waiting, 1, memory_order_relaxed);
 }
 
 static inline void
 log_unlock(struct log *l)
 {
 	(void)pthread_mutex_unlock(&l->lock);
+}
+
+/*
+ * Lets others have the lock, of which the caller needs more: for whoever sleeps until it is free, letting it go and
+ * taking it again at once is as good as keeping it.
+ */
+void log_pause(struct log *l);
+
+/*
+ * A walk over all topics, rooms first. It lets go of the log's lock now and then: with 100,000 topics it takes
+ * milliseconds, in which nobody could publish. Whoever is there all the time is met once.
+ */
+struct log_walk {
+	struct log *log;
+	struct log_topic *last; /* met; NULL: none */
+	struct log_topic
+	    here;   /* keeps its place while it has not the lock: no topic, it has no name */
+	unsigned n; /* met since the lock was taken */
+};
+/* Takes the lock. */
+void log_walk_begin(struct log_walk *w, struct log *l);
+/* The next topic, which is good until the next call; NULL: that was all. Only here the lock is let go. */
+struct log_topic *log_walk_next(struct log_walk *w);
+/* Lets go of the lock. */
+void log_walk_end(struct log_walk *w);
+
+#define LOG_AHEAD 8 /* slots of the table whose topics are fetched ahead */
+
+/* As map_next of all topics: a third of the time, since it need not wait for each. */
+static inline struct log_topic *
+log_topic_next(const struct log *l, size_t *at)
+{
+	if (*at + LOG_AHEAD < l->topics.cap)
+		__builtin_prefetch(l->topics.entries[*at + LOG_AHEAD].value);
+	return map_next(&l->topics, at);
 }
 
 /*

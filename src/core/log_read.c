@@ -3,7 +3,8 @@
 #include "core/log_private.h"
 #include "core/topic.h"
 
-#define AHEAD_MAX_S 60 /* that ids may run before the clock without a warning */
+#define AHEAD_MAX_S 60   /* that ids may run before the clock without a warning */
+#define RESUME_STEP 2048 /* topics under one hold of the lock */
 
 /* Reading the log, and what is known of it without reading. */
 
@@ -74,32 +75,66 @@ add_topic(struct extent_of *e, const struct log_topic *t)
 		e->oldest = t->first_id;
 }
 
-static void
-add_filter(struct log *l, struct extent_of *e, const struct log_filter *f)
+/* Whether the topic would change what is known: few do, and to match is dearer. */
+static bool
+is_news(const struct extent_of *e, const struct log_topic *t)
 {
-	struct log_topic *t;
-	size_t at = 0;
+	return t->trimmed_id > e->trimmed ||
+	       (t->first_id != 0 && (e->oldest == 0 || t->first_id < e->oldest));
+}
 
-	if (f->is_topic) {
-		t = log_topic_find(l, f->pattern);
-		if (t != NULL)
-			add_topic(e, t);
-		else
-			e->trimmed = max_u64(e->trimmed, l->folded);
-		return;
-	}
-	e->trimmed = max_u64(e->trimmed, l->folded);
-	while ((t = map_next(&l->topics, &at)) != NULL) {
-		if (pattern_matches(f->pattern, t->name))
+static void
+add_if_matching(
+    struct extent_of *e, const struct log_topic *t, const struct log_filter *filters, size_t n)
+{
+	for (size_t i = 0; i < n && is_news(e, t); i++) {
+		if (!filters[i].is_topic && pattern_matches(filters[i].pattern, t->name))
 			add_topic(e, t);
 	}
 }
 
+/*
+ * All that patterns match. The lock may be let go in between; what is trimmed or moves in the table then may be
+ * left out. Whoever reads from here on is told by the read (log_read.trimmed), which is of one moment.
+ */
 static void
-add_filters(struct log *l, struct extent_of *e, const struct log_filter *filters, size_t n)
+add_matching(
+    struct log *l, struct extent_of *e, const struct log_filter *filters, size_t n, bool may_pause)
 {
-	for (size_t i = 0; i < n; i++)
-		add_filter(l, e, &filters[i]);
+	const struct log_topic *t;
+	size_t cap = l->topics.cap;
+	size_t at = 0;
+	unsigned met = 0;
+
+	while ((t = log_topic_next(l, &at)) != NULL) {
+		add_if_matching(e, t, filters, n);
+		if (!may_pause || ++met % RESUME_STEP != 0)
+			continue;
+		log_pause(l);
+		at = l->topics.cap == cap ? at : 0; /* it has grown: all have new places */
+		cap = l->topics.cap;
+	}
+	e->trimmed = max_u64(e->trimmed, l->folded);
+}
+
+static void
+add_filters(
+    struct log *l, struct extent_of *e, const struct log_filter *filters, size_t n, bool may_pause)
+{
+	bool has_pattern = false;
+
+	for (size_t i = 0; i < n; i++) {
+		const struct log_topic *t =
+		    filters[i].is_topic ? log_topic_find(l, filters[i].pattern) : NULL;
+
+		has_pattern = has_pattern || !filters[i].is_topic;
+		if (t != NULL)
+			add_topic(e, t);
+		else
+			e->trimmed = max_u64(e->trimmed, l->folded);
+	}
+	if (has_pattern)
+		add_matching(l, e, filters, n, may_pause);
 }
 
 uint64_t
@@ -109,7 +144,7 @@ log_trimmed(struct log *l, const struct log_filter *filters, size_t n, uint64_t 
 
 	if (l->trimmed <= after)
 		return 0;
-	add_filters(l, &e, filters, n);
+	add_filters(l, &e, filters, n, false);
 	return e.trimmed > after ? e.trimmed : 0;
 }
 
@@ -124,7 +159,7 @@ log_resume(struct log *l, const struct log_filter *filters, size_t n, uint64_t a
 	log_lock(l);
 	is_outside = after > l->last || after < l->begin;
 	if (is_outside || l->trimmed > after) /* else nobody need look at each topic */
-		add_filters(l, &e, filters, n);
+		add_filters(l, &e, filters, n, true);
 	if (is_outside) {
 		out->reason = LOG_GAP_OUTSIDE;
 		out->gap_id = e.trimmed != 0 ? e.trimmed : l->begin;
@@ -144,7 +179,7 @@ log_oldest(struct log *l, const struct log_filter *filters, size_t n)
 	struct extent_of e = {0};
 
 	log_lock(l);
-	add_filters(l, &e, filters, n);
+	add_filters(l, &e, filters, n, true);
 	log_unlock(l);
 	return e.oldest;
 }
@@ -187,39 +222,6 @@ log_rooms(struct log *l)
 	n = l->n_rooms;
 	log_unlock(l);
 	return n;
-}
-
-static void
-each_topic(struct log *l, bool only_rooms, bool (*each)(const struct log_topic_info *t, void *ctx),
-    void *ctx)
-{
-	struct log_topic *t;
-	size_t at = 0;
-
-	log_lock(l);
-	while ((t = map_next(&l->topics, &at)) != NULL) {
-		struct log_topic_info info = {
-		    t->name, t->n_stored, presence_count(t->room), t->last_id};
-
-		if ((info.messages == 0 && info.members == 0) ||
-		    (only_rooms && topic_room(t->name).p == NULL))
-			continue;
-		if (!each(&info, ctx))
-			break;
-	}
-	log_unlock(l);
-}
-
-void
-log_each_topic(struct log *l, bool (*each)(const struct log_topic_info *t, void *ctx), void *ctx)
-{
-	each_topic(l, false, each, ctx);
-}
-
-void
-log_each_room(struct log *l, bool (*each)(const struct log_topic_info *t, void *ctx), void *ctx)
-{
-	each_topic(l, true, each, ctx);
 }
 
 int

@@ -58,28 +58,53 @@ plan_add(struct plan *p, const struct log_topic *t)
 		p->tids[p->n++] = d->tid;
 }
 
+/* Under the lock. */
+static void
+plan_named(struct log *l, const struct log_read *r, struct plan *p)
+{
+	for (size_t i = 0; i < r->n_filters && !p->is_many; i++) {
+		if (r->filters[i].is_topic)
+			plan_add(p, log_topic_find(l, r->filters[i].pattern));
+	}
+}
+
+static bool
+is_matched(const struct log_read *r, const struct log_topic *t)
+{
+	for (size_t i = 0; i < r->n_filters; i++) {
+		if (!r->filters[i].is_topic && pattern_matches(r->filters[i].pattern, t->name))
+			return true;
+	}
+	return false;
+}
+
+static bool
+has_pattern(const struct log_read *r)
+{
+	for (size_t i = 0; i < r->n_filters; i++) {
+		if (!r->filters[i].is_topic)
+			return true;
+	}
+	return false;
+}
+
+/* A topic that comes while the others are walked has nothing up to where this read goes. */
 static void
 make_plan(struct sqlite_store *s, const struct log_read *r, struct plan *p)
 {
 	struct log *l = s->store.log;
+	const struct log_topic *t;
+	struct log_walk walk;
 
-	log_lock(l);
-	*p = (struct plan){.folded = l->folded};
-	for (size_t i = 0; i < r->n_filters && !p->is_many; i++) {
-		const struct log_filter *f = &r->filters[i];
-		struct log_topic *t;
-		size_t at = 0;
-
-		if (f->is_topic) {
-			plan_add(p, log_topic_find(l, f->pattern));
-			continue;
-		}
-		while (!p->is_many && (t = map_next(&l->topics, &at)) != NULL) {
-			if (pattern_matches(f->pattern, t->name))
-				plan_add(p, t);
-		}
+	*p = (struct plan){.n = 0};
+	log_walk_begin(&walk, l);
+	plan_named(l, r, p);
+	while (has_pattern(r) && !p->is_many && (t = log_walk_next(&walk)) != NULL) {
+		if (is_matched(r, t))
+			plan_add(p, t);
 	}
-	log_unlock(l);
+	p->folded = l->folded;
+	log_walk_end(&walk);
 }
 
 /* --- scanning --- */

@@ -578,6 +578,11 @@ def test_rooms(daemons):
     limited = daemons.ws(token=daemons.token("c", subscribe=[f"chat/{r1}"]))
     names = [r["room"] if isinstance(r, dict) else r for r in limited.ok("rooms", "rooms")["rooms"]]
     assert names == [r1]
+    few = daemons.token("d", subscribe=["chat", "*", "n/**", "*/a/b", f"chat/{r2}/x", f"*/{r1}", f"chat/{r1}", f"chat/{r3}"])
+    assert [r["room"] for r in daemons.ws(token=few).ok("rooms", "rooms")["rooms"]] == [r1]
+    for wide in ("**", "*/*", "chat/**", "*/**"):
+        names = [r["room"] for r in daemons.ws(token=daemons.token("e", subscribe=["x", wide])).ok("rooms", "rooms")["rooms"]]
+        assert r1 in names and r2 in names
 
 
 def test_members_needs_permission(daemons, room):

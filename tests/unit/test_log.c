@@ -2,6 +2,7 @@
 #include "core/log.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -285,6 +286,83 @@ START_TEST(each_topic)
 }
 END_TEST
 
+struct met {
+	unsigned n;
+	unsigned n_rooms;
+	unsigned max;
+};
+
+static bool
+note_topic(const struct log_topic_info *t, void *ctx)
+{
+	struct met *met = ctx;
+	bool is_room = slice_has_prefix(t->name, SLICE("chat/"));
+
+	ck_assert(!is_room || met->n == met->n_rooms); /* rooms come first */
+	met->n++;
+	met->n_rooms += is_room;
+	return met->n < met->max;
+}
+
+/* So many that the lock is let go in between: each is met once, whatever comes and goes. */
+START_TEST(each_of_many)
+{
+	struct met met = {.max = 10000};
+	struct world w;
+	char topic[32];
+
+	ck_assert(world_init(&w, NULL));
+	for (unsigned i = 0; i < 3000; i++) {
+		(void)snprintf(topic, sizeof(topic), i % 2 == 0 ? "t/%u" : "chat/r%u", i);
+		SAY(topic, "m");
+	}
+	log_each_topic(w.log, note_topic, &met);
+	ck_assert_uint_eq(met.n, 3000);
+	ck_assert_uint_eq(met.n_rooms, 1500);
+	met = (struct met){.max = 10000};
+	log_each_room(w.log, note_topic, &met);
+	ck_assert_uint_eq(met.n, 1500);
+	met = (struct met){.max = 1200};
+	log_each_room(w.log, note_topic, &met);
+	ck_assert_uint_eq(met.n, 1200);
+	met = (struct met){.max = 2};
+	ck_assert(log_one_topic(w.log, SLICE("chat/r1"), note_topic, &met));
+	ck_assert(log_one_topic(w.log, SLICE("chat/none"), note_topic, &met));
+	ck_assert(!log_one_topic(w.log, SLICE("chat/r3"), note_topic, &met));
+	ck_assert_uint_eq(met.n, 2);
+	ck_assert_uint_eq(resume(&w, "chat/*", false, w.begin - 1).oldest, world_id(&w, 2));
+	world_done(&w);
+}
+END_TEST
+
+START_TEST(walks_cross)
+{
+	struct log_walk a;
+	struct log_walk b;
+	struct world w;
+	unsigned n = 0;
+
+	ck_assert(world_init(&w, NULL));
+	SAY("x", "m");
+	SAY("chat/a", "m");
+	SAY("chat/b", "m");
+	log_walk_begin(&a, w.log);
+	ck_assert_ptr_nonnull(log_walk_next(&a));
+	a.n = UINT_MAX / 2;                                        /* it keeps the lock */
+	TAILQ_INSERT_AFTER(&w.log->order, a.last, &a.here, order); /* as while it has it not */
+	b = (struct log_walk){.log = w.log};
+	while (log_walk_next(&b) != NULL)
+		n++;
+	ck_assert_uint_eq(n, 3);
+	TAILQ_REMOVE(&w.log->order, &a.here, order);
+	ck_assert_ptr_nonnull(log_walk_next(&a));
+	ck_assert_ptr_nonnull(log_walk_next(&a));
+	ck_assert_ptr_null(log_walk_next(&a));
+	log_walk_end(&a);
+	world_done(&w);
+}
+END_TEST
+
 static void
 never(struct append *a)
 {
@@ -334,7 +412,8 @@ END_TEST
 int
 main(void)
 {
-	const TTest *const tests[] = {resuming, folded_topics, each_topic, ends_in_between, NULL};
+	const TTest *const tests[] = {
+	    resuming, folded_topics, each_topic, each_of_many, walks_cross, ends_in_between, NULL};
 	const TTest *const memory_only[] = {
 	    ids, early_ids, topics_are_limited, room_for_topics, batch_of_new_topics, NULL};
 
