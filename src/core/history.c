@@ -6,6 +6,8 @@
 #include "core/search.h"
 #include "core/topic.h"
 
+#define LOOKED_AT 8 /* at least, by one read */
+
 struct history {
 	struct hub *hub;
 	history_done *done;
@@ -63,9 +65,11 @@ take_all(struct history *y)
 	for (unsigned i = 0; i < r->n; i++) {
 		struct message *m = r->messages[i];
 
+		if (!message_is_content(m))
+			continue; /* nor is it more to come */
 		fits = fits && y->n < y->limit &&
 		       (y->n == 0 || y->bytes + m->json.n <= HISTORY_PAGE_BYTES);
-		if (fits && message_is_content(m)) {
+		if (fits) {
 			y->bytes += m->json.n;
 			y->messages[y->n++] = message_ref(m);
 		}
@@ -108,9 +112,8 @@ read_page(struct history *y)
 	struct log_read *r = &y->read;
 
 	r->mode = y->backward ? LOG_BACKWARD : LOG_FORWARD;
-	r->count = y->limit - y->n < LOG_READ_MAX
-		       ? y->limit - y->n + 1
-		       : LOG_READ_MAX; /* one more tells whether there is more */
+	/* one more tells whether there is more; of records, which are none, some may stand before it */
+	r->count = (unsigned)max_size(y->limit - y->n + 1, LOOKED_AT);
 	r->count = (unsigned)min_size(r->count, LOG_READ_MAX);
 	r->max_bytes = HISTORY_PAGE_BYTES;
 	r->search = y->search;

@@ -1,7 +1,9 @@
 #include "tests/unit/model.h"
 
+#include "core/history.h"
 #include "core/message.h"
 #include "core/topic.h"
+#include "proto/json.h"
 
 unsigned
 model_random(struct model *m, unsigned n)
@@ -207,6 +209,97 @@ look_at_log(struct model *m)
 	} while (r.more);
 	m->w.store->is_slow = was_slow;
 }
+
+/* --- pages --- */
+
+struct page {
+	uint64_t ids[16];
+	unsigned n;
+	bool more, is_done;
+};
+
+static void
+on_page(void *ctx, int status, struct slice messages, bool more)
+{
+	struct page *p = ctx;
+	const cJSON *item;
+	cJSON *json = NULL;
+
+	NEED(status == 0 && json_parse(messages, &json, NULL) == 0);
+	cJSON_ArrayForEach(item, json)
+	{
+		NEED(p->n < 16);
+		p->ids[p->n++] = (uint64_t)json_member(item, "id")->valuedouble;
+		NEED(p->n == 1 || p->ids[p->n - 1] > p->ids[p->n - 2]);
+	}
+	cJSON_Delete(json);
+	p->more = more;
+	p->is_done = true;
+}
+
+static void
+read_page(struct model *m, const struct history_request *q, struct page *p)
+{
+	bool was_slow = m->w.store->is_slow;
+
+	*p = (struct page){.n = 0};
+	m->w.store->is_slow = false;
+	NEED(history_read(&m->w.hubs[0], q, on_page, p) == 0);
+	NEED(p->is_done);
+	m->w.store->is_slow = was_slow;
+}
+
+/* The next in that direction that is in the log and of the pattern; NULL: there is none. */
+static const struct item *
+next_stored(const struct model *m, const char *pattern, bool is_back, uint64_t id)
+{
+	for (size_t i = 0; i < m->stored.n; i++) {
+		const struct item *item = &m->stored.all[is_back ? m->stored.n - 1 - i : i];
+		const struct post *p = model_post(m, item->id);
+
+		if (p != NULL && p->target == 0 && (is_back ? item->id < id : item->id > id) &&
+		    (pattern_matches(slice_str(pattern), slice_str(p->topic)) ||
+			(p->also[0] != '\0' &&
+			    pattern_matches(slice_str(pattern), slice_str(p->also)))))
+			return item;
+	}
+	return NULL;
+}
+
+static void
+check_pages(struct model *m, const char *pattern, unsigned limit, bool is_back)
+{
+	struct history_request q = {.topic = slice_str(pattern), .limit = limit};
+	uint64_t at = is_back ? UINT64_MAX : 0;
+	struct page p;
+
+	if (!is_back)
+		q.after.kind = POSITION_ALL;
+	do {
+		read_page(m, &q, &p);
+		for (unsigned i = 0; i < p.n; i++) {
+			const struct item *item = next_stored(m, pattern, is_back, at);
+
+			at = p.ids[is_back ? p.n - 1 - i : i];
+			NEED(item != NULL && item->id == at);
+		}
+		NEED(p.more == (next_stored(m, pattern, is_back, at) != NULL));
+		q.before = is_back ? at : 0;
+		q.after =
+		    (struct position){.kind = is_back ? POSITION_NONE : POSITION_ID, .id = at};
+	} while (p.more);
+}
+
+void
+model_check_history(struct model *m, const char *pattern, unsigned limit)
+{
+	model_hear(m);
+	look_at_log(m);
+	check_pages(m, pattern, limit, false);
+	check_pages(m, pattern, limit, true);
+}
+
+/* --- cuts --- */
 
 static const struct item *
 find_stored(const struct model *m, uint64_t id)

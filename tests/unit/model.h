@@ -148,6 +148,8 @@ void model_restart(struct model *m);
 unsigned model_random(struct model *m, unsigned n);
 /* The newest id of the log. */
 uint64_t model_last(struct model *m);
+/* Pages of history, in one direction and in the other, are what the log has. */
+void model_check_history(struct model *m, const char *pattern, unsigned limit);
 /* The witness has heard of everything. */
 void model_hear(struct model *m);
 const struct post *model_post(const struct model *m, uint64_t id);

@@ -165,6 +165,33 @@ START_TEST(of_a_room)
 }
 END_TEST
 
+/* What became of messages is no more to come. */
+START_TEST(records_are_no_more)
+{
+	static const char *const a[] = {"chat/a", NULL};
+	struct world w;
+	struct peer p;
+
+	ck_assert(world_init(&w, NULL));
+	ck_assert(peer_open_as(&w, 0, &p, "ada", a, a));
+	SAY("chat/a", "1");
+	for (unsigned i = 0; i < 10; i++) {
+		peer_do(&p, "{'type':'react','target':%llu,'emoji':'%u'}",
+		    (unsigned long long)world_id(&w, 1), i);
+		world_turn(&w);
+	}
+	(void)peer_take(&p);
+	peer_do(&p, "{'type':'history','room':'a','limit':1}");
+	peer_do(&p, "{'type':'history','room':'a','limit':1,'after':'all'}");
+	SAY("chat/a", "12");
+	peer_do(&p, "{'type':'history','room':'a','limit':1}");
+	peer_do(&p, "{'type':'history','room':'a','limit':1,'after':'all'}");
+	GOT(&p, "history a [#1]; history a [#1]; history a [#12] more; history a [#1] more");
+	peer_close(&p, false);
+	world_done(&w);
+}
+END_TEST
+
 START_TEST(fields)
 {
 	static const char *const wrong[] = {"'before':0", "'before':-1", "'before':'x'",
@@ -311,8 +338,8 @@ END_TEST
 int
 main(void)
 {
-	const TTest *const tests[] = {
-	    pages, long_question, titles, of_a_room, fields, by_time, big_ones, no_memory, NULL};
+	const TTest *const tests[] = {pages, long_question, titles, of_a_room, records_are_no_more,
+	    fields, by_time, big_ones, no_memory, NULL};
 
 	return world_run_tests("history", tests, NULL);
 }

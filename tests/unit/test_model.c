@@ -454,6 +454,8 @@ step(struct model *m, struct peer *maker)
 		say(m);
 		break;
 	case 11:
+		if (pick(m, 4) == 0)
+			model_check_history(m, wanted[pick(m, ARRAY_LEN(wanted))], 1 + pick(m, 12));
 		client_check(&m->clients[pick(m, MODEL_CLIENTS)]);
 		break;
 	default:
