@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/log_private.h"
 #include "store/sqlite_private.h"
 #include "tests/unit/support_disk.h"
 #include "tests/unit/support_hub.h"
@@ -63,6 +64,18 @@ check_file(const struct world *w, const char *n_messages)
 	    "0");
 	if (n_messages != NULL)
 		must_be(db, "SELECT count(*) FROM messages", n_messages);
+	ck_assert_int_eq(sqlite3_close(db), SQLITE_OK);
+}
+
+static void
+must_not_be_found(const struct world *w, const char *text)
+{
+	sqlite3 *db = look_into(w, NULL);
+	char sql[128];
+
+	(void)snprintf(sql, sizeof(sql),
+	    "SELECT count(*) FROM messages WHERE instr(CAST(json AS TEXT), '%s') > 0", text);
+	must_be(db, sql, "0");
 	ck_assert_int_eq(sqlite3_close(db), SQLITE_OK);
 }
 
@@ -220,6 +233,104 @@ START_TEST(lost_part)
 }
 END_TEST
 
+/* --- the power, and nothing else --- */
+
+/* One step of a log's life; each is acknowledged before the next one. */
+static void
+live(struct world *w, struct peer *p, unsigned step)
+{
+	switch (step % 6) {
+	case 0:
+		say_some(w, "a", 2, 0);
+		break;
+	case 1:
+		say_some(w, "three/x", 5, 0); /* older ones go */
+		break;
+	case 2:
+		say_some(w, "ended", 3, 5);
+		peer_do(p, "{'type':'chat','content':'to be deleted'}");
+		break;
+	case 3:
+		peer_do(p, "{'type':'delete','target':%llu}", (unsigned long long)p->last_id);
+		peer_do(p, "{'type':'direct','to':'bob','content':'m'}");
+		break;
+	case 4:
+		peer_do(p, "{'type':'publish','topic':'a','message':'later','at':'+1s'}");
+		world_pass(w, 6000);
+		log_fire(w->log, w->now_ms);
+		world_turn(w);
+		break;
+	default:
+		log_sweep(w->log, w->now_ms);
+		break;
+	}
+	world_turn(w);
+}
+
+static size_t
+n_stored(struct world *w, const char *topic)
+{
+	struct log_topic *t;
+	size_t n;
+
+	log_lock(w->log);
+	t = log_topic_find(w->log, slice_str(topic));
+	n = t == NULL ? 0 : t->n_stored;
+	log_unlock(w->log);
+	return n;
+}
+
+/* False: it went after all of it. */
+static bool
+run_life(unsigned n_cut, enum disk_rest rest)
+{
+	struct world_options options = full;
+	struct world w;
+	struct peer p;
+	uint64_t last = 0;
+	size_t n = 0;
+	unsigned n_steps = 0;
+	bool is_cut;
+
+	options.wal_pages = n_cut % 2 == 0 ? 2 : 8;
+	begin(&w, &options);
+	ck_assert(peer_open(&w, 0, &p, "ada"));
+	peer_do(&p, "{'type':'join','room':'r'}");
+	disk_cut_at(n_cut, rest, n_cut);
+	for (unsigned i = 0; i < 12 && !disk_is_cut(); i++) {
+		live(&w, &p, i);
+		if (disk_is_cut())
+			break; /* it was acknowledged to nobody */
+		last = w.log->last;
+		n = n_stored(&w, "a");
+		n_steps = i + 1;
+	}
+	is_cut = disk_is_cut();
+	disk_cut();
+	peer_close(&p, false);
+	for (unsigned i = 0; i < 2; i++) {
+		ck_assert(world_restart(&w));
+		check_file(&w, NULL);
+		ck_assert_uint_ge(w.log->last, last);
+		ck_assert_uint_ge(n_stored(&w, "a"), n);
+		if (n_steps % 6 >= 4 || n_steps == 12)
+			must_not_be_found(&w, "to be deleted");
+	}
+	world_done(&w);
+	return is_cut;
+}
+
+START_TEST(life)
+{
+	unsigned n = 1 + (unsigned)_i;
+
+	ck_assert(vfs_init());
+	while (run_life(n, (enum disk_rest)_i))
+		n += stride(23);
+	ck_assert_uint_gt(n, 100);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -233,6 +344,7 @@ main(void)
 	tcase_add_loop_test(t, lost_wal, 0, DISK_RESTS);
 	tcase_add_loop_test(t, lost_wipe, 0, DISK_RESTS);
 	tcase_add_loop_test(t, lost_part, 0, DISK_RESTS);
+	tcase_add_loop_test(t, life, 0, DISK_RESTS);
 	suite_add_tcase(s, t);
 	runner = srunner_create(s);
 	srunner_run_all(runner, CK_ENV);
