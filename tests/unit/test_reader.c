@@ -485,8 +485,8 @@ int
 main(void)
 {
 	const TTest *const tests[] = {positions, after, slow_reader, slow_and_ephemeral, overlap,
-	    overlap_asked_anew,
-	    overlap_later, cursors, asked_anew, slow_store, long_replay, clock_set_back, NULL};
+	    overlap_asked_anew, overlap_later, cursors, asked_anew, slow_store, long_replay,
+	    clock_set_back, NULL};
 
 	return world_run_tests("reader", tests, NULL);
 }
