@@ -225,6 +225,9 @@ describe('sending', () => {
 		WebSocket.last.answer('join', { type: 'joined', room: 'lobby', count: 1, members: [], resumed: true, latest: 106 });
 		WebSocket.last.tell(said(105, { from: { id: 'u1', name: 'Ada' } }));
 		WebSocket.last.tell(said(106));
+		await settle();
+		WebSocket.last.answer('history', { type: 'history', room: 'lobby', messages: [], more: false });
+		await settle();
 		assert.deepEqual(heard, [['sent', 105], ['message', 106]]);
 	});
 

@@ -45,7 +45,7 @@ export class Asking extends EventTarget {
 		return this.directs.unsent;
 	}
 
-	/** @param {Json} message @param {{signal?: AbortSignal}} [_options] @returns {Promise<Json>} */
+	/** @param {Json} message @param {{signal?: AbortSignal, answered?: (answer: Json) => void}} [_options] @returns {Promise<Json>} */
 	request(message, _options) {
 		return Promise.reject(new BelfryError('closed', `not connected: ${message.type}`));
 	}

@@ -70,6 +70,8 @@ export class Chat extends Asking {
 		this.rooms = new Map();
 		/** @type {Map<string, Subscription>} */
 		this.subscriptions = new Map();
+		/** @type {Set<string>} rooms and topics that this connection was in */
+		this.entered = new Set();
 		this.#life = new Life(() => this.request({ type: 'ping' }), () => this.#drop(this.#socket, 'no sign of life'), options.pongTimeout);
 		options.signal?.addEventListener('abort', () => this.close(), { once: true });
 	}
@@ -155,13 +157,13 @@ export class Chat extends Asking {
 		return answer;
 	}
 
-	/** Ask and wait for the answer. @param {Json} message @param {{signal?: AbortSignal}} [options] @returns {Promise<Json>} */
-	request(message, { signal } = {}) {
+	/** Ask and wait for the answer. @param {Json} message @param {{signal?: AbortSignal, answered?: (answer: Json) => void}} [options] @returns {Promise<Json>} */
+	request(message, { signal, answered } = {}) {
 		const socket = this.#socket;
 
 		if (this.state !== 'open' || socket === null)
 			return Promise.reject(signal?.aborted ? aborted() : new BelfryError('closed', 'not connected'));
-		return this.#requests.ask(message, (text) => socket.send(text), this.limits.message ?? Infinity, signal);
+		return this.#requests.ask(message, (text) => socket.send(text), this.limits.message ?? Infinity, signal, answered);
 	}
 
 	/** Send what has no answer; lost when not connected. @param {Json} message */
@@ -251,6 +253,8 @@ export class Chat extends Asking {
 		if (message.type === 'welcome')
 			return this.#welcome(message);
 		this.dispatchEvent(new BelfryEvent('frame', message));
+		if (message.type === 'joined')
+			this.entered.add(`room ${message.room}`);       // also that of a stream's address
 		const waiter = this.#requests.take(message);
 		if (message.type === 'error') {
 			const error = new BelfryError(message.code, message.message, message);
@@ -264,6 +268,7 @@ export class Chat extends Asking {
 			this.#stayAway = message.retry ?? null;
 		if (message.type === 'expiring')
 			this.#renew(message);
+		waiter?.answered?.(message);
 		route(this, message);
 		waiter?.resolve(message);
 	}
@@ -279,6 +284,7 @@ export class Chat extends Asking {
 		this.#openedAt = Date.now();
 		this.#refusals = this.#blocked = 0;
 		this.#refused = undefined;
+		this.entered.clear();
 		const [rooms, subscriptions] = [[...this.rooms.values()], [...this.subscriptions.values()]];
 		this.#setState('open');
 		this.dispatchEvent(new BelfryEvent('open', message));   // what a listener joins has begun by itself

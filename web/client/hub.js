@@ -42,12 +42,12 @@ export class Hub {
 	#socket = null;
 	/** @type {Json | null} */
 	#welcome = null;
-	/** @type {Map<string, {tab: string, ref: any, request: Json}>} */
+	/** @type {Map<string, {tab: string, ref: any, request: Json, feed?: Feed}>} */
 	#asked = new Map();
 	#lastRef = 0;
 	#isStream = false;
-	/** @type {string | undefined} the room of a stream's address, joined before anybody has asked: what is said there comes at once */
-	#addressed = undefined;
+	/** @type {Set<string>} what this line was in; so is the room of a stream's address, before anybody has asked: what is said there comes at once */
+	#entered = new Set();
 	/** @type {Array<{tab: string, message: Json}>} */
 	#joins = [];
 	/** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -80,7 +80,7 @@ export class Hub {
 		const socket = this.#socket = this.line(hello);
 
 		this.#isStream = hello.transport === 'sse';
-		this.#addressed = hello.room;
+		this.#entered = new Set(hello.room === undefined ? [] : [`room ${hello.room}`]);
 		socket.onmessage = (event) => this.#receive(event.data);
 		socket.onerror = () => {};
 		socket.onclose = ({ code, reason, error }) => {
@@ -178,13 +178,13 @@ export class Hub {
 		}
 	}
 
-	/** @param {string} tab @param {Json} message */
-	#forward(tab, message) {
+	/** @param {string} tab @param {Json} message @param {Feed} [feed] that it is to begin */
+	#forward(tab, message, feed) {
 		const ref = `h${++this.#lastRef}`;
 
 		if (message.ref === undefined && tab !== '')
 			return this.#socket?.send(JSON.stringify(message));
-		this.#asked.set(ref, { tab, ref: message.ref, request: message });
+		this.#asked.set(ref, { tab, ref: message.ref, request: message, feed });
 		this.#socket?.send(JSON.stringify({ ...message, ref }));
 	}
 
@@ -224,8 +224,12 @@ export class Hub {
 	#flush(tab, feed) {
 		const held = feed.held ?? [];
 
+		const place = (/** @type {Json} */ { id, after }) => id ?? after ?? 0;   // a gap stands behind what it is after
+
 		feed.held = null;
-		for (const message of held.sort((a, b) => (a.id ?? 0) - (b.id ?? 0))) {
+		for (const message of held.sort((a, b) => place(a) - place(b))) {
+			if (message.type === 'gap' && message.reason !== 'slow' && !this.#lacks(feed, message))
+				continue;
 			if (!message.echo)
 				feed.floor = Math.max(feed.floor, message.id ?? 0);
 			this.#text([tab], message);
@@ -266,11 +270,13 @@ export class Hub {
 		const key = `${kind} ${message[kind]}`;
 		const asksNothing = message.after === undefined && message.last === undefined;
 
-		this.#tabs.get(tab)?.set(key, {
+		/** @type {Feed} */
+		const feed = {
 			kind, name: message[kind], state: 'asked', after: message.after, latest: 0, floor: 0, quietAt: 0,
 			held: this.#isStream ? [] : null, heldUntil: 0,
-		});
-		this.#forward(tab, kind === 'room' && asksNothing ? { ...message, last: LAST_ON_JOIN } : message);
+		};
+		this.#tabs.get(tab)?.set(key, feed);
+		this.#forward(tab, kind === 'room' && asksNothing ? { ...message, last: LAST_ON_JOIN } : message, feed);
 	}
 
 	/* --- what the server says --- */
@@ -303,10 +309,11 @@ export class Hub {
 		this.#text([...this.#tabs].filter(([, feeds]) => this.#isFor(feeds, message)).map(([tab]) => tab), message);
 	}
 
-	/** @param {{tab: string, ref: any, request: Json}} asked @param {Json} message */
-	#answer({ tab, ref, request }, message) {
+	/** @param {{tab: string, ref: any, request: Json, feed?: Feed}} asked @param {Json} message */
+	#answer({ tab, ref, request, feed: begun }, message) {
 		const kind = request.type === 'join' ? 'room' : 'topic';
-		const feed = request.type === 'join' || request.type === 'subscribe' ? this.#tabs.get(tab)?.get(`${kind} ${request[kind]}`) : undefined;
+		const now = this.#tabs.get(tab)?.get(`${kind} ${request[kind]}`);
+		const feed = now === begun ? begun : undefined;         // else it was left meanwhile, and perhaps asked for again
 
 		this.#asked.delete(message.ref);
 		if (feed !== undefined && message.type === 'error') {
@@ -314,7 +321,7 @@ export class Hub {
 		} else if (feed !== undefined) {
 			feed.state = 'replaying';
 			feed.latest = message.latest ?? 0;
-			feed.floor = typeof feed.after === 'number' ? feed.after : request.after === undefined && !(request.last ?? kind === 'room') ? feed.latest : 0;
+			feed.floor = typeof feed.after === 'number' && feed.after <= feed.latest ? feed.after : request.after === undefined && !(request.last ?? kind === 'room') ? feed.latest : 0;
 			feed.quietAt = Date.now() + QUIET_MS;
 		}
 		if (this.has(tab))
@@ -322,7 +329,9 @@ export class Hub {
 		if (message.type === 'ack')
 			this.#echo(tab, request, message);
 		if (feed !== undefined && feed.held !== null && message.type !== 'error') {
-			const isMixed = (kind === 'room' && feed.name === this.#addressed) || [...this.#tabs].some(([other, feeds]) => other !== tab && [...feeds.values()].some((one) => one.kind === kind && (kind === 'topic' || one.name === feed.name)));
+			const key = `${kind} ${feed.name}`;
+			const isMixed = this.#entered.has(key) || [...this.#tabs].some(([other, feeds]) => other !== tab && [...feeds.values()].some((one) => one.kind === kind && (kind === 'topic' || one.name === feed.name)));
+			this.#entered.add(key);
 			feed.heldUntil = isMixed ? Date.now() + MOST_HELD_MS : 0;
 		}
 		if (feed !== undefined)
@@ -371,7 +380,7 @@ export class Hub {
 			if (feed.state === 'asked')
 				continue;
 			if (message.type === 'gap' && message.reason !== 'slow')
-				isFor ||= !this.#isLive(feed) && feed.after !== undefined && (message.after === null || String(message.after) === String(feed.after));
+				isFor = this.#lacks(feed, message) || isFor;
 			else if (typeof message.id !== 'number')
 				isFor = true;
 			else
@@ -380,6 +389,13 @@ export class Hub {
 				feeds.delete(key);
 		}
 		return isFor;
+	}
+
+	/** Is it a gap of its own, and not of who has asked from further back? @param {Feed} feed @param {Json} gap */
+	#lacks(feed, { after }) {
+		if (after === null || String(after) === String(feed.after))
+			return !this.#isLive(feed) && feed.after !== undefined;
+		return after >= (this.#isLive(feed) ? Math.max(feed.floor, feed.latest) : feed.floor);
 	}
 
 	/** Is it new there? @param {Feed} feed @param {number} id */

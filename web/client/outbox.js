@@ -175,8 +175,8 @@ export class Outbox {
 
 	/** @param {Outgoing} message @param {number | undefined} id */
 	settle(message, id) {
-		if (message.state === 'sent')
-			return;
+		if (message.state !== 'pending')
+			return;         // acked after it was told to have failed, because the room was left
 		this.remove(message);
 		message.state = 'sent';
 		message.id = id;

@@ -4,7 +4,7 @@
 import { BelfryError } from './common.js';
 
 /** @typedef {Record<string, any>} Json */
-/** @typedef {{resolve: (answer: Json) => void, reject: (error: Error) => void}} Waiter */
+/** @typedef {{resolve: (answer: Json) => void, reject: (error: Error) => void, answered?: (answer: Json) => void}} Waiter */
 
 export const aborted = () => new BelfryError('aborted', 'aborted');
 
@@ -15,9 +15,10 @@ export class Requests {
 
 	/**
 	 * @param {Json} message @param {(text: string) => void} send @param {number} most bytes
-	 * @param {AbortSignal} [signal] @returns {Promise<Json>}
+	 * @param {AbortSignal} [signal] @param {(answer: Json) => void} [answered] at once, before anything that follows the answer
+	 * @returns {Promise<Json>}
 	 */
-	ask(message, send, most, signal) {
+	ask(message, send, most, signal, answered) {
 		const ref = `r${++this.#lastRef}`;
 		const text = JSON.stringify({ ...message, ref });
 
@@ -27,7 +28,7 @@ export class Requests {
 			return Promise.reject(new BelfryError('too_large', `a message may have ${most} bytes`, { limit: 'limits.message' }));
 		const stop = () => this.#take(ref)?.reject(aborted());
 		/** @type {Promise<Json>} */
-		const answer = new Promise((resolve, reject) => this.#waiters.set(ref, { resolve, reject }));
+		const answer = new Promise((resolve, reject) => this.#waiters.set(ref, { resolve, reject, answered }));
 
 		signal?.addEventListener('abort', stop, { once: true });
 		send(text);

@@ -169,6 +169,7 @@ export class Room extends Feed {
 		if (keep && this.chat.options.storage)
 			this.outbox.keep();
 		this.outbox.failAll(new BelfryError('left', 'the room was left'));
+		this.quiet();
 		this.state = 'left';
 		this.isLeftEarly = !wasJoined;
 		this.readyReject?.(new BelfryError('left', 'the room was left'));
@@ -193,6 +194,8 @@ export class Room extends Feed {
 
 	/** @param {Json} message */
 	[RECEIVE](message) {
+		if (this.holds(message))
+			return;
 		switch (message.type) {
 		case 'joined':
 			this.setPeople(message.members, message.count);

@@ -4,7 +4,7 @@
 import { BelfryEvent, RECEIVE } from './common.js';
 import { RECORDS, hears } from './records.js';
 
-const ANSWERS = new Set(['ack', 'history', 'left', 'unsubscribed']);
+const ANSWERS = new Set(['ack', 'history', 'left', 'unsubscribed', 'joined', 'subscribed']);
 const OF_THE_CONNECTION = new Set(['closing', 'expiring', 'denied']);
 
 /** @param {import('./chat.js').Chat} chat @param {Record<string, any>} message */
