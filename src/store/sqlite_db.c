@@ -129,6 +129,8 @@ db_is_within(const struct db *db)
 bool
 db_has_failed(const struct db *db)
 {
+	if (db->code == SQLITE_READONLY_DBMOVED)
+		return false; /* a new one would have other files */
 	switch (db->code & 0xff) {
 	case SQLITE_OK: /* it was none of the database's */
 	case SQLITE_FULL:

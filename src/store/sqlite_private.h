@@ -148,6 +148,12 @@ struct rows {
 	} all[SQLITE_ROWS_MAX];
 };
 
+#define SQLITE_FILES 2 /* the database and its WAL */
+struct file_place {
+	dev_t device;
+	ino_t inode; /* 0: not known */
+};
+
 /* How far a sweep is. */
 struct sweep {
 	bool is_tidied;
@@ -217,6 +223,8 @@ struct sqlite_store {
 	unsigned n_sweeps;
 	unsigned wipe;    /* enum sqlite_wipe: what a deletion has left to do */
 	bool must_reopen; /* the disk or the file has failed */
+	struct file_place places[SQLITE_FILES];
+	uint64_t placed_us; /* when they were last seen there */
 	/*
 	 * a flush failed, perhaps in the last run: something that was written may never reach the disk.
 	 * Nobody moves the WAL then, and no transaction ends
@@ -389,6 +397,12 @@ MUST_CHECK int sqlite_wal_open(struct sqlite_store *s);
 void *sqlite_mover(void *arg);
 /* After each of the writer's transactions. */
 void sqlite_wal_look(struct sqlite_store *s);
+
+/* --- sqlite_place.c --- */
+/* The files are made: these are the ones. */
+void sqlite_place_note(struct sqlite_store *s);
+/* Whether they still are. 0, or -1 with the db's failure. The writer, before it writes. */
+MUST_CHECK int sqlite_place_check(struct sqlite_store *s);
 
 /* --- sqlite_renew.c --- */
 /* What a flush may have lost is written and flushed once more. Within a transaction of the writer. 0 or -1. */

@@ -172,5 +172,6 @@ sqlite_wal_open(struct sqlite_store *s)
 		return -EIO;
 	(void)sqlite3_wal_autocheckpoint(s->mover.db.handle, 0);
 	(void)sqlite3_wal_hook(s->db.handle, on_commit, s); /* in place of SQLite's own */
+	sqlite_place_note(s);
 	return 0;
 }

@@ -61,6 +61,8 @@ int
 sqlite_begin(struct sqlite_store *s, bool is_lazy)
 {
 	atomic_store(&s->busy_since_us, clock_mono_us());
+	if (sqlite_place_check(s) < 0)
+		return -1;
 	if (s->must_reopen) {
 		if (sqlite_wal_reopen(s) < 0)
 			return -1;

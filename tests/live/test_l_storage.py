@@ -305,6 +305,34 @@ def test_full_disk(disk):
     d.stop()
 
 
+@pytest.mark.parametrize("suffix", ["", "-wal"])
+@pytest.mark.parametrize("replaced", [False, True])
+def test_file_is_taken_away(disk, suffix, replaced):
+    """What would be acknowledged then would be gone with the daemon: publishers are told, until the file is put back."""
+    d = disk.start()
+    t = d.token("ada", belfry={"publish": ["**"], "subscribe": ["**"]})
+    acked = [publish(d, "a", "before", t).ok().json()["id"]]
+    file = d.folder / "data" / ("belfry.db" + suffix)
+    away = file.with_name("away")
+    file.rename(away)
+    if replaced:
+        file.write_bytes(b"")
+    time.sleep(0.05)  # it looks fifty times a second
+    r = publish(d, "a", "meanwhile", t)
+    assert r.status == 503 and r.json()["code"] == "unavailable", r
+    r = d.http("GET", "/readyz")
+    assert r.status == 503 and f"belfry.db{suffix} was removed or replaced" in r.json()["reason"], r
+    assert [m["id"] for m in history(d, "a", t)] == acked
+    away.rename(file)
+    d.until_ready()
+    acked.append(publish(d, "a", "after", t).ok().json()["id"])
+    d.process.kill()
+    d.process.wait()
+    d.again()
+    assert [m["id"] for m in history(d, "a", t)] == acked
+    d.stop()
+
+
 def test_stalled_disk(disk):
     """Somebody holds the database: who publishes is told so in time, and readers do not notice."""
     d = disk.start()
