@@ -158,10 +158,19 @@ is_name(char c)
 	return is_letter(c) || is_digit(c) || c == '-' || c == '_' || c == '*';
 }
 
+/* What is not closed would take in all that follows, which libconfig says nothing about. */
+static int
+fail_unclosed(struct scan *sc, unsigned line, const char *what)
+{
+	return config_fail(sc->r, sc->file, line, "%s begins here and does not end", what);
+}
+
 /* Over a string, from behind its opening quote. */
-static void
+static int
 skip_string(struct scan *sc)
 {
+	unsigned line = sc->line;
+
 	while (sc->at < sc->text.n && peek(sc, 0) != '"') {
 		if (peek(sc, 0) == '\\')
 			sc->at++;
@@ -169,7 +178,10 @@ skip_string(struct scan *sc)
 			sc->line++;
 		sc->at++;
 	}
+	if (sc->at >= sc->text.n)
+		return fail_unclosed(sc, line, "a text");
 	sc->at++;
+	return 0;
 }
 
 static void
@@ -179,17 +191,20 @@ skip_line_comment(struct scan *sc)
 		sc->at++;
 }
 
-static void
+static int
 skip_block_comment(struct scan *sc)
 {
+	unsigned line = sc->line;
+
 	for (sc->at += 2; sc->at < sc->text.n; sc->at++) {
 		if (peek(sc, 0) == '\n')
 			sc->line++;
 		if (peek(sc, 0) == '*' && peek(sc, 1) == '/') {
 			sc->at += 2;
-			return;
+			return 0;
 		}
 	}
+	return fail_unclosed(sc, line, "a comment");
 }
 
 /*
@@ -351,11 +366,11 @@ scan_token(struct scan *sc)
 
 	if (c == '"') {
 		sc->at++;
-		skip_string(sc);
+		return skip_string(sc);
 	} else if (c == '#' || (c == '/' && next == '/')) {
 		skip_line_comment(sc);
 	} else if (c == '/' && next == '*') {
-		skip_block_comment(sc);
+		return skip_block_comment(sc);
 	} else if (is_letter(c) || c == '*') {
 		while (is_name(peek(sc, 0)))
 			sc->at++;

@@ -200,6 +200,9 @@ static const struct {
     {"limits = { body = \"99999999999999999999K\"; };", 1, "want a size"},
     {"events = { topics = [ ]; };", 1, "events.topics is empty"},
     /* what libconfig misreads */
+    {"workers = 1;\n/* all of this\nbogus = 1;\n", 2, "a comment begins here and does not end"},
+    {"workers = 1;\n\"bogus = 1;\nechos = 2;", 2, "a text begins here and does not end"},
+    {"chat = { default_room = \"lobby\\\"; };\n", 1, "a text begins here and does not end"},
     {"workers = 010;", 1, "leading zero"},
     {"workers = -01;", 1, "leading zero"},
     {"# 010 5000000000\nhosts = [ \"010\" ]; /* 09\n09 */\nworkers = 4294967297;", 4,
