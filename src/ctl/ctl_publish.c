@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 #include "base/utf8.h"
@@ -16,7 +17,7 @@ static const char help[] =
     "usage: belfryctl publish [OPTION]... TOPIC [MESSAGE|-]\n"
     "       belfryctl publish [OPTION]... --to USER [MESSAGE|-]\n"
     "\n"
-    "Publishes one message; - reads it from the standard input.\n"
+    "Publishes one message; - reads it from the standard input, as a missing one does that is piped in.\n"
     "\n"
     "  -c, --config FILE    the daemon's configuration: says where it is and signs a token\n"
     "      --title TEXT     title\n"
@@ -67,7 +68,8 @@ struct publish_command {
 	const char *value[N_OPTIONS]; /* NULL: not given */
 	const char *topic;
 	const char *message;
-	struct buf input; /* of - */
+	bool is_input;
+	struct buf input; /* from the standard input, with is_input */
 };
 
 /* --- arguments --- */
@@ -118,10 +120,13 @@ take_arguments(struct publish_command *p)
 		return ctl_usage(
 		    &p->args, "the topic '%s' %s", p->topic, topic_error(slice_str(p->topic)));
 	}
-	if (p->message == NULL && p->value[TITLE] == NULL && p->value[DATA] == NULL)
-		return ctl_usage(
-		    &p->args, "the message is missing (- reads it from the standard input)");
 	return 0;
+}
+
+static int
+fail_missing(struct publish_command *p)
+{
+	return ctl_usage(&p->args, "the message is missing (- reads it from the standard input)");
 }
 
 static int
@@ -140,6 +145,27 @@ read_input(struct publish_command *p)
 	if (p->input.n > 0 && p->input.p[p->input.n - 1] == '\n')
 		p->input.n--;
 	return 0;
+}
+
+/*
+ * What - stands for; and for no message at all, where nothing else makes one and something may be
+ * piped in. 0, or the exit code.
+ */
+static int
+take_input(struct publish_command *p)
+{
+	bool is_missing = p->message == NULL && p->value[TITLE] == NULL && p->value[DATA] == NULL;
+	int code;
+
+	if (is_missing && isatty(STDIN_FILENO))
+		return fail_missing(p);
+	if (!is_missing && (p->message == NULL || strcmp(p->message, "-") != 0))
+		return 0;
+	code = read_input(p);
+	if (code == 0 && is_missing && p->input.n == 0)
+		return fail_missing(p);
+	p->is_input = true;
+	return code;
 }
 
 /* --- the request --- */
@@ -213,8 +239,7 @@ static int
 make_body(struct publish_command *p, struct buf *out)
 {
 	static const int texts[] = {TITLE, EVENT, CLICK, AT, KEY, TO};
-	bool is_input = p->message != NULL && strcmp(p->message, "-") == 0;
-	int code = is_input ? read_input(p) : 0;
+	int code = take_input(p);
 
 	if (code != 0)
 		return code;
@@ -222,7 +247,7 @@ make_body(struct publish_command *p, struct buf *out)
 	code = add_text(out, "topic", slice_str(p->topic));
 	if (code == 0)
 		code = add_text(
-		    out, "message", is_input ? buf_slice(&p->input) : slice_str(p->message));
+		    out, "message", p->is_input ? buf_slice(&p->input) : slice_str(p->message));
 	for (size_t i = 0; i < ARRAY_LEN(texts) && code == 0; i++)
 		code = add_text(out, options[texts[i]].name, slice_str(p->value[texts[i]]));
 	if (code == 0)

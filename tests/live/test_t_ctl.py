@@ -185,9 +185,19 @@ def test_publish(daemon, topic):
 def test_publish_stdin(daemon, topic):
     s = daemon.sse(topic=topic)
     s.block()
-    for args in ([topic, "-"],):
+    for args in ([topic, "-"], [topic]):
         assert ctl("publish", *args, env=here(daemon), input="from a pipe\n").returncode == 0
         assert s.next().json()["message"].rstrip("\n") == "from a pipe"
+
+
+def test_publish_reads_nothing_that_is_not_needed(daemon, topic):
+    s = daemon.sse(topic=topic)
+    s.block()
+    with subprocess.Popen([BELFRYCTL, "publish", "--title", "T", topic], env={**os.environ, **here(daemon)}, stdin=subprocess.PIPE) as p:
+        assert p.wait(10) == 0  # its standard input is open still
+    assert "message" not in s.next().json() or s.blocks[-1].json()["message"] == ""
+    r = ctl("publish", topic, env=here(daemon), input="")
+    assert r.returncode == USAGE and "message is missing" in r.stderr
 
 
 def test_publish_options(daemon, topic):
