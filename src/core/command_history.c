@@ -72,7 +72,7 @@ take_page(const struct command *cmd, const struct hub *h, struct history_request
 	if (before.kind != JSON_IS_ABSENT &&
 	    (json_value_u64(before, &out->before) < 0 || out->before == 0))
 		return refuse(why, ERROR_BAD_FIELD, "before must be a message id");
-	if (limit.kind != JSON_IS_ABSENT && json_value_u64(limit, &n) < 0)
+	if (limit.kind != JSON_IS_ABSENT && json_value_count(limit, &n) < 0)
 		return refuse(
 		    why, ERROR_BAD_FIELD, "limit must be an integer from 1 to %d", HISTORY_LIMIT);
 	out->limit = (unsigned)max_u64(1, min_u64(n, HISTORY_LIMIT));

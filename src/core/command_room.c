@@ -38,14 +38,17 @@ command_take_position(const struct command *cmd, unsigned last, int64_t now_ms,
 	uint64_t n = last;
 
 	*out = (struct position){.kind = POSITION_LAST, .last = last};
-	if (is_absent && count.kind != JSON_IS_ABSENT && json_value_u64(count, &n) < 0)
+	if (is_absent && count.kind != JSON_IS_ABSENT && json_value_count(count, &n) < 0)
 		return refuse(why, ERROR_BAD_FIELD, "last must be an integer that is not negative");
 	if (field_text(cmd->json, after, &text, why) < 0)
 		return -1;
 	if (text.p != NULL) {
 		*out = position_parse(text, now_ms);
 	} else if (after.kind == JSON_IS_NUMBER) {
-		out->kind = json_value_u64(after, &out->id) == 0 ? POSITION_ID : POSITION_BAD;
+		out->kind =
+		    json_value_u64(after, &out->id) == 0 || slice_to_u64(after.raw, &out->id) == 0
+			? POSITION_ID /* as a text: one above all ids is newer than all */
+			: POSITION_BAD;
 	} else if (!is_absent) {
 		return refuse(why, ERROR_BAD_FIELD,
 		    "after must be an id, a duration such as 10m, a time, or all");

@@ -151,6 +151,8 @@ json_text(struct json_flat *f, struct json_value v, struct slice *out)
 }
 /* As json_u64. */
 MUST_CHECK int json_value_u64(struct json_value v, uint64_t *out);
+/* How many: as json_u64, but any greater integer, too, as UINT64_MAX. */
+MUST_CHECK int json_value_count(struct json_value v, uint64_t *out);
 /* Walk the elements of an array, as json_raw_element. */
 bool json_next_value(struct slice *rest, struct json_value *out);
 

@@ -7,6 +7,7 @@
 
 #define INTEGER_DIGITS 15 /* so many are below 2^53 for certain */
 #define EXPONENT_STOP  99999
+#define COUNT_END      9007199254740992.0 /* 2^53: doubles from here on are integers */
 
 /* A string that had escapes. */
 struct json_text {
@@ -160,6 +161,17 @@ json_value_u64(struct json_value v, uint64_t *out)
 	if (v.raw.n <= INTEGER_DIGITS && slice_to_u64(v.raw, out) == 0)
 		return 0; /* as nearly always */
 	return json_exact(double_of(v.raw), out);
+}
+
+int
+json_value_count(struct json_value v, uint64_t *out)
+{
+	if (json_value_u64(v, out) == 0)
+		return 0;
+	if (v.kind != JSON_IS_NUMBER || double_of(v.raw) < COUNT_END)
+		return -1;
+	*out = UINT64_MAX; /* a double of that size has no fraction */
+	return 0;
 }
 
 bool

@@ -168,7 +168,7 @@ def test_type_without_case_and_unknown_members(daemons, room):
     assert a.expect("joined")["room"] == other
 
 
-@pytest.mark.parametrize("data", [{"a": [1, 2, {"b": None}]}, [1, "two"], "text", 5, -1.5, True, False, {}, []])
+@pytest.mark.parametrize("data", [{"a": [1, 2, {"b": None}]}, [1, "two"], "text", 5, -1.5, True, False, {}, [], json.loads("[" * 14 + "]" * 14)])
 def test_data(daemons, room, data):
     a, b = daemons.join(room, sub="a"), daemons.join(room, sub="b")
     a.ok("chat", "ack", content="c", data=data)
@@ -301,7 +301,7 @@ def test_last_default_is_50(daemons, room):
     assert not ws.take("chat")
 
 
-@pytest.mark.parametrize("last, want", [(0, 0), (1, 1), (4, 4), (1000, 7), (5000, 7)])
+@pytest.mark.parametrize("last, want", [(0, 0), (1, 1), (4, 4), (1000, 7), (5000, 7), (10 ** 30, 7)])
 def test_last(daemons, room, last, want):
     old = filled(daemons, room, 7)
     ws = daemons.ws(sub="b")
@@ -734,7 +734,7 @@ def test_gap_comes_first(daemons):
     assert kinds.index("gap") < kinds.index("notification"), kinds
 
 
-@pytest.mark.parametrize("after", [0, 1, 2 ** 53 - 1, 9007199254740991, "1000"])
+@pytest.mark.parametrize("after", [0, 1, 2 ** 53 - 1, 2 ** 53, 10 ** 16 - 1, str(10 ** 16 - 1), "1000"])
 def test_gap_outside(daemons, room, after):
     old = filled(daemons, room, 3)
     b = daemons.ws(sub="b")
@@ -754,7 +754,7 @@ def test_gap_outside_in_an_empty_room(daemons, room):
     assert g["oldest"] is None and g["reason"] == "outside" and g["after"] == 5
 
 
-@pytest.mark.parametrize("after", ["nonsense", "-5", "", "12x", "10 minutes", "99999999999999999999999", -1, 1.5, 2 ** 53])
+@pytest.mark.parametrize("after", ["nonsense", "-5", "", "12x", "10 minutes", "99999999999999999999999", -1, 1.5])
 def test_gap_unreadable(daemons, room, after):
     """Only what is live follows."""
     old = filled(daemons, room, 3)
@@ -762,7 +762,7 @@ def test_gap_unreadable(daemons, room, after):
     j = b.ok("join", "joined", room=room, after=after)
     assert j["resumed"] is False
     g = b.expect("gap")
-    if g["reason"] == "outside" and after in ("99999999999999999999999", 2 ** 53):
+    if g["reason"] == "outside" and after == "99999999999999999999999":
         return
     assert (g["reason"], g["after"], g["oldest"]) == ("unreadable", None, old[0])
     daemons.flush(room, b)
