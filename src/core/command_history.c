@@ -61,21 +61,34 @@ answer_new(struct caller *c, struct slice ref, struct slice name, bool is_room)
 	return answer;
 }
 
+/* `limit` is clamped, so what is below its range is no error. */
+static int
+take_limit(const struct command *cmd, unsigned *out, struct refusal *why)
+{
+	struct json_value limit = json_get(cmd->json, "limit");
+	bool is_below = limit.kind == JSON_IS_NUMBER && limit.raw.p[0] == '-';
+	uint64_t n = HISTORY_DEFAULT;
+
+	if (is_below)
+		limit.raw = slice_skip(limit.raw, 1);
+	if (limit.kind != JSON_IS_ABSENT && json_value_count(limit, &n) < 0)
+		return refuse(
+		    why, ERROR_BAD_FIELD, "limit must be an integer from 1 to %d", HISTORY_LIMIT);
+	*out = is_below ? 1 : (unsigned)max_u64(1, min_u64(n, HISTORY_LIMIT));
+	return 0;
+}
+
 static int
 take_page(const struct command *cmd, const struct hub *h, struct history_request *out,
     struct refusal *why)
 {
 	struct json_value before = json_get(cmd->json, "before");
-	struct json_value limit = json_get(cmd->json, "limit");
-	uint64_t n = HISTORY_DEFAULT;
 
 	if (before.kind != JSON_IS_ABSENT &&
 	    (json_value_u64(before, &out->before) < 0 || out->before == 0))
 		return refuse(why, ERROR_BAD_FIELD, "before must be a message id");
-	if (limit.kind != JSON_IS_ABSENT && json_value_count(limit, &n) < 0)
-		return refuse(
-		    why, ERROR_BAD_FIELD, "limit must be an integer from 1 to %d", HISTORY_LIMIT);
-	out->limit = (unsigned)max_u64(1, min_u64(n, HISTORY_LIMIT));
+	if (take_limit(cmd, &out->limit, why) < 0)
+		return -1;
 	if (command_take_string(cmd, "q", &out->search, why) < 0)
 		return -1;
 	if (json_get(cmd->json, "after").kind == JSON_IS_ABSENT)

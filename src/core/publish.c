@@ -72,8 +72,12 @@ take_at(struct json_flat *f, struct draft *d, struct refusal *why)
 			   ? 0
 			   : refuse(why, ERROR_BAD_FIELD, "%s", DRAFT_AT_WANTED);
 	}
-	if (json_value_u64(at, &d->at_s) < 0)
-		return refuse(why, ERROR_BAD_FIELD, "%s", DRAFT_AT_WANTED);
+	if (json_value_u64(at, &d->at_s) < 0) {
+		if (at.kind != JSON_IS_NUMBER)
+			return refuse(why, ERROR_BAD_FIELD, "%s", DRAFT_AT_WANTED);
+		d->at = at.raw; /* seconds with a fraction, else what reads it refuses it */
+		return 0;
+	}
 	d->at_s = max_u64(1, d->at_s); /* 0 means none; both are over */
 	return 0;
 }

@@ -5,19 +5,42 @@
 
 /* `at`: when a message is to be published (docs/wire.md, "Later"). */
 
+/* Seconds, as many clocks say them: a fraction may follow. Milliseconds, or -1. */
+static int
+seconds_parse(struct slice s, uint64_t *out_ms)
+{
+	struct slice rest = s;
+	struct slice whole = slice_cut(&rest, '.');
+	uint64_t thousandth = 100;
+	uint64_t n;
+
+	if (slice_to_u64(whole, &n) < 0 || (whole.n < s.n && rest.n == 0))
+		return -1;
+	n = min_u64(n, INT64_MAX / 1000 - 1) * 1000;
+	for (size_t i = 0; i < rest.n; i++, thousandth /= 10) {
+		if (rest.p[i] < '0' || rest.p[i] > '9')
+			return -1;
+		n += (uint64_t)(rest.p[i] - '0') * thousandth;
+	}
+	*out_ms = n;
+	return 0;
+}
+
 static int
 time_of_text(struct slice s, int64_t now_ms, int64_t *out_ms, struct refusal *why)
 {
+	/* a plus sign in a query is a space */
+	bool is_while = s.n > 0 && (s.p[0] == '+' || s.p[0] == ' ');
 	uint64_t n = 0;
 	int64_t us;
 
-	s = slice_trim(s); /* a plus sign in a query is a space */
+	s = slice_trim(s);
 	if (s.n > 0 && s.p[0] == '+')
 		s = slice_skip(s, 1);
-	if (duration_parse(s, &n) == 0)
+	if (duration_parse(s, &n) == 0 || (is_while && seconds_parse(s, &n) == 0))
 		*out_ms = n > (uint64_t)(INT64_MAX - now_ms) ? INT64_MAX : now_ms + (int64_t)n;
-	else if (slice_to_u64(s, &n) == 0)
-		*out_ms = n > INT64_MAX / 1000 ? INT64_MAX : (int64_t)n * 1000;
+	else if (seconds_parse(s, &n) == 0)
+		*out_ms = (int64_t)n;
 	else if (rfc3339_parse(s, &us) == 0)
 		*out_ms = us / 1000;
 	else

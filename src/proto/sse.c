@@ -77,7 +77,7 @@ sse_event(struct buf *out, struct slice name, uint64_t id, struct slice data)
 
 	if (utf8_has_control(name))
 		return -EINVAL;
-	if (name.n > 0 && !slice_eq(name, SLICE("message")))
+	if (name.n > 0)
 		add_lines(out, SLICE("event: "), name);
 	if (id != 0)
 		add_id(out, id);

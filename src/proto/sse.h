@@ -9,7 +9,7 @@
 #include "base/slice.h"
 
 /*
- * Append one block: `event:` unless name is absent or "message"; `id:` unless id is 0; a `data:`
+ * Append one block: `event:` unless name is absent; `id:` unless id is 0; a `data:`
  * line for each line of data (data absent: none); an empty line. Name must have no control
  * characters (the caller checked it): a name with one is -EINVAL. 0 or negative (buf errors).
  */

@@ -46,7 +46,8 @@ read_request(struct exchange *x, struct texts *t, struct history_request *out, s
 	if (r == 0)
 		return refuse(why, ERROR_BAD_FIELD, "the query parameter topic is missing");
 	if (r < 0 || query_get(x, "q", &t->search, why) < 0 ||
-	    query_u64(x, "before", &out->before, why) < 0 || query_u64(x, "limit", &limit, why) < 0)
+	    query_u64(x, "before", &out->before, why) < 0 ||
+	    query_count(x, "limit", &limit, why) < 0)
 		return -1;
 	error = pattern_error(buf_slice(&t->topic));
 	if (error != NULL)

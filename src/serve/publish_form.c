@@ -252,6 +252,31 @@ take_data(struct publish_fields *f, struct draft *d, struct refusal *why)
 	return field_text(&f->data, json_whole(&f->data), &d->data_text, why);
 }
 
+/*
+ * Tags are a list: the lines of a header are one value (RFC 9110, 5.3). The first line is in values,
+ * these are the others of that name.
+ */
+static int
+take_more_tags(const struct http_head *head, const struct publish_fields *f, struct draft *d,
+    struct refusal *why)
+{
+	struct slice name = SLICE_NONE;
+
+	for (size_t i = 0; i < head->n_headers; i++) {
+		const struct http_header *h = &head->headers[i];
+
+		if (name.p == NULL && h->value.p == f->values[F_TAGS].p)
+			name = h->name;
+		else if (name.p == NULL || !slice_eq_nocase(h->name, name))
+			continue;
+		else if (!utf8_is_valid(h->value))
+			return refuse(why, ERROR_BAD_FIELD, "tags is not UTF-8");
+		else if (draft_set_tags(d, h->value, why) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 static int
 take_ttl(const struct publish_fields *f, struct draft *d, struct refusal *why)
 {
@@ -264,7 +289,8 @@ take_ttl(const struct publish_fields *f, struct draft *d, struct refusal *why)
 }
 
 static int
-take_all(struct publish_fields *f, struct draft *d, struct refusal *why)
+take_all(
+    const struct http_head *head, struct publish_fields *f, struct draft *d, struct refusal *why)
 {
 	const struct slice *values = f->values;
 
@@ -285,7 +311,8 @@ take_all(struct publish_fields *f, struct draft *d, struct refusal *why)
 	/* as every empty field of a form, or header: it is not there */
 	if (!utf8_is_blank(values[F_TTL]) && take_ttl(f, d, why) < 0)
 		return -1;
-	if (values[F_TAGS].p != NULL && draft_set_tags(d, values[F_TAGS], why) < 0)
+	if (values[F_TAGS].p != NULL &&
+	    (draft_set_tags(d, values[F_TAGS], why) < 0 || take_more_tags(head, f, d, why) < 0))
 		return -1;
 	return utf8_is_blank(values[F_DATA]) ? 0 : take_data(f, d, why);
 }
@@ -303,5 +330,5 @@ publish_read_fields(struct exchange *x, bool may_be_form, struct publish_fields 
 	read_headers(x->head, f);
 	if (read_query(x, f, why) < 0)
 		return -1;
-	return take_all(f, out, why);
+	return take_all(x->head, f, out, why);
 }

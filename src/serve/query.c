@@ -65,6 +65,22 @@ query_u64(const struct exchange *x, const char *name, uint64_t *out, struct refu
 	return r < 0 ? -1 : 0;
 }
 
+int
+query_count(const struct exchange *x, const char *name, uint64_t *out, struct refusal *why)
+{
+	struct buf b = BUF_INIT(VALUE_MAX);
+	int r = query_get(x, name, &b, why);
+	struct slice s = buf_slice(&b);
+	bool is_below = s.n > 1 && s.p[0] == '-';
+
+	if (r > 0 && read_number(is_below ? slice_skip(s, 1) : s, out) < 0)
+		r = refuse(why, ERROR_BAD_FIELD, "the query parameter %s must be an integer", name);
+	else if (r > 0 && is_below)
+		*out = 0;
+	buf_done(&b);
+	return r < 0 ? -1 : 0;
+}
+
 /* `last`, else the default; above POSITION_LAST_MAX it is that. */
 static int
 read_last(const struct exchange *x, unsigned by_default, struct position *out, struct refusal *why)

@@ -32,5 +32,8 @@ MUST_CHECK int query_resume(
 /* An unsigned integer; *out untouched when absent. 0, or -1 with *why. */
 MUST_CHECK int query_u64(
     const struct exchange *x, const char *name, uint64_t *out, struct refusal *why);
+/* As query_u64, of what is clamped anyway: what is below 0 is 0. */
+MUST_CHECK int query_count(
+    const struct exchange *x, const char *name, uint64_t *out, struct refusal *why);
 
 #endif

@@ -92,18 +92,24 @@ read_name(const struct exchange *x, const struct claims *old, char **out, struct
 	cJSON *body = NULL;
 	struct slice type;
 	size_t at = 0;
+	bool is_json;
+	bool may_be_json;
 	int result;
 
 	if (x->body.n == 0 && old != NULL)
 		return keep_name(old, out, r);
 	if (serve_media(x, &type, r) < 0)
 		return -1;
-	if (!slice_eq_nocase(type, SLICE("application/json")))
+	is_json = slice_eq_nocase(type, SLICE("application/json"));
+	/* curl's -d says that it is a form, unless it is told what it is */
+	may_be_json = is_json || type.p == NULL ||
+		      slice_eq_nocase(type, SLICE("application/x-www-form-urlencoded"));
+	result = may_be_json ? json_parse(x->body, &body, &at) : -1;
+	if (may_be_json && result == JSON_E_MEMORY)
+		return refuse_memory(r);
+	if (result < 0 && !is_json)
 		return refuse(r, ERROR_UNSUPPORTED_MEDIA,
 		    "Content-Type is not application/json: {\"name\": \"Ada\"} is wanted");
-	result = json_parse(x->body, &body, &at);
-	if (result == JSON_E_MEMORY)
-		return refuse_memory(r);
 	if (result < 0)
 		return refuse(
 		    r, ERROR_BAD_JSON, "%s at byte %zu of the body", json_error_text(result), at);

@@ -195,7 +195,7 @@ END_TEST
 START_TEST(fields)
 {
 	static const char *const wrong[] = {"'before':0", "'before':-1", "'before':'x'",
-	    "'before':1.5", "'limit':-1", "'limit':'2'", "'limit':1.5", "'q':5", "'after':'soon'",
+	    "'before':1.5", "'limit':-1.5", "'limit':'2'", "'limit':1.5", "'q':5", "'after':'soon'",
 	    "'after':true", "'after':-3"};
 	struct world w;
 	struct peer p;

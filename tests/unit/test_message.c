@@ -73,7 +73,8 @@ START_TEST(a_chat)
 	ck_assert_int_eq(json_parse(m->json, &json, NULL), 0);
 	cJSON_Delete(json);
 	check_form(m, FORM_WS_TEXT, "<Ada>: say \"hi\"");
-	check_form(m, FORM_CHAT_SSE_TEXT, "id: 1700000000000042\ndata: <Ada>: say \"hi\"\n\n");
+	check_form(m, FORM_CHAT_SSE_TEXT,
+	    "event: message\nid: 1700000000000042\ndata: <Ada>: say \"hi\"\n\n");
 	check_form(m, FORM_WS_RAW, "");
 	ck_assert(slice_eq(m->key, SLICE("k1")));
 	ck_assert(slice_eq(m->user_id, SLICE("ada")));
@@ -90,7 +91,7 @@ START_TEST(sse_of_a_chat)
 	    "event: chat\nid: 1700000000000042\ndata: {\"type\":\"chat\",\"id\":1700000000000042,\"room\":\"a\","
 	    "\"from\":{\"id\":\"ada\",\"name\":\"Ada\"},\"content\":\"hi\",\"time\":1700000000123}\n\n");
 	check_form(m, FORM_CHAT_SSE,
-	    "id: 1700000000000042\ndata: {\"type\":\"chat\",\"id\":1700000000000042,\"room\":\"a\","
+	    "event: message\nid: 1700000000000042\ndata: {\"type\":\"chat\",\"id\":1700000000000042,\"room\":\"a\","
 	    "\"from\":{\"id\":\"ada\",\"name\":\"Ada\"},\"content\":\"hi\",\"time\":1700000000123}\n\n");
 	check_form(m, FORM_LINE,
 	    "{\"type\":\"chat\",\"id\":1700000000000042,\"room\":\"a\","
@@ -101,7 +102,7 @@ START_TEST(sse_of_a_chat)
 	check_form(m, FORM_WS_JSON,
 	    "{\"type\":\"chat\",\"room\":\"a\",\"from\":{\"id\":\"ada\",\"name\":\"Ada\"},"
 	    "\"content\":\"hi\",\"time\":1700000000123}");
-	check_form(m, FORM_CHAT_SSE_TEXT, "data: <Ada>: hi\n\n");
+	check_form(m, FORM_CHAT_SSE_TEXT, "event: message\ndata: <Ada>: hi\n\n");
 	message_unref(m);
 }
 END_TEST
@@ -182,7 +183,8 @@ START_TEST(an_event)
 	m = message_notice(&in, SLICE("one\ntwo"), &kept, NOW_MS, 0);
 	ck_assert_ptr_nonnull(m);
 	message_commit(m, ID);
-	check_form(m, FORM_EVENTS, "id: 1700000000000042\ndata: one\ndata: two\n\n");
+	check_form(
+	    m, FORM_EVENTS, "event: message\nid: 1700000000000042\ndata: one\ndata: two\n\n");
 	check_form(m, FORM_WS_JSON,
 	    "{\"type\":\"event\",\"event\":\"message\",\"id\":1700000000000042,\"topic\":\"log\","
 	    "\"data\":\"one\\ntwo\",\"key\":\"k\"}");
@@ -190,7 +192,7 @@ START_TEST(an_event)
 	in = (struct message_notice){.topic = SLICE("log"), .data = SLICE("\"\"")};
 	m = message_notice(&in, SLICE(""), &ephemeral, NOW_MS, 0);
 	ck_assert_ptr_nonnull(m);
-	check_form(m, FORM_EVENTS, "data: \n\n");
+	check_form(m, FORM_EVENTS, "event: message\ndata: \n\n");
 	message_unref(m);
 }
 END_TEST
@@ -238,8 +240,8 @@ START_TEST(no_false_speakers)
 	message_unref(m);
 	m = chat("one\ntwo", &kept);
 	message_commit(m, ID);
-	check_form(
-	    m, FORM_CHAT_SSE_TEXT, "id: 1700000000000042\ndata: <Ada>: one\ndata:     two\n\n");
+	check_form(m, FORM_CHAT_SSE_TEXT,
+	    "event: message\nid: 1700000000000042\ndata: <Ada>: one\ndata:     two\n\n");
 	message_unref(m);
 }
 END_TEST

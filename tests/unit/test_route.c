@@ -401,7 +401,12 @@ static const struct {
     {AS_JSON, "{\"name\":\"12345678901234567890123456789012345678901234567890123456789012345\"}",
 	400, "longer than 64 bytes"},
     {POST_TOKEN "Content-Type: text/plain", "{\"name\":\"Ada\"}", 415, "unsupported_media"},
-    {POST_TOKEN "X: y", "{\"name\":\"Ada\"}", 415, "unsupported_media"},
+    {POST_TOKEN "X: y", "{\"name\":\"Ada\"}", 200, "\"user\""},
+    {POST_TOKEN "X: y", "name=Ada", 415, "unsupported_media"},
+    {POST_TOKEN "Content-Type: application/x-www-form-urlencoded", "{\"name\":\"Ada\"}", 200,
+	"\"user\""},
+    {POST_TOKEN "Content-Type: application/x-www-form-urlencoded", "name=Ada", 415,
+	"unsupported_media"},
 };
 
 START_TEST(token_post)

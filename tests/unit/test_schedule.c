@@ -90,8 +90,8 @@ END_TEST
 
 START_TEST(wrong_times)
 {
-	static const char *const wrong[] = {"'soon'", "-1", "''", "' '", "1.5", "true", "[]",
-	    "'+10x'", "'+400d'", "99999999999999", "'2999-01-01T00:00:00Z'",
+	static const char *const wrong[] = {"'soon'", "-1", "-1.5", "''", "' '", "'1.'", "true",
+	    "[]", "'+10x'", "'+400d'", "99999999999999", "'2999-01-01T00:00:00Z'",
 	    "'99999999999999999999'"};
 	struct scene s;
 

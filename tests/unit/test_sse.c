@@ -21,7 +21,7 @@ static const struct {
 	"event: chat\nid: 1700000000000000\ndata: {\"a\":1}\n\n"},
     {NULL, 0, "hi", "data: hi\n\n"},
     {"", 0, "hi", "data: hi\n\n"},
-    {"message", 7, "hi", "id: 7\ndata: hi\n\n"},
+    {"message", 7, "hi", "event: message\nid: 7\ndata: hi\n\n"},
     {"Message", 0, "hi", "event: Message\ndata: hi\n\n"},
     {"tick", 0, NULL, "event: tick\n\n"},
     {"tick", 0, "", "event: tick\ndata: \n\n"},
