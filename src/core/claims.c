@@ -1,5 +1,6 @@
 #include "core/claims.h"
 
+#include "base/map.h"
 #include "base/mem.h"
 #include "base/utf8.h"
 #include "core/name.h"
@@ -252,4 +253,10 @@ const char *
 claims_sub_error(struct slice sub)
 {
 	return label_error(sub, TOKEN_SUB_MAX, "is longer than 128 bytes");
+}
+
+uint64_t
+claims_number(const struct claims *c)
+{
+	return c == NULL ? 0 : siphash13(c->user_id, strlen(c->user_id), 0, 0) | 1u << 31;
 }

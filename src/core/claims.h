@@ -78,4 +78,7 @@ const char *claims_sub_error(struct slice sub);
  */
 MUST_CHECK struct claims *claims_new_local(const char *user_name, enum role role);
 
+/* A number of its user, the same for all of his tokens; others may have it, too. 0: c is NULL. */
+uint64_t claims_number(const struct claims *c);
+
 #endif

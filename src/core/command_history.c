@@ -150,6 +150,7 @@ command_history(struct session *s, struct caller *c, const struct command *cmd, 
 	if (r < 0)
 		goto out;
 	request.bound = moderation_bound(s->who.hub, s->claims);
+	request.user = claims_number(s->claims);
 	answer = answer_new(c, cmd->ref, name, is_room);
 	if (answer != NULL)
 		request.read = &answer->lookup.read;

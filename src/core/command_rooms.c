@@ -239,6 +239,7 @@ command_rooms(struct session *s, struct caller *c, const struct command *cmd, st
 	    .n_counts = rooms->n_counts,
 	    .count = MARKER_UNREAD,
 	    .now_ms = h->now_ms,
+	    .user = claims_number(s->claims),
 	    .worker = h->worker,
 	    .done = on_counted};
 	log_read(h->log, &rooms->read);

@@ -135,6 +135,7 @@ start(struct history *y, const struct history_request *request)
 	    .upto = extent.last,
 	    .before = request->before,
 	    .now_ms = y->hub->now_ms,
+	    .user = request->user,
 	    .worker = y->hub->worker,
 	    .done = on_read};
 	y->backward = request->after.kind == POSITION_NONE;

@@ -20,6 +20,7 @@ struct history_request {
 	struct position after; /* POSITION_NONE: none */
 	unsigned limit;        /* 1..HISTORY_LIMIT */
 	struct slice bound;    /* see struct log_read; borrowed during the call */
+	uint64_t user;         /* as there */
 	/* set to what is read for it, until done is called, for log_read_forget; NULL: nobody does */
 	struct log_read **read;
 };

@@ -189,6 +189,7 @@ struct log_read {
 	struct slice search; /* words that content must have (history's q); absent: all */
 	/* a user: rooms that this one is banned from are left out; borrowed until done; absent: nobody */
 	struct slice bound;
+	uint64_t user;   /* claims_number of who asks: each has his turn; 0: nobody in particular */
 	struct log *log; /* set by log_read */
 	struct log_count *counts;
 	size_t n_counts;

@@ -564,6 +564,8 @@ read_on(struct reader *r, uint64_t upto)
 	read->max_bytes = READ_BYTES;
 	read->now_ms = r->hub->now_ms;
 	read->may_skip = true;
+	if (r->who->ops->claims != NULL)
+		read->user = claims_number(r->who->ops->claims(r->who));
 	read->worker = r->hub->worker;
 	read->done = on_read;
 	r->is_reading = true;

@@ -82,8 +82,10 @@ serve_history(struct exchange *x)
 	r = read_request(x, &texts, &request, &why);
 	if (r == 0)
 		r = moderation_may_read(serve_of(x)->hub, claims, request.topic, &why);
-	if (r == 0)
+	if (r == 0) {
 		request.bound = moderation_bound(serve_of(x)->hub, claims);
+		request.user = claims_number(claims);
+	}
 	if (r == 0 && history_read(serve_of(x)->hub, &request, on_history, exchange_hold(x)) < 0) {
 		exchange_release(x);
 		r = refuse_memory(&why);

@@ -155,11 +155,10 @@ is_for_index(const struct log_read *r)
 static void
 enqueue_read(struct sqlite_store *s, struct log_read *r, bool is_search)
 {
-	if (r->mode == LOG_COUNT && r->n_counts == 1)
-		TAILQ_INSERT_HEAD(&s->readers[0].queue, r, link);
-	else
-		TAILQ_INSERT_TAIL(
-		    &s->readers[is_search || r->mode == LOG_COUNT ? 1 : 0].queue, r, link);
+	bool is_urgent = r->mode == LOG_COUNT && r->n_counts == 1;
+	unsigned i = is_search || (r->mode == LOG_COUNT && !is_urgent) ? 1 : 0;
+
+	read_turns_add(&s->readers[i].queue, r, is_urgent);
 }
 
 static void

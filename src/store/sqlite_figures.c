@@ -25,16 +25,13 @@ wal_bytes(const struct sqlite_store *s)
 static void
 add_queues(struct sqlite_store *s, struct buf *out)
 {
-	const struct log_read *r;
 	uint64_t n_queued;
 	uint64_t n_reads = 0;
 
 	(void)pthread_mutex_lock(&s->lock);
 	n_queued = s->n_queued;
-	for (unsigned i = 0; i < SQLITE_READERS; i++) {
-		TAILQ_FOREACH (r, &s->readers[i].queue, link)
-			n_reads++;
-	}
+	for (unsigned i = 0; i < SQLITE_READERS; i++)
+		n_reads += s->readers[i].queue.n;
 	(void)pthread_mutex_unlock(&s->lock);
 	GAUGE("queue", "Requests that wait to be written now.", n_queued);
 	GAUGE("reads_waiting", "Reads that wait for the disk now.", n_reads);

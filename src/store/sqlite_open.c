@@ -328,7 +328,7 @@ store_new(const struct opening *at)
 	s->options.vfs = s->vfs;
 	TAILQ_INIT(&s->gone);
 	for (unsigned i = 0; i < SQLITE_READERS; i++)
-		TAILQ_INIT(&s->readers[i].queue);
+		read_turns_init(&s->readers[i].queue);
 	lock_init(&s->lock);
 	(void)pthread_cond_init(&s->work, NULL);
 	(void)pthread_cond_init(&s->reads, NULL);

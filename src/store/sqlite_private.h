@@ -10,6 +10,7 @@
 
 #include "core/counters.h"
 #include "core/message_record.h"
+#include "store/read_turns.h"
 #include "store/shelf.h"
 #include "store/sqlite.h"
 #include "store/sqlite_db.h"
@@ -108,7 +109,7 @@ struct reader_thread {
 	uint64_t deadline_us;
 	bool has_failed; /* the last read did, whatever was tried */
 	_Atomic uint64_t n_failed;
-	struct log_read_list queue; /* under lock */
+	struct read_turns queue; /* under lock */
 };
 
 /* A message that has changed: what memory has of it follows when the change is committed. */

@@ -616,7 +616,7 @@ next_read(struct reader_thread *t)
 	bool is_searcher = t == &s->readers[1];
 	struct log_read *r;
 
-	while ((r = TAILQ_FIRST(&t->queue)) == NULL && !s->is_stopping) {
+	while ((r = read_turns_next(&t->queue)) == NULL && !s->is_stopping) {
 		if (is_searcher && s->is_warming) {
 			bool more;
 
@@ -629,8 +629,6 @@ next_read(struct reader_thread *t)
 			(void)pthread_cond_wait(&s->reads, &s->lock);
 		}
 	}
-	if (r != NULL)
-		TAILQ_REMOVE(&t->queue, r, link);
 	return r;
 }
 
