@@ -228,6 +228,10 @@ backup(const char *database, const char *path)
 		code = ctl_open_database(database, &from);
 	if (code == EX_OK && sqlite3_open_v2(path, &to, SQLITE_OPEN_READWRITE, NULL) != SQLITE_OK)
 		code = ctl_fail(EX_CANTCREAT, "%s: %s", path, sqlite3_errmsg(to));
+	/* else its journal may be back after a power failure, and undo the copy */
+	if (code == EX_OK &&
+	    sqlite3_exec(to, "PRAGMA synchronous = EXTRA", NULL, NULL, NULL) != SQLITE_OK)
+		code = ctl_fail(EX_IOERR, "%s: %s", path, sqlite3_errmsg(to));
 	if (code == EX_OK)
 		code = copy(from, to, path, signals);
 	if (code == EX_OK)

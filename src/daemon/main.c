@@ -41,6 +41,16 @@ set_signals(void)
 	(void)pthread_sigmask(SIG_BLOCK, &reload, NULL);
 }
 
+/* A full disk or a closed pipe must not look like success. */
+static int
+end_output(void)
+{
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return EX_OK;
+	(void)fputs("belfryd: writing the output failed\n", stderr);
+	return EX_IOERR;
+}
+
 int
 main(int argc, char *argv[])
 {
@@ -70,10 +80,10 @@ main(int argc, char *argv[])
 			break;
 		case 'V':
 			(void)printf("belfryd %s\n", BELFRY_VERSION);
-			return EX_OK;
+			return end_output();
 		case 'h':
 			usage(stdout);
-			return EX_OK;
+			return end_output();
 		default:
 			usage(stderr);
 			return EX_USAGE;
@@ -94,7 +104,7 @@ main(int argc, char *argv[])
 	if (only_check) {
 		(void)printf("%s: ok\n", path);
 		setup_unref(setup);
-		return EX_OK;
+		return end_output();
 	}
 	server = mem_calloc(1, sizeof(*server));
 	if (server == NULL) {

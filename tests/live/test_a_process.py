@@ -39,6 +39,16 @@ def test_version():
     assert re.search(r"belfryd\s.*\d", r.stdout), r
 
 
+@pytest.mark.parametrize("args", [["-V"], ["--help"], ["-t", "-c", "belfryd.conf"]])
+def test_output_that_is_lost_is_no_success(tmp_path, args):
+    (tmp_path / "secret").write_bytes(tokens.SECRET)
+    (tmp_path / "secret").chmod(0o600)
+    (tmp_path / "belfryd.conf").write_text(write())
+    with open("/dev/full", "w") as full:
+        r = subprocess.run([BELFRYD, *args], stdout=full, stderr=subprocess.PIPE, text=True, cwd=tmp_path, timeout=10 * SLOW)
+    assert (r.returncode, r.stderr) == (74, "belfryd: writing the output failed\n")
+
+
 def test_help():
     r = run(["-h"])
     assert r.returncode == 0
