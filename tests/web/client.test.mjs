@@ -9,7 +9,8 @@ import { Chat, Events } from '../../web/belfry.js';
 import { Daemon } from './support/daemon.mjs';
 import { event, settle } from './support/fake.mjs';
 import { Proxy } from './support/proxy.mjs';
-import { Locks, Tab } from './support/tower.mjs';
+import { Locks } from './support/locks.mjs';
+import { Tab } from './support/tower.mjs';
 
 const WebSocket = createRequire(import.meta.url)('ws');
 const BACKOFF = { min: 20, max: 100 };

@@ -6,7 +6,8 @@ import { afterEach, describe, test } from 'node:test';
 
 import { Chat } from '../../web/belfry.js';
 import { problem, settle } from './support/fake.mjs';
-import { Locks, Tab, Tower } from './support/tower.mjs';
+import { Locks } from './support/locks.mjs';
+import { Tab, Tower } from './support/tower.mjs';
 
 const started = [];
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: ISC
-/* A daemon of a few lines, Web Locks and BroadcastChannels, for tabs that are objects in one process. */
+/* A daemon of a few lines and BroadcastChannels, for tabs that are objects in one process. */
 
 /** Rooms with a log; each connection has one reader a room, and its own messages are acked only. */
 export class Tower {
@@ -84,63 +84,6 @@ export class Tower {
 	}
 }
 
-/** navigator.locks of a browser; a Tab's own view of it ends with the tab. */
-export class Locks {
-	constructor() {
-		this.held = new Map();
-		this.queue = [];
-	}
-
-	request(name, options, act, owner) {
-		return new Promise((resolve, reject) => {
-			const entry = { name, act, resolve, reject, owner };
-			options.signal?.addEventListener('abort', () => {
-				if (this.queue.includes(entry)) {
-					this.queue = this.queue.filter((one) => one !== entry);
-					reject(new DOMException('aborted', 'AbortError'));
-				}
-			});
-			if (options.signal?.aborted)
-				return reject(new DOMException('aborted', 'AbortError'));
-			if (options.steal) {
-				this.held.get(name)?.reject(new DOMException('stolen', 'AbortError'));
-				this.held.delete(name);
-				this.queue.unshift(entry);
-			} else {
-				this.queue.push(entry);
-			}
-			this.grant();
-		});
-	}
-
-	grant() {
-		for (const entry of [...this.queue]) {
-			if (this.held.has(entry.name))
-				continue;
-			this.queue = this.queue.filter((one) => one !== entry);
-			this.held.set(entry.name, entry);
-			setTimeout(() => Promise.resolve(entry.act()).then((value) => {
-				entry.resolve(value);
-				this.release(entry);
-			}));
-		}
-	}
-
-	release(entry) {
-		if (this.held.get(entry.name) === entry)
-			this.held.delete(entry.name);
-		this.grant();
-	}
-
-	/** A tab is gone with all that it held. */
-	drop(owner) {
-		this.queue = this.queue.filter((one) => one.owner !== owner);
-		for (const entry of [...this.held.values()])
-			if (entry.owner === owner)
-				this.release(entry);
-	}
-}
-
 /** What a tab has of the browser; `die()` takes it away without a word, `sleep()` for a while. */
 export class Tab {
 	static channels = new Map();
@@ -151,7 +94,7 @@ export class Tab {
 		this.mine = [];
 		this.isAsleep = this.isDead = false;
 		this.late = [];
-		this.locks = { request: (name, options, act) => locks.request(name, options, act, this) };
+		this.locks = { request: (name, options, act) => locks.request(this, name, options, act) };
 		this.die = () => {
 			this.isDead = true;
 			this.mine.forEach((channel) => channel.close());

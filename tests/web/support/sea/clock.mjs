@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: ISC
-/* Time that a seed decides about, and what a browser gives to tabs: timers that sleep with them, locks, channels. */
+/* Time that a seed decides about, and what a browser gives to tabs: timers that sleep with them, channels. */
 
 import { AsyncLocalStorage } from 'node:async_hooks';
 
@@ -87,72 +87,6 @@ export class Pipe {
 
 	cut() {
 		this.isCut = true;
-	}
-}
-
-/** navigator.locks of all tabs. */
-export class Locks {
-	/** @param {Clock} clock */
-	constructor(clock) {
-		this.clock = clock;
-		this.held = new Map();
-		this.queue = [];
-	}
-
-	request(tab, name, { signal, steal }, act) {
-		return new Promise((resolve, reject) => {
-			const entry = { name, act, resolve, reject, tab };
-			const refuse = (one, why) => this.clock.after(0, () => one.reject(new DOMException(why, 'AbortError')), one.tab);
-
-			if (signal?.aborted)
-				return refuse(entry, 'aborted');
-			const abort = () => {
-				if (!this.queue.includes(entry))
-					return;
-				this.queue = this.queue.filter((one) => one !== entry);
-				refuse(entry, 'aborted');
-			};
-
-			entry.granted = () => signal?.removeEventListener('abort', abort);
-			signal?.addEventListener('abort', abort);
-			if (steal && this.held.has(name)) {
-				refuse(this.held.get(name), 'stolen');
-				this.held.delete(name);
-			}
-			this.queue[steal ? 'unshift' : 'push'](entry);
-			this.grant();
-		});
-	}
-
-	grant() {
-		for (const entry of [...this.queue]) {
-			if (this.held.has(entry.name))
-				continue;
-			this.queue = this.queue.filter((one) => one !== entry);
-			this.held.set(entry.name, entry);
-			entry.granted();
-			this.clock.after(1, () => Promise.resolve(entry.act()).then((value) => {
-				entry.resolve(value);
-				this.release(entry);
-			}), entry.tab);
-		}
-	}
-
-	release(entry) {
-		if (this.held.get(entry.name) === entry)
-			this.held.delete(entry.name);
-		this.grant();
-	}
-
-	/** A tab is gone with all that it held. */
-	drop(tab) {
-		this.queue = this.queue.filter((one) => one.tab !== tab);
-		for (const entry of [...this.held.values()].filter((one) => one.tab === tab))
-			this.release(entry);
-	}
-
-	of(tab) {
-		return [...this.queue, ...this.held.values()].filter((one) => one.tab === tab).length;
 	}
 }
 

@@ -7,7 +7,8 @@
  */
 
 import { Chat } from '../../../../web/belfry.js';
-import { Air, Clock, Locks, chance, here } from './clock.mjs';
+import { Locks } from '../locks.mjs';
+import { Air, Clock, chance, here } from './clock.mjs';
 import { Net } from './net.mjs';
 import { Server } from './server.mjs';
 
