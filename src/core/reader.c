@@ -28,6 +28,8 @@ reader_new(struct hub *h, struct subscriber *s)
 	r->who = s;
 	r->hub = h;
 	r->filters_stale = true;
+	if (s->ops->claims != NULL)
+		r->read.user = claims_number(s->ops->claims(s)); /* of all its reads */
 	TAILQ_INSERT_TAIL(&s->readers->all, r, mine);
 	counter_add(h->counters, COUNTER_BEHIND, 1);
 	return r;
@@ -564,8 +566,6 @@ read_on(struct reader *r, uint64_t upto)
 	read->max_bytes = READ_BYTES;
 	read->now_ms = r->hub->now_ms;
 	read->may_skip = true;
-	if (r->who->ops->claims != NULL)
-		read->user = claims_number(r->who->ops->claims(r->who));
 	read->worker = r->hub->worker;
 	read->done = on_read;
 	r->is_reading = true;

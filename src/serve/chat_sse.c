@@ -51,9 +51,12 @@ home_of(const struct chat_stream *st)
 static bool
 moves_cursor(const struct chat_stream *st, uint64_t id)
 {
-	const struct sub *home = home_of(st);
+	const struct sub *home;
 
-	if (id <= st->cursor || home == NULL)
+	if (id <= st->cursor)
+		return false;
+	home = home_of(st);
+	if (home == NULL)
 		return false;
 	return home->reader == NULL || home->reader == home->who->readers->passing ||
 	       session_has_one(&st->chat.session);
